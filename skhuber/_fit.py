@@ -1,0 +1,539 @@
+"""From rows to a fitted model: sample, start, whiten, minimise, certify.
+
+1. **Sample.** Of many rows a small sample is solved first. It gives the
+   standardisation (`Frame`), the start, and the Hessian that whitens the full problem.
+2. **Start.** Least squares, or the median of y with no coefficients: whichever has the
+   lower objective. (Under gross outliers least squares can be worse than nothing.)
+3. **Minimise** (`_minimise`). Where the exact Hessian of all rows is cheap, by Newton
+   steps. Else by L-BFGS in whitened coordinates: with the Hessian of the inliers of the
+   sample, its diagonal raised to that of all rows, which the first sweep over them
+   gathers along with value and gradient. (A column that the sample hardly knows, such as
+   a rare dummy, gets its curvature from there.) If that ends short of the tolerance, it
+   starts again with the Hessian at the point reached, and in the end takes Newton steps.
+4. **Certify.** The gap is ½ gᵀH⁻¹g, as the minimisers measure it; a fit is certified when
+   it is at most ``tol`` times the objective, or below what rounding makes of residuals.
+
+A scale of "mad" is a fixed point around all that (`_mad_fixed_point`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from skhuber._objective import Frame, HuberObjective, exponent
+from skhuber._rows import Rows
+from skhuber._solver import (
+    Solution,
+    Status,
+    Whitening,
+    newton,
+    polish,
+    solve_semidefinite,
+    whitened_lbfgs,
+)
+from skhuber._sweep import Floats, Sums
+
+# The median of |r| of standard normal residuals.
+_NORMAL_MAD = float(ndtri(0.75))
+
+# A sample has 20 rows for each column: its Hessian is then off by about √(1/20) in its
+# worst direction, and each step of L-BFGS on all rows shrinks the error by as much or
+# more. Of larger data it has a fiftieth, which costs about what one sweep costs.
+_SAMPLE_ROWS_PER_COLUMN = 20
+_SAMPLE_SHARE = 50
+_SAMPLE_ROWS_MIN = 2000
+# A sample of more than half of the rows would save nothing.
+_SAMPLE_MOST = 2
+# n·p² up to which Newton steps on all rows are cheaper than L-BFGS: their Gram matrix
+# takes some milliseconds.
+_NEWTON_WORK = 2**24
+# n·p² up to which they are affordable where L-BFGS got stuck (a minute or so).
+_RESCUE_WORK = 2**37
+# Columns beyond which a Hessian is only its diagonal: p² numbers are too many.
+_FULL_HESSIAN_MAX = 3000
+# A scale of "mad" is found to this relative change of one more iteration.
+_MAD_TOL = 1e-10
+# Sets of L-BFGS steps, each whitened anew.
+_ROUNDS = 4
+
+
+class NonFiniteSumsError(ArithmeticError):
+    """Sums over the data are not finite: bad values in X, or an overflow."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted model, in the units of the data."""
+
+    coef: Floats
+    intercept: float
+    scale: float
+    objective: float
+    gap: float
+    """Relative to the objective."""
+    n_iter: int
+    n_sweeps: int
+    converged: bool
+    message: str
+    robust_weights: Floats
+    outliers: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Parameters of a fit."""
+
+    rho: float
+    scale: float | str
+    alpha: float
+    fit_intercept: bool
+    max_iter: int
+    tol: float
+
+
+@dataclass(frozen=True)
+class Start:
+    """A model to start from, in the units of the data."""
+
+    coef: Floats
+    intercept: float
+    scale: float
+
+
+class _Problem:
+    """The objective on certain rows, as the minimisers want it."""
+
+    def __init__(self, objective: HuberObjective, rows: Rows) -> None:
+        self.objective = objective
+        self.rows = rows
+        self._last: tuple[Floats, float, Floats] | None = None
+
+    def value_gradient(self, theta: Floats) -> tuple[float, Floats]:
+        if self._last is not None and np.array_equal(self._last[0], theta):
+            return self._last[1:]
+        return self._evaluate(theta, self.rows.sums(self.objective.point(theta)))
+
+    def diagonal(self, theta: Floats) -> Floats:
+        """Of the Hessian without penalty.
+
+        The same sweep gives value and gradient: to ask for these next is free.
+        """
+        sums = self.rows.sums(self.objective.point(theta), squares=True)
+        if not sums.is_finite:
+            raise NonFiniteSumsError
+        self._last = (theta.copy(), *self._evaluate(theta, sums))
+        return self.objective.diagonal(theta, sums, self.rows.total_weight)
+
+    def hessian(self, theta: Floats) -> tuple[Floats, Floats]:
+        """Of the inliers with the penalty; and what the outliers can add."""
+        objective = self.objective
+        _, _, scale = objective.split(theta)
+        inside, outside = self.rows.grams(objective.point(theta), scale)
+        weight = self.rows.total_weight
+        return (
+            objective.add_penalty(objective.hessian(theta, inside, weight)),
+            objective.hessian(theta, outside, weight),
+        )
+
+    def _evaluate(self, theta: Floats, sums: Sums) -> tuple[float, Floats]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            value, gradient = self.objective.value_gradient(
+                theta, sums, self.rows.total_weight
+            )
+        if np.isfinite(value) and np.isfinite(gradient).all():
+            return value, gradient
+        return np.inf, np.zeros_like(gradient)  # a step far too long
+
+
+def fit_rows(rows: Rows, settings: Settings, start: Start | None = None) -> Fit:
+    """Fit the model to rows.
+
+    Raises
+    ------
+    NonFiniteSumsError
+        Where X holds NaN or infinity, or values whose sums overflow.
+    """
+    try:
+        return _fit_in_frame(rows, settings, start, by_largest=False)
+    except NonFiniteSumsError:
+        # Finite data can do that where single values are far larger than the sample
+        # lets expect. In units of the largest value no square can overflow.
+        return _fit_in_frame(rows, settings, start, by_largest=True)
+
+
+def _fit_in_frame(
+    rows: Rows, settings: Settings, start: Start | None, *, by_largest: bool
+) -> Fit:
+    sample = _sample(rows)
+    frame = _frame(rows, sample, settings.fit_intercept, by_largest=by_largest)
+
+    def objective_at(scale: float | None) -> HuberObjective:
+        return HuberObjective(
+            frame,
+            rho=settings.rho,
+            alpha=settings.alpha,
+            scale=scale,
+            total_weight=rows.total_weight,
+            weight_power=rows.weight_power,
+        )
+
+    if settings.scale == "mad":
+        objective, solution = _mad_fixed_point(
+            rows, sample, objective_at, settings, start
+        )
+    else:
+        fixed = None
+        if settings.scale != "joint":
+            fixed = float(np.ldexp(settings.scale, -frame.y_power))
+        objective = objective_at(fixed)
+        theta = _start(sample, objective, start)
+        solution = _minimise(rows, sample, objective, theta, settings)
+    u, intercept, scale = objective.split(solution.x)
+    robust_weights, outliers = rows.robust_weights(objective.point(solution.x))
+    coef, natural_intercept = frame.to_natural(u, intercept)
+    return Fit(
+        coef=coef,
+        intercept=natural_intercept,
+        scale=objective.natural_scale(scale),
+        objective=objective.natural_value(solution.value),
+        gap=solution.gap / solution.value if solution.value > 0 else 0.0,
+        n_iter=solution.n_iter,
+        n_sweeps=rows.n_sweeps,
+        converged=solution.status is Status.CONVERGED,
+        message=solution.status.value,
+        robust_weights=robust_weights,
+        outliers=outliers,
+    )
+
+
+def _sample(rows: Rows) -> Rows:
+    """A sample of the rows, or the rows themselves where it would not be far smaller."""
+    size = max(
+        _SAMPLE_ROWS_PER_COLUMN * rows.n_features,
+        rows.n_rows // _SAMPLE_SHARE,
+        _SAMPLE_ROWS_MIN,
+    )
+    return rows if _SAMPLE_MOST * size > rows.n_rows else rows.sample(size)
+
+
+def _frame(
+    rows: Rows, sample: Rows, fit_intercept: bool, *, by_largest: bool
+) -> Frame:
+    """The standardisation, from the sample; what that does not show, from all rows."""
+    if not sample.is_finite:
+        raise NonFiniteSumsError
+    moments = sample.moments(centred=fit_intercept)
+    spread = moments.spread
+    if by_largest or (sample is not rows and not spread.all()):
+        # Columns that are constant in the sample need not be so elsewhere.
+        largest = rows.largest(moments.centre)
+        spread = largest if by_largest else np.where(spread > 0, spread, largest)
+        if not np.isfinite(spread).all():
+            raise NonFiniteSumsError
+    y = sample.y.astype(np.float64)
+    weight = sample.weight
+    y_centre = weighted_median(y, weight) if fit_intercept else 0.0
+    distance = np.abs(y - y_centre)
+    # The median deviation withstands outliers; where half of y is one value, it is zero.
+    y_spread = weighted_median(distance, weight) or _root_mean_square(distance)
+    return Frame(
+        centre=moments.centre,
+        x_power=exponent(spread),
+        y_centre=y_centre,
+        y_power=int(exponent(y_spread or abs(y_centre))),
+        fit_intercept=fit_intercept,
+    )
+
+
+def _start(
+    rows: Rows,
+    objective: HuberObjective,
+    start: Start | None,
+    *,
+    least_squares: bool = False,
+) -> Floats:
+    """θ to start from.
+
+    The model given; else least squares, or the median of y if that is better (unless
+    `least_squares` is asked for).
+    """
+    if start is not None:
+        u, intercept = objective.frame.from_natural(start.coef, start.intercept)
+        scale = float(np.ldexp(start.scale, -objective.frame.y_power))
+        return objective.theta(u, intercept, max(scale, objective.lower_last))
+    if rows.n_features > _FULL_HESSIAN_MAX:
+        return _median_start(rows, objective)
+    candidates = [_least_squares_start(rows, objective)]
+    if least_squares:
+        return candidates[0]
+    candidates.append(_median_start(rows, objective))
+    problem = _Problem(objective, rows)
+    return min(candidates, key=lambda theta: problem.value_gradient(theta)[0])
+
+
+def _median_start(rows: Rows, objective: HuberObjective) -> Floats:
+    return _with_scale(rows, objective, np.zeros(objective.n_features), 0.0)
+
+
+def _least_squares_start(rows: Rows, objective: HuberObjective) -> Floats:
+    """Ridge regression by the normal equations."""
+    p = objective.n_features
+    origin = replace(
+        objective.point(objective.theta(np.zeros(p), 0.0, 1.0)), threshold=np.inf
+    )
+    gram, _ = rows.grams(origin, 1.0)
+    kept = p + objective.frame.fit_intercept
+    with np.errstate(over="ignore", invalid="ignore"):
+        normal = gram[:kept, :kept] * (2.0 / rows.total_weight)
+        right = gram[:kept, -1] * (2.0 / rows.total_weight)
+        if not (np.isfinite(right).all() and np.isfinite(normal).all()):
+            return _median_start(rows, objective)
+        solution = solve_semidefinite(objective.add_penalty(normal), right)
+    intercept = float(solution[p]) if objective.frame.fit_intercept else 0.0
+    return _with_scale(rows, objective, solution[:p], intercept)
+
+
+def _with_scale(
+    rows: Rows, objective: HuberObjective, u: Floats, intercept: float
+) -> Floats:
+    """θ with these coefficients, and with a joint scale of the median |r|."""
+    theta = objective.theta(u, intercept, 1.0)
+    if objective.joint:
+        scale = _median_scale(rows, objective, theta)
+        # Where most residuals are exactly zero, the floor itself is no place to start:
+        # its curvature is all that Newton's method would see.
+        theta[-1] = max(scale, np.sqrt(objective.lower_last))
+    return theta
+
+
+def _median_scale(rows: Rows, objective: HuberObjective, theta: Floats) -> float:
+    """median|r| / Φ⁻¹(3/4), standardised."""
+    distance = np.abs(rows.residuals(objective.point(theta)))
+    return weighted_median(distance, rows.weight) / _NORMAL_MAD
+
+
+def _minimise(
+    rows: Rows,
+    sample: Rows,
+    objective: HuberObjective,
+    theta: Floats,
+    settings: Settings,
+) -> Solution:
+    """Minimise the objective on all rows from θ, in the way that suits their number."""
+    problem = _Problem(objective, rows)
+    if _newton_work(rows) <= _NEWTON_WORK:
+        return _newton(problem, theta, settings.tol, settings.max_iter)
+    part = problem
+    if sample is not rows:
+        part = _Problem(objective, sample)
+        # The sample's minimum lies about p/(2m) from that of all rows, relatively:
+        # it is enough to come much nearer to it than that.
+        loose = 0.01 * rows.n_features / sample.n_rows
+        if _newton_work(sample) <= _NEWTON_WORK:
+            theta = _newton(part, theta, loose, settings.max_iter).x
+        else:
+            theta = _rounds(part, part, theta, loose, settings.max_iter).x
+    return _rounds(problem, part, theta, settings.tol, settings.max_iter)
+
+
+def _newton_work(rows: Rows) -> int:
+    return rows.n_rows * rows.n_features**2
+
+
+def _tolerance(
+    objective: HuberObjective, tol: float
+) -> Callable[[Floats, float], float]:
+    return lambda theta, value: tol * value + objective.rounding_gap(theta)
+
+
+def _newton(problem: _Problem, theta: Floats, tol: float, max_iter: int) -> Solution:
+    objective = problem.objective
+    return newton(
+        problem.value_gradient,
+        problem.hessian,
+        theta,
+        lower_last=objective.lower_last,
+        tolerance=_tolerance(objective, tol),
+        max_iter=max_iter,
+    )
+
+
+def _rounds(
+    problem: _Problem, part: _Problem, theta: Floats, tol: float, max_iter: int
+) -> Solution:
+    """L-BFGS on all rows, whitened by the Hessian on a part of them, round by round."""
+    objective = problem.objective
+    lower_last = objective.lower_last
+    tolerance = _tolerance(objective, tol)
+    n_iter = 0
+    for k in range(_ROUNDS):
+        whitening = _whitening(problem, part, theta)
+        last_round = k == _ROUNDS - 1
+        # A round that needs more steps than this is better whitened anew.
+        steps = max_iter - n_iter if last_round else min(15, max_iter - n_iter)
+        solution = whitened_lbfgs(
+            problem.value_gradient,
+            whitening,
+            theta,
+            lower_last=lower_last,
+            tolerance=tolerance,
+            max_iter=steps,
+        )
+        n_iter += solution.n_iter
+        if solution.status is Status.STALLED or _is_cheap(problem.rows):
+            solution = polish(
+                problem.value_gradient,
+                whitening,
+                solution,
+                lower_last=lower_last,
+                tolerance=tolerance,
+                max_steps=3,
+            )
+        theta = solution.x
+        if solution.status is Status.CONVERGED or n_iter >= max_iter:
+            break
+    solution = replace(solution, n_iter=n_iter)
+    if solution.status is Status.STALLED and _newton_work(problem.rows) <= _RESCUE_WORK:
+        rescued = _newton(problem, theta, tol, max_iter - n_iter)
+        solution = replace(rescued, n_iter=n_iter + rescued.n_iter)
+    return solution
+
+
+def _is_cheap(rows: Rows) -> bool:
+    """Whether sweeps cost so little that the last digits are worth three more."""
+    return rows.n_rows * rows.n_features <= 2**22
+
+
+def _whitening(problem: _Problem, part: _Problem, theta: Floats) -> Whitening:
+    """From the Hessian on a part of the rows, and its diagonal on all of them."""
+    objective = problem.objective
+    if objective.n_features > _FULL_HESSIAN_MAX:
+        return Whitening(objective.add_penalty(problem.diagonal(theta)))
+    hessian, extra = part.hessian(theta)
+    # Directions in which only outliers lie get a little curvature from these.
+    hessian += 1e-3 * extra
+    if part is not problem:
+        diagonal = objective.add_penalty(problem.diagonal(theta))
+        index = np.arange(len(diagonal))
+        hessian[index, index] = np.maximum(hessian[index, index], diagonal)
+    return Whitening(hessian)
+
+
+def _mad_fixed_point(
+    rows: Rows,
+    sample: Rows,
+    objective_at: Callable[[float], HuberObjective],
+    settings: Settings,
+    start: Start | None,
+) -> tuple[HuberObjective, Solution]:
+    """Find σ = median|r| / Φ⁻¹(3/4), r the residuals of the minimum at that very σ.
+
+    There may be several such σ. This one is where iteration from the start leads: from
+    the scale of the least-squares residuals, as in R's rlm, or from a given model's.
+
+    Parameters
+    ----------
+    objective_at : callable
+        Standardised scale → the objective with that fixed scale.
+    """
+    trial = objective_at(1.0)
+    floor = trial.scale_floor
+    theta = _start(sample, trial, start, least_squares=True)
+    scale = _median_scale(sample, trial, theta)
+    if start is not None:
+        scale = float(np.ldexp(start.scale, -trial.frame.y_power))
+    if sample is not rows:  # come close where sweeps cost little
+        sample_settings = replace(settings, tol=1e-8)
+        _, scale, solution = _iterate_scale(
+            sample, sample, objective_at, sample_settings, theta, max(scale, floor), 1e-4
+        )
+        theta = solution.x
+    objective, _, solution = _iterate_scale(
+        rows, sample, objective_at, settings, theta, max(scale, floor), _MAD_TOL
+    )
+    return objective, solution
+
+
+def _iterate_scale(
+    rows: Rows,
+    sample: Rows,
+    objective_at: Callable[[float], HuberObjective],
+    settings: Settings,
+    theta: Floats,
+    scale: float,
+    tol: float,
+) -> tuple[HuberObjective, float, Solution]:
+    """Iterate σ → median|r(σ)| / Φ⁻¹(3/4) until it changes by less than tol, relatively.
+
+    The change d(log σ) of one iteration has a zero at the fixed point. Two changes of
+    one sign in a row are extrapolated, by at most three times the last; two signs
+    enclose the zero, and regula falsi (the Illinois variant) closes in on it.
+    """
+    ends: dict[bool, tuple[float, float]] = {}  # rising? → log σ, change
+    last: tuple[float, float] | None = None
+    n_iter = 0
+    while True:
+        objective = objective_at(scale)
+        left = settings.max_iter - n_iter
+        solution = _minimise(
+            rows, sample, objective, theta, replace(settings, max_iter=left)
+        )
+        n_iter += solution.n_iter
+        theta = solution.x
+        floor = objective.scale_floor
+        new_scale = max(_median_scale(rows, objective, theta), floor)
+        log_scale, change = np.log(scale), np.log(new_scale / scale)
+        solution = replace(solution, n_iter=n_iter)
+        if abs(change) <= tol:
+            return objective, scale, solution
+        if n_iter >= settings.max_iter:
+            status = Status.MAX_ITER
+            return objective, scale, replace(solution, status=status)
+        rising = bool(change > 0)
+        step = change
+        ends[rising] = (log_scale, change)
+        if len(ends) == 2:
+            (low, d_low), (high, d_high) = ends[True], ends[False]
+            if last is not None and (last[1] > 0) == rising:
+                # The same end moved twice: halve the weight of the other one.
+                if rising:
+                    d_high /= 2
+                    ends[False] = (high, d_high)
+                else:
+                    d_low /= 2
+                    ends[True] = (low, d_low)
+            next_log = low + (high - low) * d_low / (d_low - d_high)
+        else:
+            if last is not None and 0 < change / last[1] < 1:
+                slope = (change - last[1]) / (log_scale - last[0])
+                step = min(abs(change / slope), 3 * abs(change)) * np.sign(change)
+            next_log = log_scale + step
+        last = (log_scale, change)
+        scale = float(np.exp(next_log))
+
+
+def weighted_median(values: Floats, weight: Floats | None) -> float:
+    """Median in which a weight of two counts as the value twice."""
+    if weight is None:
+        return float(np.median(values))
+    kept = weight > 0
+    values, weight = values[kept], weight[kept]
+    order = np.argsort(values, kind="stable")
+    ends = np.cumsum(weight[order])
+    half = 0.5 * ends[-1]
+    # Where a cumulated weight is just one half, the median is halfway to the next.
+    lower = values[order[np.searchsorted(ends, half, side="left")]]
+    upper = values[order[np.searchsorted(ends, half, side="right")]]
+    return float(lower + 0.5 * (upper - lower))
+
+
+def _root_mean_square(values: Floats) -> float:
+    largest = float(values.max(initial=0.0))
+    if largest == 0:
+        return 0.0
+    return largest * float(np.sqrt(np.mean((values / largest) ** 2)))

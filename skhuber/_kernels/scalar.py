@@ -1,0 +1,32 @@
+"""Scalar formulas of the Huber loss, each written once.
+
+With the clipped residual c = clip(r, ±t) the loss and its derivative need no branch:
+
+    t |r| − t²/2 outside, r²/2 inside  =  c r − c²/2,      derivative = c.
+"""
+
+from __future__ import annotations
+
+from skhuber._numba import block_kernel
+
+
+@block_kernel
+def clip(residual, threshold):  # type: ignore[no-untyped-def]
+    """Residual held to ±threshold: the derivative ψ of the Huber loss.
+
+    A NaN comes out as a NaN, whatever the threshold.
+    """
+    if residual > threshold:
+        return threshold
+    if residual < -threshold:
+        return -threshold
+    return residual
+
+
+@block_kernel
+def robust_weight(residual, threshold):  # type: ignore[no-untyped-def]
+    """ψ(r)/r: 1 up to the threshold, threshold/|r| beyond it."""
+    size = abs(residual)
+    if size > threshold:
+        return threshold / size
+    return 1.0

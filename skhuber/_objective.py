@@ -1,0 +1,252 @@
+"""The objective of a robust linear regression, stated once.
+
+With residuals r_i = y_i − x_i·w − b, sample weights s_i ≥ 0, a threshold ρ > 0 in
+units of the scale σ, an L2 penalty α ≥ 0, and
+
+    H_ρ(z) = z² if |z| ≤ ρ, else 2ρ|z| − ρ²,
+
+the fit minimises
+
+    scale="joint"    F(w, b, σ) = Σ s_i (σ + σ H_ρ(r_i/σ)) + α‖w‖²
+    scale=a number   F(w, b)    = Σ s_i σ H_ρ(r_i/σ) + α‖w‖²
+    scale="mad"      the same with σ = median|r_i| / Φ⁻¹(3/4) at the minimum itself.
+
+The first is Huber's concomitant scale (Huber and Ronchetti, Robust Statistics, 2009,
+sections 7.7 and 7.8), jointly convex, in the form of scikit-learn's HuberRegressor:
+its epsilon is ρ, its alpha is α. The third is what R's ``rlm`` and statsmodels'
+``RLM`` compute (with α = 0).
+
+**In a computer.** With the clipped residual c = clip(r, ±ρσ) there are no branches:
+
+    F        = W σ + (2 Σ s c r − Σ s c²)/σ + α‖w‖²          (W = Σ s; joint only)
+    ∂F/∂w    = −(2/σ) Σ s c x + 2αw
+    ∂F/∂b    = −(2/σ) Σ s c
+    ∂F/∂σ    = W − Σ s c²/σ²                                 (joint only)
+    Hessian  = (2/σ) Σ_inliers s a aᵀ + 2α on w,             a = (x, 1, r/σ).
+
+The minimisation runs in standardised variables θ = (u, b', σ'): columns centred and
+scaled, y centred and scaled, F divided by W and by the scale of y. All scales are powers
+of two (of which `Frame` keeps the exponents), so that a change of units by a power of
+two changes no digit, and no other change more than the last. Sums come from
+`skhuber._rows`; nothing here is larger than p × p.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skhuber._sweep import Floats, Point, Sums
+
+_EPS = float(np.finfo(np.float64).eps)
+
+# The scale is not let below this many units in the last place of the spread of y
+# (1.4e-14 of it): residuals are rounded to about one, and the loss must stay smooth
+# where they are. Data that a line fits exactly have a scale of zero.
+_SCALE_FLOOR = 64 * _EPS
+# A standardised residual carries rounding errors of about this size.
+_RESIDUAL_ROUNDING = 8 * _EPS
+# Exponents of two within which neither a number's scale nor its square overflows on its
+# way through a sweep.
+_EXPONENT_LIMIT = 1000
+# A penalty beyond this (relative to the curvature of the loss, about one) pins its
+# coefficient to zero as well as infinity would.
+_PENALTY_LIMIT = 1e100
+
+
+def exponent(size: Floats | float) -> NDArray[np.int64]:
+    """Of each size the k with 2ᵏ nearest below it; 0 for zero."""
+    size = np.asarray(size, dtype=np.float64)
+    _, power = np.frexp(size)
+    power = np.where(size > 0, power - 1, 0)
+    return np.clip(power, -_EXPONENT_LIMIT, _EXPONENT_LIMIT).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Standardisation of the data: z = (x − centre)/2^x_power, likewise y."""
+
+    centre: Floats
+    """(p,), subtracted from the columns."""
+    x_power: NDArray[np.int64]
+    """(p,)."""
+    y_centre: float
+    y_power: int
+    fit_intercept: bool
+
+    @property
+    def unit(self) -> Floats:
+        """(p,), by which centred columns are multiplied."""
+        return np.ldexp(1.0, -self.x_power)
+
+    @property
+    def y_unit(self) -> float:
+        """By which centred y is multiplied."""
+        return float(np.ldexp(1.0, -self.y_power))
+
+    def to_natural(self, u: Floats, intercept: float) -> tuple[Floats, float]:
+        """Coefficients and intercept in the units of the data."""
+        coef = np.ldexp(u, self.y_power - self.x_power)
+        if not self.fit_intercept:
+            return coef, 0.0
+        shift = float(self.centre @ coef)
+        return coef, self.y_centre + float(np.ldexp(intercept, self.y_power)) - shift
+
+    def from_natural(self, coef: Floats, intercept: float) -> tuple[Floats, float]:
+        """The inverse of `to_natural`."""
+        u = np.ldexp(np.asarray(coef, dtype=np.float64), self.x_power - self.y_power)
+        if not self.fit_intercept:
+            return u, 0.0
+        shift = float(self.centre @ coef)
+        return u, float(np.ldexp(intercept + shift - self.y_centre, -self.y_power))
+
+
+class HuberObjective:
+    """F of the module's docstring, in standardised variables.
+
+    θ = (u, b if there is an intercept, σ if the scale is joint), all per unit of weight
+    and in units of the scale of y. It is the same function of θ for all rows and for a
+    sample of them, up to sampling error.
+
+    Parameters
+    ----------
+    frame : Frame
+    rho : float
+        Threshold in units of the scale; may be infinite.
+    alpha : float
+        L2 penalty, in the units of the data.
+    scale : float or None
+        The fixed scale in units of 2^y_power; None for a joint one.
+    total_weight, weight_power
+        The sum of the weights is total_weight · 2^-weight_power.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        *,
+        rho: float,
+        alpha: float,
+        scale: float | None,
+        total_weight: float,
+        weight_power: int,
+    ) -> None:
+        self.frame = frame
+        self.rho = rho
+        self.joint = scale is None
+        self._fixed_scale = 0.0 if scale is None else scale
+        # α‖w‖² / (W · 2^y_power), with w = u · 2^(y_power − x_power).
+        powers = frame.y_power - 2 * frame.x_power + weight_power
+        with np.errstate(over="ignore"):
+            penalty = np.ldexp(alpha / total_weight, powers)
+        self.penalty = np.minimum(penalty, _PENALTY_LIMIT)
+        self.n_features = len(frame.centre)
+        self._total_weight = total_weight
+        self._weight_power = weight_power
+        # Of the basis (z, 1, t) of a Gram matrix, what θ has.
+        self._kept = np.array(
+            [True] * self.n_features + [frame.fit_intercept, self.joint]
+        )
+
+    @property
+    def lower_last(self) -> float:
+        """Lower bound of the last variable of θ: the scale's floor, if it is joint."""
+        return self.scale_floor if self.joint else -np.inf
+
+    @property
+    def scale_floor(self) -> float:
+        """Least scale that the data can show."""
+        # y itself has no finer resolution than its last place.
+        resolution = _EPS * abs(self.frame.y_centre) * self.frame.y_unit
+        return max(_SCALE_FLOOR, 4 * resolution)
+
+    def theta(self, u: Floats, intercept: float, scale: float) -> Floats:
+        """Put θ together (of the standardised coefficients, intercept and scale)."""
+        return np.concatenate([u, [intercept, scale]])[self._kept]
+
+    def split(self, theta: Floats) -> tuple[Floats, float, float]:
+        """u, intercept and scale of θ."""
+        p = self.n_features
+        intercept = float(theta[p]) if self.frame.fit_intercept else 0.0
+        scale = float(theta[-1]) if self.joint else self._fixed_scale
+        return theta[:p], intercept, scale
+
+    def point(self, theta: Floats) -> Point:
+        """Where the sweep has to look."""
+        u, intercept, scale = self.split(theta)
+        return Point(
+            centre=self.frame.centre,
+            unit=self.frame.unit,
+            y_centre=self.frame.y_centre,
+            y_unit=self.frame.y_unit,
+            u=u,
+            intercept=intercept,
+            threshold=self.rho * scale,
+        )
+
+    def value_gradient(
+        self, theta: Floats, sums: Sums, weight: float
+    ) -> tuple[float, Floats]:
+        """F and ∂F/∂θ from the sums over rows of this total weight."""
+        u, _, scale = self.split(theta)
+        joint = float(self.joint)
+        value = (
+            joint * scale
+            + (2.0 * sums.cr - sums.cc) / weight / scale
+            + float(self.penalty @ u**2)
+        )
+        slope = -2.0 / (scale * weight)
+        gradient = np.concatenate(
+            [
+                slope * sums.gradient + 2.0 * self.penalty * u,
+                [slope * sums.c, 1.0 - sums.cc / weight / scale**2],
+            ]
+        )
+        return value, gradient[self._kept]
+
+    def hessian(self, theta: Floats, gram: Floats, weight: float) -> Floats:
+        """∂²F/∂θ² from the Gram matrix of the inliers' (z, 1, r/σ), without penalty."""
+        _, _, scale = self.split(theta)
+        return gram[np.ix_(self._kept, self._kept)] * (2.0 / (scale * weight))
+
+    def add_penalty(self, hessian: Floats) -> Floats:
+        """Add the penalty's 2α to a Hessian, or to the diagonal of one, in place."""
+        p = self.n_features
+        if hessian.ndim == 1:
+            hessian[:p] += 2.0 * self.penalty
+        else:
+            hessian[np.arange(p), np.arange(p)] += 2.0 * self.penalty
+        return hessian
+
+    def diagonal(self, theta: Floats, sums: Sums, weight: float) -> Floats:
+        """Diagonal of the Hessian, without penalty, from sums with squares."""
+        assert sums.squares is not None
+        _, _, scale = self.split(theta)
+        # Outliers have c² = threshold²; the rest of Σ s c² is the inliers' Σ s r².
+        beyond = 0.0
+        if np.isfinite(self.rho):
+            beyond = (self.rho * scale) ** 2 * (weight - sums.inlier)
+        inside = max(sums.cc - beyond, 0.0) / scale**2
+        full = np.concatenate([sums.squares, [sums.inlier, inside]])
+        return full[self._kept] * (2.0 / (scale * weight))
+
+    def rounding_gap(self, theta: Floats) -> float:
+        """What rounding errors of the residuals alone may add to F.
+
+        No minimiser can do better, and a gap below it is none: where a scale comes
+        close to zero this is more than any fixed fraction of F.
+        """
+        _, _, scale = self.split(theta)
+        error = _RESIDUAL_ROUNDING
+        return min(error / scale, self.rho) * error
+
+    def natural_value(self, value: float) -> float:
+        """F of the module's docstring, in the units of y, from F per unit of weight."""
+        power = self.frame.y_power - self._weight_power
+        return float(np.ldexp(value * self._total_weight, power))
+
+    def natural_scale(self, scale: float) -> float:
+        """A scale in the units of y."""
+        return float(np.ldexp(scale, self.frame.y_power))

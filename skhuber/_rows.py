@@ -1,0 +1,446 @@
+"""The rows of a regression: the only code that touches X, y and sample weights.
+
+Everything here is a sweep: it reads the rows once and returns sums (loss parts,
+gradient, Gram matrix) or one number per row. Sums add up, so who solves a problem
+need not know whether the rows are a C- or F-ordered array, a CSR matrix, or, later,
+blocks of a file or of a cluster. X is never copied and never changed: centring and
+scaling happen in the kernels, as a `Point` asks.
+
+A sweep works on standardised numbers: with the powers of two ``unit``, ``y_unit`` and
+``weight_unit`` (the rows' own),
+
+    z = (x − centre)·unit        r = (y − y_centre)·y_unit − intercept − z·u
+    s = weight·weight_unit       c = clip(r, ±threshold).
+"""
+
+from __future__ import annotations
+
+import abc
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from skhuber._kernels import csr, passes
+from skhuber._numba import block_rows, run_blocks
+from skhuber._sweep import Floats, Moments, Point, Sums
+
+# Rows of a dense X that the Gram matrix copies and standardises at a time.
+_GRAM_ROWS = 1024
+# Bytes of a chunk of rows in C order (`chunk` in the kernels): half a level-1 cache.
+_CHUNK_BYTES = 2**14
+
+_NO_WEIGHT: Floats = np.empty(0)
+
+
+class Rows(abc.ABC):
+    """X, y and weights, and the sweeps over them.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,), C-contiguous, float32 or float64
+    weight : ndarray of shape (n,) or None
+        Non-negative, not all zero. None: one for every row.
+    threads : int
+        The most threads that a sweep may use.
+
+    Attributes
+    ----------
+    n_sweeps : int
+        Sweeps over all rows so far.
+    total_weight : float
+        Σ s.
+    weight_power : int
+        s = weight · 2^weight_power ≤ 1.
+    """
+
+    n_features: int
+    _elements: int  # numbers of X that a sweep reads
+    _block: int  # rows in a block
+    _chunk: int  # rows in a part of a block that is looked at twice
+    _gram_rows: int  # rows that the Gram matrix takes at a time
+
+    def __init__(self, y: Floats, weight: Floats | None, threads: int) -> None:
+        self.y = _read_only(y)
+        self.n_rows = y.shape[0]
+        self.n_sweeps = 0
+        self.threads = threads
+        if weight is None:
+            self.weight = None
+            self.weight_power = 0
+            self.total_weight = float(self.n_rows)
+        else:
+            self.weight = _read_only(weight)
+            # Powers of two change no digit of a weight; scaled to at most one, no
+            # sum of weights overflows.
+            self.weight_power = int(np.clip(-np.frexp(weight.max())[1], -1000, 1000))
+            self.total_weight = float(np.sum(weight * self.weight_unit))
+
+    @property
+    def weight_unit(self) -> float:
+        """Power of two by which weights are multiplied."""
+        return float(2.0**self.weight_power)
+
+    @property
+    @abc.abstractmethod
+    def is_finite(self) -> bool:
+        """Whether X is free of NaN and infinity; meant for few rows."""
+
+    @property
+    @abc.abstractmethod
+    def _kernel_X(self) -> object:
+        """X as the kernels take it."""
+
+    @abc.abstractmethod
+    def _take(self, index: NDArray[np.intp], weight: Floats) -> Rows:
+        """A copy of some rows, with these weights."""
+
+    @abc.abstractmethod
+    def moments(self, *, centred: bool) -> Moments:
+        """Location and spread of the columns; meant for few rows."""
+
+    @abc.abstractmethod
+    def largest(self, centre: Floats) -> Floats:
+        """(p,), the largest |x − centre| of each column."""
+
+    @abc.abstractmethod
+    def _add_gram(
+        self, point: Point, start: int, h: Floats, extra: Floats, gram: Floats
+    ) -> None:
+        """gram += Σ h [z, extra][z, extra]ᵀ over the rows from start on."""
+
+    @property
+    def _n_blocks(self) -> int:
+        return -(-self.n_rows // self._block)
+
+    def _numbers(self, point: Point) -> Floats:
+        return np.array(
+            [
+                point.y_centre,
+                point.y_unit,
+                point.intercept,
+                point.threshold,
+                self.weight_unit,
+            ]
+        )
+
+    def sums(self, point: Point, *, squares: bool = False) -> Sums:
+        """One sweep: what loss, gradient and (with `squares`) diagonal need."""
+        p = self.n_features
+        sums = np.zeros((self._n_blocks, p + passes.N_SCALARS))
+        diagonal = np.zeros((self._n_blocks, p if squares else 0))
+        arguments = (
+            self._kernel_X,
+            self.y,
+            _NO_WEIGHT if self.weight is None else self.weight,
+            self._block,
+            self._chunk,
+            point.centre,
+            point.u * point.unit,
+            self._numbers(point),
+            point.unit,
+            sums,
+            diagonal,
+        )
+        self._run(passes.sums_block, passes.sums_parallel, arguments)
+        # Along axis 0 NumPy adds row by row: always in the order of the blocks.
+        total = sums.sum(axis=0)
+        scalars = total[p:]
+        return Sums(
+            gradient=total[:p] * point.unit,
+            c=float(scalars[passes.SUM_C]),
+            cr=float(scalars[passes.SUM_CR]),
+            cc=float(scalars[passes.SUM_CC]),
+            inlier=float(scalars[passes.SUM_INLIER]),
+            squares=diagonal.sum(axis=0) if squares else None,
+        )
+
+    def residuals(self, point: Point) -> Floats:
+        """One sweep: r of every row, in standardised units."""
+        out = np.empty(self.n_rows)
+        arguments = (
+            self._kernel_X,
+            self.y,
+            self._block,
+            point.centre,
+            point.u * point.unit,
+            self._numbers(point),
+            out,
+        )
+        self._run(passes.residuals_block, passes.residuals_parallel, arguments)
+        return out
+
+    def robust_weights(self, point: Point) -> tuple[Floats, NDArray[np.bool_]]:
+        """One sweep: ψ(r)/r of every row, and whether |r| exceeds the threshold."""
+        out = np.empty(self.n_rows)
+        outlier = np.empty(self.n_rows, dtype=np.bool_)
+        arguments = (
+            self._kernel_X,
+            self.y,
+            self._block,
+            point.centre,
+            point.u * point.unit,
+            self._numbers(point),
+            out,
+            outlier,
+        )
+        self._run(
+            passes.robust_weights_block, passes.robust_weights_parallel, arguments
+        )
+        return out, outlier
+
+    def grams(self, point: Point, scale: float) -> tuple[Floats, Floats]:
+        """Σ h [z, 1, t][z, 1, t]ᵀ, of the rows inside and of those outside (one sweep).
+
+        t = clip(r, ±threshold)/scale. Inside h = s. Outside h = s·threshold/|r|, the
+        curvature of the parabola that touches the loss at r and lies above it.
+
+        Returns
+        -------
+        inside, outside : ndarrays of shape (p + 2, p + 2)
+        """
+        r = self.residuals(point)
+        size = np.abs(r)
+        outlier = size > point.threshold
+        h = np.divide(point.threshold, size, out=np.ones_like(r), where=outlier)
+        if self.weight is not None:
+            h *= self.weight
+            h *= self.weight_unit
+        t = np.clip(r, -point.threshold, point.threshold) / scale
+        q = self.n_features + 2
+        inside, outside = np.zeros((q, q)), np.zeros((q, q))
+        for start in range(0, self.n_rows, self._gram_rows):
+            rows = slice(start, start + self._gram_rows)
+            extra = np.stack([np.ones_like(t[rows]), t[rows]], axis=1)
+            out = outlier[rows]
+            self._add_gram(point, start, np.where(out, 0.0, h[rows]), extra, inside)
+            if out.any():
+                self._add_gram(
+                    point, start, np.where(out, h[rows], 0.0), extra, outside
+                )
+        return inside, outside
+
+    def sample(self, n_rows: int) -> Rows:
+        """About `n_rows` rows, picked in proportion to their weights.
+
+        Picking is stratified: the rows in their order, each as long as its weight, are
+        cut into equal pieces, and a point is drawn in each. That spreads the picks
+        over the data as evenly as a stride would, without a stride's aliasing
+        with periods in the data. A row of weight zero is never picked. The picks have
+        equal weights, so rows picked k times have weight k. The draw is the same in
+        every run.
+        """
+        pieces = np.random.default_rng(0).random(n_rows)
+        pieces += np.arange(n_rows)
+        pieces /= n_rows
+        if self.weight is None:
+            picks = (pieces * self.n_rows).astype(np.intp)
+        else:
+            ends = np.cumsum(self.weight * self.weight_unit)
+            picks = np.searchsorted(ends, pieces * ends[-1], side="right")
+        np.minimum(picks, self.n_rows - 1, out=picks)
+        index, counts = np.unique(picks, return_counts=True)
+        return self._take(index, counts.astype(np.float64))
+
+    def _run(self, block: object, driver: object, arguments: tuple) -> None:
+        self.n_sweeps += 1
+        run_blocks(
+            block, driver, self._n_blocks, self._elements, self.threads, arguments
+        )
+
+
+class DenseRows(Rows):
+    """Rows of a dense X of float32 or float64, in any layout."""
+
+    def __init__(
+        self, X: Floats, y: Floats, weight: Floats | None = None, *, threads: int = 1
+    ) -> None:
+        super().__init__(y, weight, threads)
+        self.X = _read_only(X)
+        self.n_features = X.shape[1]
+        self._elements = X.size
+        self._block = block_rows(self.n_features)
+        self._gram_rows = _GRAM_ROWS
+        if X.flags.f_contiguous and not X.flags.c_contiguous:
+            self._chunk = self._block
+        else:
+            row_bytes = max(X.itemsize * self.n_features, 1)
+            self._chunk = min(max(_CHUNK_BYTES // row_bytes, 8), self._block)
+
+    @property
+    def is_finite(self) -> bool:
+        return bool(np.isfinite(self.X).all())
+
+    @property
+    def _kernel_X(self) -> object:
+        return self.X
+
+    def _take(self, index: NDArray[np.intp], weight: Floats) -> Rows:
+        return DenseRows(self.X[index], self.y[index], weight, threads=self.threads)
+
+    def moments(self, *, centred: bool) -> Moments:
+        weight = _shares(self)
+        X = self.X.astype(np.float64, order="C")
+        if not centred:
+            centre = np.zeros(self.n_features)
+        else:
+            centre = weight @ X
+            lowest = X.min(axis=0)
+            constant = lowest == X.max(axis=0)
+            centre[constant] = lowest[constant]
+        X -= centre
+        # Scaled by the largest first: no square overflows, none of a column that
+        # matters is lost.
+        largest = np.abs(X).max(axis=0)
+        X /= np.where(largest > 0, largest, 1.0)
+        np.square(X, out=X)
+        return Moments(centre, largest * np.sqrt(weight @ X))
+
+    def largest(self, centre: Floats) -> Floats:
+        self.n_sweeps += 1
+        result = np.zeros(self.n_features)
+        for start in range(0, self.n_rows, self._block):
+            distance = np.abs(self.X[start : start + self._block] - centre)
+            np.maximum(result, distance.max(axis=0), out=result)
+        return result
+
+    def _add_gram(
+        self, point: Point, start: int, h: Floats, extra: Floats, gram: Floats
+    ) -> None:
+        (kept,) = np.nonzero(h)
+        Z = np.empty((kept.size, gram.shape[0]))
+        p = self.n_features
+        np.subtract(self.X[start + kept], point.centre, out=Z[:, :p])
+        Z[:, :p] *= point.unit
+        Z[:, p:] = extra[kept]
+        Z *= np.sqrt(h[kept])[:, np.newaxis]
+        gram += Z.T @ Z
+
+
+class CSRRows(Rows):
+    """Rows of a sparse X in CSR format; what is not stored is never touched."""
+
+    def __init__(
+        self,
+        X: sp.csr_matrix | sp.csr_array,
+        y: Floats,
+        weight: Floats | None = None,
+        *,
+        threads: int = 1,
+    ) -> None:
+        super().__init__(y, weight, threads)
+        self.X = X
+        self.n_features = X.shape[1]
+        self._arrays = tuple(_read_only(a) for a in (X.data, X.indices, X.indptr))
+        self._elements = X.nnz
+        # Each block has sums of its own for all p columns: they should not take more
+        # than a small part of the memory, or time, that the data take.
+        rows_per_sum = 32 * self.n_features * self.n_rows // max(X.nnz, 1)
+        self._block = max(block_rows(X.nnz / max(self.n_rows, 1)), rows_per_sum)
+        self._chunk = self._block
+        self._gram_rows = max(self.n_rows, 1)
+
+    @property
+    def is_finite(self) -> bool:
+        return bool(np.isfinite(self.X.data).all())
+
+    @property
+    def _kernel_X(self) -> object:
+        return self._arrays
+
+    def _take(self, index: NDArray[np.intp], weight: Floats) -> Rows:
+        return CSRRows(self.X[index], self.y[index], weight, threads=self.threads)
+
+    def moments(self, *, centred: bool) -> Moments:
+        share = _shares(self)
+        X = self.X.astype(np.float64).tocsc()
+        stored = X.copy()
+        stored.data = share[X.indices]
+        missing = 1.0 - np.asarray(stored.sum(axis=0)).ravel()
+        full = np.diff(X.indptr) == self.n_rows
+        missing[full] = 0.0
+        column = np.repeat(np.arange(self.n_features), np.diff(X.indptr))
+        centre = np.zeros(self.n_features)
+        if centred:
+            centre += np.bincount(
+                column, stored.data * X.data, minlength=self.n_features
+            )
+            lowest = X.min(axis=0).toarray().ravel()
+            constant = lowest == X.max(axis=0).toarray().ravel()
+            centre[constant] = lowest[constant]
+        distance = np.abs(X.data - centre[column])
+        largest = np.where(full, 0.0, np.abs(centre))
+        np.maximum.at(largest, column, distance)
+        scale = np.where(largest > 0, largest, 1.0)
+        square = np.bincount(
+            column,
+            stored.data * (distance / scale[column]) ** 2,
+            minlength=self.n_features,
+        )
+        square += np.maximum(missing, 0.0) * (centre / scale) ** 2
+        return Moments(centre, largest * np.sqrt(square))
+
+    def largest(self, centre: Floats) -> Floats:
+        self.n_sweeps += 1
+        highest = self.X.max(axis=0).toarray().ravel() - centre
+        lowest = self.X.min(axis=0).toarray().ravel() - centre
+        return np.maximum(np.abs(highest), np.abs(lowest))
+
+    def _add_gram(
+        self, point: Point, start: int, h: Floats, extra: Floats, gram: Floats
+    ) -> None:
+        p = self.n_features
+        X = self.X[start : start + h.size]
+        block = np.zeros_like(gram)
+        csr.add_gram_csr(
+            tuple(_read_only(a) for a in (X.data, X.indices, X.indptr)),
+            h,
+            point.unit,
+            block[:p, :p],
+        )
+        upper = np.triu(block[:p, :p])
+        block[:p, :p] = upper + np.triu(upper, 1).T
+        weighted = h[:, np.newaxis] * extra
+        sums = (X.T @ weighted) * point.unit[:, np.newaxis]
+        # Centring: Σ h (z − m)(z − m)ᵀ = Σ h z zᵀ − m a ᵀ − a mᵀ + (Σ h) m mᵀ, a = Σ h z.
+        shift = point.centre * point.unit
+        mass = h.sum()
+        a = (X.T @ h) * point.unit
+        block[:p, :p] -= np.outer(shift, a) + np.outer(a - mass * shift, shift)
+        block[:p, p:] = sums - np.outer(shift, weighted.sum(axis=0))
+        block[p:, :p] = block[:p, p:].T
+        block[p:, p:] = extra.T @ weighted
+        gram += block
+
+
+def make_rows(
+    X: Floats | sp.csr_matrix | sp.csr_array,
+    y: Floats,
+    weight: Floats | None,
+    threads: int,
+) -> Rows:
+    """Choose the kind of rows for validated data."""
+    if sp.issparse(X):
+        if not X.has_canonical_format:  # duplicates would not square to their sum
+            X = X.copy()
+            X.sum_duplicates()
+        return CSRRows(X, y, weight, threads=threads)
+    return DenseRows(X, y, weight, threads=threads)
+
+
+def _read_only(array: Floats) -> Floats:
+    """A view that numba types like that of an array which is read-only already.
+
+    So both kinds run the same compiled code.
+    """
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _shares(rows: Rows) -> Floats:
+    """(n,), weights that sum to one."""
+    if rows.weight is None:
+        return np.full(rows.n_rows, 1.0 / rows.n_rows)
+    weight = rows.weight * rows.weight_unit
+    return weight / weight.sum()

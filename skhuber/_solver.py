@@ -1,0 +1,410 @@
+"""Two minimisers for a smooth convex function of few variables, each costly to call.
+
+They know neither what they minimise nor where its values come from. A function is a
+callable ``x → (value, gradient)``; a Hessian is a callable or a matrix; the result is
+a `Solution` that says how it ended, and whoever called decides whether to warn.
+
+`newton`
+    Damped Newton steps with the exact Hessian. Where the Hessian is cheap.
+`whitened_lbfgs`
+    scipy's L-BFGS-B in coordinates v = √c·Rx, where RᵀR is an approximate Hessian and
+    c makes the first gradient in v of length one. scipy's first step is the gradient
+    over its length: here just the (approximate) Newton step, so that no call is lost
+    on finding a step length. After it, L-BFGS learns what the approximation lacks. R
+    is upper triangular, so a bound on the last variable stays a bound on the last
+    coordinate.
+
+Both measure their distance from the minimum by the Newton decrement ½ gᵀH⁻¹g. For a
+quadratic function with the Hessian H it is exactly the excess of the value over the
+minimum (Boyd and Vandenberghe, Convex Optimization, 2004, section 9.5.1). It does not
+depend on the units of the variables. A variable held at its lower bound by a positive
+derivative takes no part in it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+import scipy.optimize
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Function = Callable[[Floats], tuple[float, Floats]]
+Tolerance = Callable[[Floats, float], float]
+
+
+class Status(enum.Enum):
+    """How a minimisation ended, in words for a person."""
+
+    CONVERGED = "the gap is within the tolerance"
+    MAX_ITER = "the limit on the number of iterations was reached"
+    STALLED = "no step decreased the objective any further"
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Where a minimisation ended."""
+
+    x: Floats
+    value: float
+    gradient: Floats
+    gap: float
+    """Estimated excess of the value over the minimum (absolute)."""
+    n_iter: int
+    status: Status
+
+
+class Whitening:
+    """Coordinates v = Rx in which an approximate Hessian RᵀR is the identity.
+
+    A Hessian that is singular to rounding gets the least ridge, relative to its
+    diagonal, with which its Cholesky factorisation succeeds. Variables that it
+    does not know (zeros on the diagonal) are left as they are.
+
+    Parameters
+    ----------
+    hessian : ndarray of shape (q, q), or (q,) for a diagonal one
+    """
+
+    # Rounding errors of a sum of products are about 1e-16 of the diagonal; the last
+    # ridge makes any positive semidefinite matrix of ten million rows definite.
+    _RIDGES = (0.0, 1e-14, 1e-12, 1e-10, 1e-8, 1e-6)
+
+    def __init__(self, hessian: Floats) -> None:
+        diagonal = hessian if hessian.ndim == 1 else np.diagonal(hessian)
+        self._root = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+        self._factor: Floats | None = None
+        if hessian.ndim == 1:
+            return
+        unit = hessian / np.outer(self._root, self._root)
+        np.fill_diagonal(unit, 1.0)
+        for ridge in self._RIDGES:
+            unit.flat[:: unit.shape[0] + 1] = 1.0 + ridge
+            try:
+                factor = scipy.linalg.cholesky(unit, check_finite=False)
+            except np.linalg.LinAlgError:
+                continue
+            # A pivot as small as its rounding error is no pivot.
+            if np.diagonal(factor).min() ** 2 > 1e-15 * unit.shape[0]:
+                self._factor = factor
+                return
+
+    def whiten(self, x: Floats) -> Floats:
+        """V = Rx."""
+        scaled = x * self._root
+        return scaled if self._factor is None else self._factor @ scaled
+
+    def unwhiten(self, v: Floats) -> Floats:
+        """X = R⁻¹v."""
+        if self._factor is not None:
+            v = scipy.linalg.solve_triangular(self._factor, v, check_finite=False)
+        return v / self._root
+
+    def whiten_gradient(self, gradient: Floats) -> Floats:
+        """R⁻ᵀg, the gradient with respect to v."""
+        scaled = gradient / self._root
+        if self._factor is None:
+            return scaled
+        return scipy.linalg.solve_triangular(
+            self._factor, scaled, trans="T", check_finite=False
+        )
+
+    def last_coordinate(self, x_last: float) -> float:
+        """The last coordinate of v, which depends on the last of x alone."""
+        pivot = 1.0 if self._factor is None else self._factor[-1, -1]
+        return float(x_last * self._root[-1] * pivot)
+
+    def gap(self, gradient: Floats, last_is_held: bool) -> float:
+        """½ gᵀH⁻¹g, of all variables or of all but the last.
+
+        Without the last variable, H is the leading block of RᵀR, and its factor the
+        leading block of R.
+        """
+        white = self.whiten_gradient(gradient)
+        if last_is_held:
+            white = white[:-1]
+        return 0.5 * float(white @ white)
+
+
+class _Spectrum:
+    """A positive semidefinite matrix by its eigenvectors; its null space is left out.
+
+    Unlike a ridge this moves nothing along directions in which the function is flat,
+    as between two equal columns.
+    """
+
+    def __init__(self, hessian: Floats) -> None:
+        diagonal = np.diagonal(hessian)
+        self._root = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+        unit = hessian / np.outer(self._root, self._root)
+        values, vectors = scipy.linalg.eigh(unit, check_finite=False)
+        # Of a matrix with a unit diagonal, eigenvalues have rounding errors of about
+        # its size times the machine epsilon, 2e-16.
+        kept = values > 5e-15 * len(values) * max(values[-1], 0.0)
+        self._inverse_root = vectors[:, kept] / np.sqrt(values[kept])
+
+    def solve(self, gradient: Floats) -> Floats:
+        """The least solution x (in units of the diagonal) of Hx = g."""
+        inverse = self._inverse_root
+        return (inverse @ (inverse.T @ (gradient / self._root))) / self._root
+
+
+def solve_semidefinite(hessian: Floats, gradient: Floats) -> Floats:
+    """x with Hx = g, for a positive semidefinite H of any rank."""
+    root = np.sqrt(np.diagonal(hessian))
+    if root.min(initial=1.0) > 0:
+        unit = hessian / np.outer(root, root)
+        try:
+            factor = scipy.linalg.cholesky(unit, check_finite=False)
+        except np.linalg.LinAlgError:
+            pass
+        else:
+            # A pivot of 1e-10 says that the last six digits of x would be left.
+            if np.diagonal(factor).min() ** 2 > 1e-10:
+                scaled = gradient / root
+                return scipy.linalg.cho_solve((factor, False), scaled) / root
+    return _Spectrum(hessian).solve(gradient)
+
+
+def newton(
+    function: Function,
+    hessian: Callable[[Floats], tuple[Floats, Floats]],
+    x: Floats,
+    *,
+    lower_last: float,
+    tolerance: Tolerance,
+    max_iter: int,
+) -> Solution:
+    """Minimise by damped Newton steps (Levenberg and Marquardt's damping).
+
+    Parameters
+    ----------
+    function : callable
+        x → value, gradient.
+    hessian : callable
+        x → the Hessian H and a positive semidefinite matrix M to damp with. Steps are
+        those of H + λM; λ rises when a step fails and falls when one succeeds.
+    x : ndarray of shape (q,)
+        The start.
+    lower_last : float
+        Lower bound of the last variable; -inf for none. A finite one means a variable
+        that must stay positive: one step divides it by ten at most.
+    tolerance : callable
+        x, value → the gap that is small enough.
+    max_iter : int
+        The most steps.
+
+    Returns
+    -------
+    Solution
+    """
+    # H alone may be flat where the function is not. With this much of M, a
+    # direction that only M knows is walked, and the gap sees it.
+    least_damping = 1e-8
+    damping = least_damping
+    value, gradient = function(x)
+    n_iter = 0
+    while True:
+        exact, extra = hessian(x)
+        held = bool(x[-1] <= lower_last and gradient[-1] >= 0)
+        free = len(x) - held
+
+        def step_of(gradient, damping, exact=exact, extra=extra, free=free):
+            step = np.zeros(len(gradient))
+            matrix = exact[:free, :free] + damping * extra[:free, :free]
+            step[:free] = -solve_semidefinite(matrix, gradient[:free])
+            return step
+
+        def gap_of(gradient, step):
+            return -0.5 * float(gradient @ step)
+
+        step = step_of(gradient, least_damping)
+        gap = gap_of(gradient, step)
+        converged = gap <= tolerance(x, value)
+        if converged or n_iter >= max_iter:
+            status = Status.CONVERGED if converged else Status.MAX_ITER
+            solution = Solution(x, value, gradient, gap, n_iter, status)
+            if not converged:
+                return solution
+            # The Hessian is at hand, so one more step costs little. It takes a gap of
+            # 1e-12, where the coefficients have six digits, to their last ones.
+            x_new = _bounded(x, step, lower_last)
+            value_new, gradient_new = function(x_new)
+            gap_new = gap_of(gradient_new, step_of(gradient_new, least_damping))
+            if gap_new < gap and value_new <= value + _rounding(value):
+                return Solution(
+                    x_new, value_new, gradient_new, gap_new, n_iter, status
+                )
+            return solution
+        if damping > least_damping:
+            step = step_of(gradient, damping)
+        while True:
+            x_new = _bounded(x, step, lower_last)
+            value_new, gradient_new = function(x_new)
+            promise = -float(gradient @ (x_new - x))
+            if promise > 1e3 * _rounding(value):
+                better = value_new <= value - 1e-4 * promise
+            else:  # values are equal to rounding: the gradient decides
+                again = gap_of(gradient_new, step_of(gradient_new, least_damping))
+                better = again < gap
+            if better:
+                damping = max(damping / 10, least_damping)
+                break
+            damping = max(damping * 10, 1e-3)
+            if damping > 1e12:
+                return Solution(x, value, gradient, gap, n_iter, Status.STALLED)
+            step = step_of(gradient, damping)
+        x, value, gradient = x_new, value_new, gradient_new
+        n_iter += 1
+
+
+def _rounding(value: float) -> float:
+    """What rounding may change in a value that is a sum of many positive numbers."""
+    return 8 * np.finfo(float).eps * abs(value)
+
+
+def _bounded(x: Floats, step: Floats, lower_last: float) -> Floats:
+    result = x + step
+    if lower_last > -np.inf:
+        result[-1] = max(result[-1], lower_last, 0.1 * x[-1])
+    return result
+
+
+class _CertifiedError(Exception):
+    """Leaves scipy's minimiser when the point just evaluated is good enough."""
+
+
+def whitened_lbfgs(
+    function: Function,
+    whitening: Whitening,
+    x: Floats,
+    *,
+    lower_last: float,
+    tolerance: Tolerance,
+    max_iter: int,
+) -> Solution:
+    """Minimise with scipy's L-BFGS-B in whitened coordinates.
+
+    Parameters
+    ----------
+    function, x, lower_last, tolerance, max_iter
+        As for `newton`.
+    whitening : Whitening
+        Of an approximate Hessian near the minimum.
+
+    Returns
+    -------
+    Solution
+        The evaluated point of the least gap among those whose values are the least,
+        up to rounding.
+    """
+
+    def evaluate(x: Floats) -> Solution:
+        value, gradient = function(x)
+        held = bool(x[-1] <= lower_last and gradient[-1] >= 0)
+        gap = whitening.gap(gradient, held)
+        good = gap <= tolerance(x, value)
+        status = Status.CONVERGED if good else Status.STALLED
+        return Solution(x, value, gradient, gap, 0, status)
+
+    best = evaluate(x)
+    if best.status is Status.CONVERGED:
+        return best
+    if max_iter == 0:
+        return _ended(best, 0, Status.MAX_ITER)
+
+    white = whitening.whiten_gradient(best.gradient)
+    c = 1.0 / float(white @ white)
+    start = best
+    n_iter = 0
+
+    def white_function(v: Floats) -> tuple[float, Floats]:
+        nonlocal best
+        if not v.any():
+            point = start
+        else:
+            x_new = start.x + whitening.unwhiten(v) / np.sqrt(c)
+            if lower_last > -np.inf:
+                x_new[-1] = max(x_new[-1], lower_last)
+            point = evaluate(x_new)
+        if np.isfinite(point.value) and _is_better(point, best):
+            best = point
+        if point.status is Status.CONVERGED:
+            best = point
+            raise _CertifiedError
+        gradient = whitening.whiten_gradient(point.gradient) * np.sqrt(c)
+        # Values from the start's: their differences then keep all digits.
+        return c * (point.value - start.value), gradient
+
+    def count(_: Floats) -> None:
+        nonlocal n_iter
+        n_iter += 1
+
+    bounds = None
+    if lower_last > -np.inf:
+        lowest = np.full(len(x), -np.inf)
+        lowest[-1] = whitening.last_coordinate(lower_last - x[-1]) * np.sqrt(c)
+        bounds = scipy.optimize.Bounds(lowest, np.inf)
+    try:
+        scipy.optimize.minimize(
+            white_function,
+            np.zeros(len(x)),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            callback=count,
+            # The tolerance above decides, not scipy's: its own are switched off.
+            options={"maxiter": max_iter, "ftol": 0.0, "gtol": 0.0},
+        )
+    except _CertifiedError:
+        return _ended(best, n_iter + 1, Status.CONVERGED)
+    status = Status.MAX_ITER if n_iter >= max_iter else Status.STALLED
+    return _ended(best, n_iter, status)
+
+
+def polish(
+    function: Function,
+    whitening: Whitening,
+    solution: Solution,
+    *,
+    lower_last: float,
+    tolerance: Tolerance,
+    max_steps: int,
+) -> Solution:
+    """Steps of the approximate Hessian, judged on the gradient.
+
+    A line search compares values, and values of a minimum are equal to rounding where
+    the variables still have only half of their digits. Gradients are not.
+    """
+    for _ in range(max_steps):
+        x = solution.x - whitening.unwhiten(
+            whitening.whiten_gradient(solution.gradient)
+        )
+        if lower_last > -np.inf:
+            x[-1] = max(x[-1], lower_last)
+        value, gradient = function(x)
+        held = bool(x[-1] <= lower_last and gradient[-1] >= 0)
+        gap = whitening.gap(gradient, held)
+        if not (gap < solution.gap and value <= solution.value + _rounding(value)):
+            break
+        status = solution.status
+        if gap <= tolerance(x, value):
+            status = Status.CONVERGED
+        solution = Solution(x, value, gradient, gap, solution.n_iter, status)
+    return solution
+
+
+def _is_better(a: Solution, b: Solution) -> bool:
+    if abs(a.value - b.value) <= _rounding(b.value):
+        return a.gap < b.gap
+    return a.value < b.value
+
+
+def _ended(solution: Solution, n_iter: int, status: Status) -> Solution:
+    return Solution(
+        solution.x, solution.value, solution.gradient, solution.gap, n_iter, status
+    )

@@ -1,0 +1,67 @@
+"""What a sweep over the rows is asked, and what it answers.
+
+The words in which `skhuber._objective` and `skhuber._rows` talk: a `Point` goes down,
+`Sums` come up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a sweep looks: the standardisation, the coefficients and the threshold."""
+
+    centre: Floats
+    """(p,), subtracted from the columns of X."""
+    unit: Floats
+    """(p,), by which the centred columns are multiplied."""
+    y_centre: float
+    y_unit: float
+    u: Floats
+    """(p,), coefficients of the standardised columns."""
+    intercept: float
+    threshold: float
+    """On |r|, in standardised units of y."""
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What a sweep over the loss returns."""
+
+    gradient: Floats
+    """(p,), Σ s c z."""
+    c: float
+    """Σ s c."""
+    cr: float
+    """Σ s c r."""
+    cc: float
+    """Σ s c²."""
+    inlier: float
+    """Σ s over the rows with |r| ≤ threshold."""
+    squares: Floats | None
+    """(p,), Σ s z² over the same rows, where asked for."""
+
+    @property
+    def is_finite(self) -> bool:
+        """False where X has a NaN or an infinity, or a sum overflowed."""
+        total = self.cr + self.cc + float(np.sum(self.gradient))
+        if self.squares is not None:
+            total += float(np.sum(self.squares))
+        return bool(np.isfinite(total))
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Location and spread of the columns of some rows."""
+
+    centre: Floats
+    """(p,), weighted means; of a constant column, its value."""
+    spread: Floats
+    """(p,), root mean square of the distance from the centre (or from zero)."""

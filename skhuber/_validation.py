@@ -1,0 +1,98 @@
+"""Checks of parameters and weights: what is wrong, what was given, what is allowed."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_array
+
+
+def check_real(
+    name: str,
+    value: object,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    finite: bool = True,
+    or_else: str = "",
+) -> float:
+    """Return a number > above or ≥ least, or raise an error that names it."""
+    bound = f"> {above:g}" if above is not None else f">= {least:g}"
+    allowed = f"a {'finite ' if finite else ''}number {bound}{or_else}"
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be {allowed}, got {value!r}.")
+    number = float(value)
+    if (
+        math.isnan(number)
+        or (finite and math.isinf(number))
+        or (above is not None and number <= above)
+        or (least is not None and number < least)
+    ):
+        raise ValueError(f"{name} must be {allowed}, got {value!r}.")
+    return number
+
+
+def check_count(name: str, value: object, *, least: int) -> int:
+    """Return an integer ≥ least, or raise an error that names it."""
+    allowed = f"an integer >= {least}"
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be {allowed}, got {value!r}.")
+    if value < least:
+        raise ValueError(f"{name} must be {allowed}, got {value!r}.")
+    return int(value)
+
+
+def check_flag(name: str, value: object) -> bool:
+    """Return a boolean, or raise an error that names it."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}.")
+    return bool(value)
+
+
+def check_n_jobs(value: object) -> int | None:
+    """Return None or a nonzero integer, or raise an error."""
+    if value is None:
+        return None
+    allowed = "None or an integer other than 0"
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise TypeError(f"n_jobs must be {allowed}, got {value!r}.")
+    if value == 0:
+        raise ValueError(f"n_jobs must be {allowed}, got {value!r}.")
+    return int(value)
+
+
+def check_weights(
+    sample_weight: ArrayLike | None, n_samples: int
+) -> NDArray[np.float64] | None:
+    """Return non-negative float64 weights with a positive sum, or None for None."""
+    if sample_weight is None:
+        return None
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n_samples, float(sample_weight))
+    weight = check_array(
+        sample_weight,
+        ensure_2d=False,
+        dtype=np.float64,
+        order="C",
+        input_name="sample_weight",
+        ensure_min_samples=0,
+    )
+    if weight.shape != (n_samples,):
+        raise ValueError(
+            "sample_weight must have one weight for each sample, shape "
+            f"({n_samples},), got shape {weight.shape}."
+        )
+    if weight.min() < 0:
+        i = int(weight.argmin())
+        raise ValueError(
+            f"sample_weight must be non-negative, got {weight[i]!r} at index {i}. "
+            "Negative values in data passed to `sample_weight` are not allowed."
+        )
+    if weight.max() == 0:
+        raise ValueError(
+            "sample_weight must have at least one positive weight, got zeros only."
+        )
+    return weight
