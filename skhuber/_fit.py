@@ -22,11 +22,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.linalg
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from skhuber._objective import Frame, HuberObjective, exponent
-from skhuber._rows import Rows
+from skhuber._rows import DenseRows, Rows
 from skhuber._solver import (
     Solution,
     Status,
@@ -38,6 +39,7 @@ from skhuber._solver import (
 )
 from skhuber._sweep import Floats, Sums
 
+_EPS = float(np.finfo(np.float64).eps)
 # The median of |r| of standard normal residuals.
 _NORMAL_MAD = float(ndtri(0.75))
 
@@ -54,6 +56,11 @@ _SAMPLE_MOST = 2
 _NEWTON_WORK = 2**24
 # n·p² up to which they are affordable where L-BFGS got stuck (a minute or so).
 _RESCUE_WORK = 2**37
+# Data with at most this many rows for each column may have fewer independent rows than
+# columns, and are fitted in the basis of their singular vectors if that takes no more
+# than this many multiplications (a second or so).
+_FLAT_ROWS_PER_COLUMN = 4
+_FLAT_WORK = 2**32
 # Columns beyond which a Hessian is only its diagonal: p² numbers are too many.
 _FULL_HESSIAN_MAX = 3000
 # A scale of "mad" is found to this relative change of one more iteration.
@@ -130,14 +137,15 @@ class _Problem:
         return self.objective.diagonal(theta, sums, self.rows.total_weight)
 
     def hessian(self, theta: Floats) -> tuple[Floats, Floats]:
-        """Of the inliers with the penalty; and what the outliers can add."""
+        """Of the inliers; and that of parabolas that lie above the loss of every row."""
         objective = self.objective
         _, _, scale = objective.split(theta)
         inside, outside = self.rows.grams(objective.point(theta), scale)
         weight = self.rows.total_weight
+        outside += inside
         return (
             objective.add_penalty(objective.hessian(theta, inside, weight)),
-            objective.hessian(theta, outside, weight),
+            objective.add_penalty(objective.hessian(theta, outside, weight)),
         )
 
     def _evaluate(self, theta: Floats, sums: Sums) -> tuple[float, Floats]:
@@ -158,12 +166,51 @@ def fit_rows(rows: Rows, settings: Settings, start: Start | None = None) -> Fit:
     NonFiniteSumsError
         Where X holds NaN or infinity, or values whose sums overflow.
     """
+    n, p = rows.n_rows, rows.n_features
+    if n <= _FLAT_ROWS_PER_COLUMN * p and n * p * min(n, p) <= _FLAT_WORK:
+        return _fit_flat(rows, settings, start)
     try:
         return _fit_in_frame(rows, settings, start, by_largest=False)
     except NonFiniteSumsError:
         # Finite data can do that where single values are far larger than the sample
         # lets expect. In units of the largest value no square can overflow.
         return _fit_in_frame(rows, settings, start, by_largest=True)
+
+
+def _fit_flat(rows: Rows, settings: Settings, start: Start | None) -> Fit:
+    """Fit few rows in the basis of their singular vectors.
+
+    With X − centre = U S Vᵀ (of the columns' common unit, so that the penalty stays what
+    it is) and w = V v, the rows U S have orthogonal columns, as many as X has rank, and
+    ‖w‖ = ‖v‖. Where few rows are fitted exactly, the loss is stiff (its curvature is
+    1/σ) along the rows, and there is nothing but the penalty across them: one
+    Hessian of both would have lost the penalty to rounding.
+    """
+    if not rows.is_finite:
+        raise NonFiniteSumsError
+    moments = rows.moments(centred=settings.fit_intercept)
+    power = exponent(moments.spread)
+    if settings.alpha > 0:
+        power = np.full_like(power, power[moments.spread > 0].max(initial=0))
+    Z = rows.standardised(moments.centre, np.ldexp(1.0, -power))
+    weighted = Z if rows.weight is None else Z[rows.weight > 0]
+    _, singular, basis = scipy.linalg.svd(
+        weighted, full_matrices=False, check_finite=False
+    )
+    rank = np.count_nonzero(singular > max(Z.shape) * _EPS * singular.max(initial=0))
+    basis = basis[: max(rank, 1)].T
+    if start is not None:
+        v = basis.T @ np.ldexp(start.coef, power)
+        shift = float(moments.centre @ start.coef) if settings.fit_intercept else 0.0
+        start = Start(v, start.intercept + shift, start.scale)
+    alpha = settings.alpha
+    if alpha > 0:
+        alpha = float(np.ldexp(alpha, -2 * power[0]))
+    flat = DenseRows(Z @ basis, rows.y, rows.weight, threads=rows.threads)
+    fit = _fit_in_frame(flat, replace(settings, alpha=alpha), start, by_largest=False)
+    coef = np.ldexp(basis @ fit.coef, -power)
+    shift = float(moments.centre @ coef) if settings.fit_intercept else 0.0
+    return replace(fit, coef=coef, intercept=fit.intercept - shift)
 
 
 def _fit_in_frame(
@@ -202,7 +249,8 @@ def _fit_in_frame(
         scale=objective.natural_scale(scale),
         objective=objective.natural_value(solution.value),
         gap=solution.gap / solution.value if solution.value > 0 else 0.0,
-        n_iter=solution.n_iter,
+        # The least-squares start is itself a Newton step over all rows.
+        n_iter=max(solution.n_iter, int(start is None and settings.max_iter > 0)),
         n_sweeps=rows.n_sweeps,
         converged=solution.status is Status.CONVERGED,
         message=solution.status.value,
@@ -345,12 +393,6 @@ def _newton_work(rows: Rows) -> int:
     return rows.n_rows * rows.n_features**2
 
 
-def _tolerance(
-    objective: HuberObjective, tol: float
-) -> Callable[[Floats, float], float]:
-    return lambda theta, value: tol * value + objective.rounding_gap(theta)
-
-
 def _newton(problem: _Problem, theta: Floats, tol: float, max_iter: int) -> Solution:
     objective = problem.objective
     return newton(
@@ -358,7 +400,8 @@ def _newton(problem: _Problem, theta: Floats, tol: float, max_iter: int) -> Solu
         problem.hessian,
         theta,
         lower_last=objective.lower_last,
-        tolerance=_tolerance(objective, tol),
+        tol=tol,
+        noise=objective.rounding_gap,
         max_iter=max_iter,
     )
 
@@ -369,7 +412,6 @@ def _rounds(
     """L-BFGS on all rows, whitened by the Hessian on a part of them, round by round."""
     objective = problem.objective
     lower_last = objective.lower_last
-    tolerance = _tolerance(objective, tol)
     n_iter = 0
     for k in range(_ROUNDS):
         whitening = _whitening(problem, part, theta)
@@ -381,7 +423,8 @@ def _rounds(
             whitening,
             theta,
             lower_last=lower_last,
-            tolerance=tolerance,
+            tol=tol,
+            noise=objective.rounding_gap,
             max_iter=steps,
         )
         n_iter += solution.n_iter
@@ -391,7 +434,8 @@ def _rounds(
                 whitening,
                 solution,
                 lower_last=lower_last,
-                tolerance=tolerance,
+                tol=tol,
+                noise=objective.rounding_gap,
                 max_steps=3,
             )
         theta = solution.x
@@ -414,9 +458,9 @@ def _whitening(problem: _Problem, part: _Problem, theta: Floats) -> Whitening:
     objective = problem.objective
     if objective.n_features > _FULL_HESSIAN_MAX:
         return Whitening(objective.add_penalty(problem.diagonal(theta)))
-    hessian, extra = part.hessian(theta)
+    hessian, above = part.hessian(theta)
     # Directions in which only outliers lie get a little curvature from these.
-    hessian += 1e-3 * extra
+    hessian += 1e-3 * above
     if part is not problem:
         diagonal = objective.add_penalty(problem.diagonal(theta))
         index = np.arange(len(diagonal))

@@ -100,6 +100,10 @@ class Rows(abc.ABC):
         """Location and spread of the columns; meant for few rows."""
 
     @abc.abstractmethod
+    def standardised(self, centre: Floats, unit: Floats) -> Floats:
+        """(n, p), a dense copy of (x − centre)·unit; meant for few rows."""
+
+    @abc.abstractmethod
     def largest(self, centre: Floats) -> Floats:
         """(p,), the largest |x − centre| of each column."""
 
@@ -296,6 +300,9 @@ class DenseRows(Rows):
         np.square(X, out=X)
         return Moments(centre, largest * np.sqrt(weight @ X))
 
+    def standardised(self, centre: Floats, unit: Floats) -> Floats:
+        return (self.X - centre) * unit
+
     def largest(self, centre: Floats) -> Floats:
         self.n_sweeps += 1
         result = np.zeros(self.n_features)
@@ -379,6 +386,9 @@ class CSRRows(Rows):
         )
         square += np.maximum(missing, 0.0) * (centre / scale) ** 2
         return Moments(centre, largest * np.sqrt(square))
+
+    def standardised(self, centre: Floats, unit: Floats) -> Floats:
+        return (self.X.toarray() - centre) * unit
 
     def largest(self, centre: Floats) -> Floats:
         self.n_sweeps += 1

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Function = Callable[[Floats], tuple[float, Floats]]
-Tolerance = Callable[[Floats, float], float]
+Noise = Callable[[Floats], float]
 
 
 class Status(enum.Enum):
@@ -130,34 +130,28 @@ class Whitening:
         return 0.5 * float(white @ white)
 
 
-class _Spectrum:
-    """A positive semidefinite matrix by its eigenvectors; its null space is left out.
+def solve_semidefinite(
+    hessian: Floats, gradient: Floats, noise: float = np.inf
+) -> Floats:
+    """x with Hx = g, for a positive semidefinite H of any rank.
 
-    Unlike a ridge this moves nothing along directions in which the function is flat,
-    as between two equal columns.
+    Where H is singular to rounding, x has no part along its null space, as between two
+    equal columns: unlike a ridge this moves nothing where the function is flat. A
+    gradient that does have a part there, beyond rounding, says that the function is not
+    flat but straight; x then goes as far as the least eigenvalue that H could have.
+
+    Parameters
+    ----------
+    hessian : ndarray of shape (q, q)
+    gradient : ndarray of shape (q,)
+    noise : float
+        What rounding errors make of ½ gᵀH⁻¹g.
     """
-
-    def __init__(self, hessian: Floats) -> None:
-        diagonal = np.diagonal(hessian)
-        self._root = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-        unit = hessian / np.outer(self._root, self._root)
-        values, vectors = scipy.linalg.eigh(unit, check_finite=False)
-        # Of a matrix with a unit diagonal, eigenvalues have rounding errors of about
-        # its size times the machine epsilon, 2e-16.
-        kept = values > 5e-15 * len(values) * max(values[-1], 0.0)
-        self._inverse_root = vectors[:, kept] / np.sqrt(values[kept])
-
-    def solve(self, gradient: Floats) -> Floats:
-        """The least solution x (in units of the diagonal) of Hx = g."""
-        inverse = self._inverse_root
-        return (inverse @ (inverse.T @ (gradient / self._root))) / self._root
-
-
-def solve_semidefinite(hessian: Floats, gradient: Floats) -> Floats:
-    """x with Hx = g, for a positive semidefinite H of any rank."""
-    root = np.sqrt(np.diagonal(hessian))
-    if root.min(initial=1.0) > 0:
-        unit = hessian / np.outer(root, root)
+    diagonal = np.diagonal(hessian)
+    root = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    unit = hessian / np.outer(root, root)
+    scaled = gradient / root
+    if diagonal.min(initial=1.0) > 0:
         try:
             factor = scipy.linalg.cholesky(unit, check_finite=False)
         except np.linalg.LinAlgError:
@@ -165,9 +159,17 @@ def solve_semidefinite(hessian: Floats, gradient: Floats) -> Floats:
         else:
             # A pivot of 1e-10 says that the last six digits of x would be left.
             if np.diagonal(factor).min() ** 2 > 1e-10:
-                scaled = gradient / root
                 return scipy.linalg.cho_solve((factor, False), scaled) / root
-    return _Spectrum(hessian).solve(gradient)
+    values, vectors = scipy.linalg.eigh(unit, check_finite=False)
+    # Eigenvalues of a matrix with a unit diagonal have rounding errors of about its
+    # size times the machine epsilon, 2e-16.
+    least = 5e-15 * len(values) * max(values[-1], 0.0)
+    parts = vectors.T @ scaled
+    known = values > least
+    straight = ~known & (0.5 * parts**2 > 100 * noise)
+    parts /= np.where(known, values, least if least > 0 else 1.0)
+    parts[~known & ~straight] = 0.0
+    return (vectors @ parts) / root
 
 
 def newton(
@@ -176,7 +178,8 @@ def newton(
     x: Floats,
     *,
     lower_last: float,
-    tolerance: Tolerance,
+    tol: float,
+    noise: Noise,
     max_iter: int,
 ) -> Solution:
     """Minimise by damped Newton steps (Levenberg and Marquardt's damping).
@@ -186,15 +189,17 @@ def newton(
     function : callable
         x → value, gradient.
     hessian : callable
-        x → the Hessian H and a positive semidefinite matrix M to damp with. Steps are
+        x → the Hessian H and a positive semidefinite M ≥ H to damp with. Steps are
         those of H + λM; λ rises when a step fails and falls when one succeeds.
     x : ndarray of shape (q,)
         The start.
     lower_last : float
         Lower bound of the last variable; -inf for none. A finite one means a variable
         that must stay positive: one step divides it by ten at most.
-    tolerance : callable
-        x, value → the gap that is small enough.
+    tol : float
+        The gap that is small enough, as a fraction of the value.
+    noise : callable
+        x → the gap that rounding errors of the gradient make; it is small enough, too.
     max_iter : int
         The most steps.
 
@@ -202,29 +207,16 @@ def newton(
     -------
     Solution
     """
-    # H alone may be flat where the function is not. With this much of M, a
-    # direction that only M knows is walked, and the gap sees it.
-    least_damping = 1e-8
-    damping = least_damping
+    damping = 0.0
     value, gradient = function(x)
     n_iter = 0
     while True:
         exact, extra = hessian(x)
         held = bool(x[-1] <= lower_last and gradient[-1] >= 0)
-        free = len(x) - held
-
-        def step_of(gradient, damping, exact=exact, extra=extra, free=free):
-            step = np.zeros(len(gradient))
-            matrix = exact[:free, :free] + damping * extra[:free, :free]
-            step[:free] = -solve_semidefinite(matrix, gradient[:free])
-            return step
-
-        def gap_of(gradient, step):
-            return -0.5 * float(gradient @ step)
-
-        step = step_of(gradient, least_damping)
-        gap = gap_of(gradient, step)
-        converged = gap <= tolerance(x, value)
+        lowest = max(lower_last, 0.1 * x[-1]) - x[-1] if lower_last > 0 else -np.inf
+        model = _Quadratic(exact, extra, held, lowest, noise(x))
+        gap = model.gap(gradient)
+        converged = gap <= tol * abs(value) + noise(x)
         if converged or n_iter >= max_iter:
             status = Status.CONVERGED if converged else Status.MAX_ITER
             solution = Solution(x, value, gradient, gap, n_iter, status)
@@ -232,46 +224,94 @@ def newton(
                 return solution
             # The Hessian is at hand, so one more step costs little. It takes a gap of
             # 1e-12, where the coefficients have six digits, to their last ones.
-            x_new = _bounded(x, step, lower_last)
+            x_new = x + model.step(gradient, 0.0)
             value_new, gradient_new = function(x_new)
-            gap_new = gap_of(gradient_new, step_of(gradient_new, least_damping))
+            gap_new = model.gap(gradient_new)
             if gap_new < gap and value_new <= value + _rounding(value):
                 return Solution(
                     x_new, value_new, gradient_new, gap_new, n_iter, status
                 )
             return solution
-        if damping > least_damping:
-            step = step_of(gradient, damping)
         while True:
-            x_new = _bounded(x, step, lower_last)
+            step = model.step(gradient, damping)
+            x_new = x + step
             value_new, gradient_new = function(x_new)
-            promise = -float(gradient @ (x_new - x))
+            promise = -float(gradient @ step)
             if promise > 1e3 * _rounding(value):
                 better = value_new <= value - 1e-4 * promise
             else:  # values are equal to rounding: the gradient decides
-                again = gap_of(gradient_new, step_of(gradient_new, least_damping))
-                better = again < gap
+                better = model.gap(gradient_new) < gap
             if better:
-                damping = max(damping / 10, least_damping)
+                damping = damping / 10 if damping > 1e-3 else 0.0
                 break
-            damping = max(damping * 10, 1e-3)
+            damping = max(damping * 10, 1e-2)
             if damping > 1e12:
                 return Solution(x, value, gradient, gap, n_iter, Status.STALLED)
-            step = step_of(gradient, damping)
         x, value, gradient = x_new, value_new, gradient_new
         n_iter += 1
+
+
+class _Quadratic:
+    """A quadratic model of the function around a point.
+
+    Parameters
+    ----------
+    exact, extra : ndarrays of shape (q, q)
+        H and M of `newton`.
+    held : bool
+        Whether the last variable stays where it is.
+    lowest_last : float
+        Least step of the last variable.
+    noise : float
+        As for `solve_semidefinite`.
+    """
+
+    # H alone may be flat where the function is not. With this much of M, a
+    # direction that only M knows is walked, and the gap sees it.
+    _LEAST_DAMPING = 1e-8
+
+    def __init__(
+        self,
+        exact: Floats,
+        extra: Floats,
+        held: bool,
+        lowest_last: float,
+        noise: float,
+    ) -> None:
+        self._exact = exact
+        self._extra = extra
+        self._held = held
+        self._lowest_last = lowest_last
+        self._noise = noise
+
+    def gap(self, gradient: Floats) -> float:
+        """How far the minimum of the model lies below the point."""
+        free = len(gradient) - self._held
+        step = self._solve(gradient[:free], self._LEAST_DAMPING)
+        return 0.5 * float(gradient[:free] @ step)
+
+    def step(self, gradient: Floats, damping: float) -> Floats:
+        """The step to the minimum of the damped model, within the bound."""
+        damping += self._LEAST_DAMPING
+        step = np.zeros(len(gradient))
+        free = len(gradient) - self._held
+        step[:free] = -self._solve(gradient[:free], damping)
+        if not self._held and step[-1] < self._lowest_last:
+            # Bent to the bound, the other variables' best step is another one.
+            step[-1] = self._lowest_last
+            coupling = self._exact[:-1, -1] + damping * self._extra[:-1, -1]
+            step[:-1] = -self._solve(gradient[:-1] + coupling * step[-1], damping)
+        return step
+
+    def _solve(self, right: Floats, damping: float) -> Floats:
+        k = len(right)
+        matrix = self._exact[:k, :k] + damping * self._extra[:k, :k]
+        return solve_semidefinite(matrix, right, self._noise)
 
 
 def _rounding(value: float) -> float:
     """What rounding may change in a value that is a sum of many positive numbers."""
     return 8 * np.finfo(float).eps * abs(value)
-
-
-def _bounded(x: Floats, step: Floats, lower_last: float) -> Floats:
-    result = x + step
-    if lower_last > -np.inf:
-        result[-1] = max(result[-1], lower_last, 0.1 * x[-1])
-    return result
 
 
 class _CertifiedError(Exception):
@@ -284,14 +324,15 @@ def whitened_lbfgs(
     x: Floats,
     *,
     lower_last: float,
-    tolerance: Tolerance,
+    tol: float,
+    noise: Noise,
     max_iter: int,
 ) -> Solution:
     """Minimise with scipy's L-BFGS-B in whitened coordinates.
 
     Parameters
     ----------
-    function, x, lower_last, tolerance, max_iter
+    function, x, lower_last, tol, noise, max_iter
         As for `newton`.
     whitening : Whitening
         Of an approximate Hessian near the minimum.
@@ -307,7 +348,7 @@ def whitened_lbfgs(
         value, gradient = function(x)
         held = bool(x[-1] <= lower_last and gradient[-1] >= 0)
         gap = whitening.gap(gradient, held)
-        good = gap <= tolerance(x, value)
+        good = gap <= tol * abs(value) + noise(x)
         status = Status.CONVERGED if good else Status.STALLED
         return Solution(x, value, gradient, gap, 0, status)
 
@@ -372,7 +413,8 @@ def polish(
     solution: Solution,
     *,
     lower_last: float,
-    tolerance: Tolerance,
+    tol: float,
+    noise: Noise,
     max_steps: int,
 ) -> Solution:
     """Steps of the approximate Hessian, judged on the gradient.
@@ -392,7 +434,7 @@ def polish(
         if not (gap < solution.gap and value <= solution.value + _rounding(value)):
             break
         status = solution.status
-        if gap <= tolerance(x, value):
+        if gap <= tol * abs(value) + noise(x):
             status = Status.CONVERGED
         solution = Solution(x, value, gradient, gap, solution.n_iter, status)
     return solution

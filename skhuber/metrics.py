@@ -438,7 +438,7 @@ class _Loss(NamedTuple):
 
 
 def _power_of_two(number: float) -> float:
-    """Greatest power of two not above a positive number."""
+    """Greatest power of two not above a positive number; for zero, some other one."""
     return math.ldexp(1.0, math.frexp(number)[1] - 1)
 
 
@@ -446,8 +446,6 @@ def _mean_loss(residuals: Array, rho: float, weights: Array) -> _Loss:
     """Weighted mean of c (|r| - c / 2), with c = min(|r|, rho)."""
     size = np.abs(residuals)
     greatest = size.max()
-    if greatest == 0.0:
-        return _Loss(0.0, 1.0, 1.0)
     residual_scale = _power_of_two(greatest)
     clip_scale = _power_of_two(min(greatest, rho))
     clipped = np.minimum(size, rho) / clip_scale
@@ -473,8 +471,6 @@ def _residuals_of_best_constant(y: Array, rho: float, weights: Array) -> Array:
     median = y[order[np.searchsorted(cumulated, cumulated[-1] / 2)]]
     from_median: Array = y - median
     reach = min(rho, np.abs(from_median).max())
-    if reach == 0.0:
-        return from_median
     unit = _power_of_two(reach)
     threshold = rho / unit
     z = np.clip(from_median, -3 * reach, 3 * reach) / unit
@@ -494,11 +490,8 @@ def _residuals_of_best_constant(y: Array, rho: float, weights: Array) -> Array:
         else:
             right = middle
     start = (edges[left] + edges[right]) / 2
-    mass = np.sum(weights[np.abs(z - start) < threshold])
-    if mass > 0.0:
-        constant = np.clip(start + pull(start) / mass, edges[left], edges[right])
-    else:  # no value is near: the loss is flat in between
-        constant = start
+    mass = np.sum(weights[np.abs(z - start) <= threshold])  # has the median at least
+    constant = np.clip(start + pull(start) / mass, edges[left], edges[right])
     residuals: Array = from_median - constant * unit
     return residuals
 

@@ -1,7 +1,8 @@
 """How two fits are compared: in units that make every column matter alike."""
 
-import naive
 import numpy as np
+
+import naive
 
 
 def assert_same_fit(one, other, X, tol):

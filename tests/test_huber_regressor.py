@@ -4,16 +4,13 @@ import pickle
 import re
 import warnings
 
-import naive
 import numpy as np
 import pandas as pd
 import polars as pl
-import problems
 import pytest
 import scipy.sparse as sp
 import sklearn
 import statsmodels.api as sm
-from compare import assert_same_bits, assert_same_fit, certificate
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import HuberRegressor as TheirHuberRegressor
@@ -23,6 +20,9 @@ from sklearn.model_selection import KFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import naive
+import problems
+from compare import assert_same_bits, assert_same_fit, certificate
 from skhuber import HuberRegressor
 
 RHO, ALPHA = 1.35, 1e-4
@@ -216,12 +216,14 @@ def test_attributes_are_those_of_the_naive_restatement(name, options):
 def test_types_and_shapes_of_attributes(as_container):
     X, y = SMALL["plain"][:2]
     fit = HuberRegressor().fit(as_container(X), y)
-    assert fit.coef_.shape == (4,) and fit.coef_.dtype == np.float64
+    assert fit.coef_.shape == (4,)
+    assert fit.coef_.dtype == np.float64
     for name in ("intercept_", "scale_", "rho_", "objective_", "optimality_gap_"):
         assert isinstance(getattr(fit, name), float), name
     for name in ("n_iter_", "n_sweeps_", "n_features_in_"):
         assert type(getattr(fit, name)) is int, name
-    assert fit.outliers_.shape == y.shape and fit.outliers_.dtype == np.bool_
+    assert fit.outliers_.shape == y.shape
+    assert fit.outliers_.dtype == np.bool_
     assert fit.robust_weights_.shape == y.shape
     assert fit.robust_weights_.dtype == np.float64
     assert fit.n_features_in_ == 4
@@ -776,7 +778,7 @@ FRAMES = [
 ]
 
 
-@pytest.mark.parametrize("frame, series", FRAMES)
+@pytest.mark.parametrize(("frame", "series"), FRAMES)
 def test_frames(frame, series):
     X, y = many_zeros()
     s = random_weights(len(y))
@@ -856,7 +858,8 @@ def test_fit_returns_the_estimator_and_leaves_its_parameters():
     before = estimator.get_params()
     assert estimator.fit(X, y) is estimator
     assert estimator.get_params() == before
-    assert type(estimator.scale) is int and type(estimator.rho) is int
+    assert type(estimator.scale) is int
+    assert type(estimator.rho) is int
 
 
 def test_predict_is_linear_in_the_coefficients():

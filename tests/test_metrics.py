@@ -209,8 +209,15 @@ def test_residuals_beyond_the_greatest_float():
     y_true, y_pred = [1.5e308, 0.0], [-1.5e308, 0.0]
     assert_allclose(mean_huber_error(y_true, y_pred, rho=1e-8), 1.5e300, rtol=1e-14)
     assert mean_huber_error(y_true, y_pred, rho=np.inf) == np.inf
-    assert_allclose(d2_huber_score(y_true, y_pred, rho=1e-8), -1.0, rtol=1e-14)
+    for rho in (5e-324, 1e-8):
+        assert_allclose(d2_huber_score(y_true, y_pred, rho=rho), -1.0, rtol=1e-14)
     assert_allclose(d2_huber_score(y_true, y_pred, rho=np.inf), -7.0, rtol=1e-14)
+
+
+def test_sum_of_losses_beyond_the_greatest_float():
+    zeros = np.zeros(100)
+    assert_allclose(mean_huber_error(zeros, zeros + 1e308, rho=1e-5), 1e303, rtol=1e-14)
+    assert_allclose(mean_huber_error(zeros, zeros + 1e154), 1e154, rtol=1e-14)
 
 
 # --- d2_huber_score -----------------------------------------------------------------
@@ -452,6 +459,16 @@ def test_several_outputs(metric):
     shares = metric(y_true, y_pred, multioutput=[3, 0, 1], **options)
     assert isinstance(shares, float)
     assert_allclose(shares, (3 * single[0] + single[2]) / 4, rtol=1e-14)
+
+
+def test_output_of_weight_zero_does_not_count_even_if_infinite():
+    y_true = np.array([[1e-300, 0.0], [0.0, 1.0]])
+    y_pred = np.array([[1e300, 0.0], [0.0, 0.5]])
+    options = {"rho": np.inf}
+    raw = d2_huber_score(y_true, y_pred, multioutput="raw_values", **options)
+    assert_array_equal(raw, [-np.inf, 0.5])
+    assert d2_huber_score(y_true, y_pred, multioutput=[0, 3], **options) == 0.5
+    assert d2_huber_score(y_true, y_pred, **options) == -np.inf
 
 
 @each_metric

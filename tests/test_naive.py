@@ -1,13 +1,14 @@
 """The tests' own yardsticks: the restatement, the slow solver, the certificate."""
 
-import naive
 import numpy as np
-import problems
 import pytest
 import statsmodels.api as sm
 from scipy.optimize import check_grad
 from sklearn.linear_model import HuberRegressor, Ridge
 from sklearn.linear_model._huber import _huber_loss_and_gradient
+
+import naive
+import problems
 
 RHO, ALPHA = 1.35, 1e-4
 

@@ -53,7 +53,7 @@ def test_their_tests_are_found():
     assert {"test_huber_warm_start", "test_huber_max_iter"} <= names
 
 
-@pytest.mark.parametrize("name, arguments", their_tests())
+@pytest.mark.parametrize(("name", "arguments"), their_tests())
 def test_theirs_with_ours(name, arguments, monkeypatch):
     monkeypatch.setattr(theirs, "HuberRegressor", with_epsilon)
     test = getattr(theirs, name)
