@@ -65,6 +65,8 @@ _FLAT_WORK = 2**32
 _FULL_HESSIAN_MAX = 3000
 # A scale of "mad" is found to this relative change of one more iteration.
 _MAD_TOL = 1e-10
+# And with at most so many; six to fifteen are usual.
+_MAD_UPDATES = 100
 # Sets of L-BFGS steps, each whitened anew.
 _ROUNDS = 4
 
@@ -334,9 +336,9 @@ def _least_squares_start(rows: Rows, objective: HuberObjective) -> Floats:
     origin = replace(
         objective.point(objective.theta(np.zeros(p), 0.0, 1.0)), threshold=np.inf
     )
-    gram, _ = rows.grams(origin, 1.0)
     kept = p + objective.frame.fit_intercept
     with np.errstate(over="ignore", invalid="ignore"):
+        gram, _ = rows.grams(origin, 1.0)
         normal = gram[:kept, :kept] * (2.0 / rows.total_weight)
         right = gram[:kept, -1] * (2.0 / rows.total_weight)
         if not (np.isfinite(right).all() and np.isfinite(normal).all()):
@@ -521,6 +523,7 @@ def _iterate_scale(
     ends: dict[bool, tuple[float, float]] = {}  # rising? → log σ, change
     last: tuple[float, float] | None = None
     n_iter = 0
+    updates = 0
     while True:
         objective = objective_at(scale)
         left = settings.max_iter - n_iter
@@ -533,9 +536,11 @@ def _iterate_scale(
         new_scale = max(_median_scale(rows, objective, theta), floor)
         log_scale, change = np.log(scale), np.log(new_scale / scale)
         solution = replace(solution, n_iter=n_iter)
-        if abs(change) <= tol:
+        # Below the floor residuals are rounding errors, and so is their median.
+        if abs(new_scale - scale) <= tol * scale + floor:
             return objective, scale, solution
-        if n_iter >= settings.max_iter:
+        updates += 1
+        if n_iter >= settings.max_iter or updates >= _MAD_UPDATES:
             status = Status.MAX_ITER
             return objective, scale, replace(solution, status=status)
         rising = bool(change > 0)

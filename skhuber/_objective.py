@@ -201,7 +201,7 @@ class HuberObjective:
         gradient = np.concatenate(
             [
                 slope * sums.gradient + 2.0 * self.penalty * u,
-                [slope * sums.c, 1.0 - sums.cc / weight / scale**2],
+                [slope * sums.c, 1.0 - sums.cc / weight / scale / scale],
             ]
         )
         return value, gradient[self._kept]
@@ -225,10 +225,9 @@ class HuberObjective:
         assert sums.squares is not None
         _, _, scale = self.split(theta)
         # Outliers have c² = threshold²; the rest of Σ s c² is the inliers' Σ s r².
-        beyond = 0.0
+        inside = sums.cc / scale / scale
         if np.isfinite(self.rho):
-            beyond = (self.rho * scale) ** 2 * (weight - sums.inlier)
-        inside = max(sums.cc - beyond, 0.0) / scale**2
+            inside = max(inside - self.rho**2 * (weight - sums.inlier), 0.0)
         full = np.concatenate([sums.squares, [sums.inlier, inside]])
         return full[self._kept] * (2.0 / (scale * weight))
 

@@ -16,6 +16,7 @@ A sweep works on standardised numbers: with the powers of two ``unit``, ``y_unit
 from __future__ import annotations
 
 import abc
+from collections.abc import Iterator
 
 import numpy as np
 import scipy.sparse as sp
@@ -29,6 +30,11 @@ from skhuber._sweep import Floats, Moments, Point, Sums
 _GRAM_ROWS = 1024
 # Bytes of a chunk of rows in C order (`chunk` in the kernels): half a level-1 cache.
 _CHUNK_BYTES = 2**14
+
+# Rows from which the columns' medians are taken.
+_MOMENT_ROWS = 1000
+# Numbers of a sparse X that are made dense at a time.
+_DENSE_ELEMENTS = 2**20
 
 _NO_WEIGHT: Floats = np.empty(0)
 
@@ -96,8 +102,8 @@ class Rows(abc.ABC):
         """A copy of some rows, with these weights."""
 
     @abc.abstractmethod
-    def moments(self, *, centred: bool) -> Moments:
-        """Location and spread of the columns; meant for few rows."""
+    def _columns(self, index: NDArray[np.intp]) -> Iterator[tuple[slice, Floats]]:
+        """Some rows as dense float64 arrays of some columns each, and these columns."""
 
     @abc.abstractmethod
     def standardised(self, centre: Floats, unit: Floats) -> Floats:
@@ -234,6 +240,37 @@ class Rows(abc.ABC):
         equal weights, so rows picked k times have weight k. The draw is the same in
         every run.
         """
+        index, counts = np.unique(self._pick(n_rows), return_counts=True)
+        return self._take(index, counts.astype(np.float64))
+
+    def moments(self, *, centred: bool) -> Moments:
+        """Location and spread of the columns, from some thousand rows at most.
+
+        Medians, so that wild rows do not carry the centre away from the others (whose
+        distances from it would then be equal to rounding). Any number amid the
+        column serves as well as any other.
+        """
+        index = self._pick(_MOMENT_ROWS)
+        centre = np.zeros(self.n_features)
+        spread = np.empty(self.n_features)
+        for columns, X in self._columns(index):
+            if centred:
+                centre[columns] = np.median(X, axis=0)
+            distance = np.abs(X - centre[columns])
+            # Where half of a column is one value, the median distance is zero.
+            largest = distance.max(axis=0)
+            unit = np.where(largest > 0, largest, 1.0)
+            mean_square = np.mean((distance / unit) ** 2, axis=0)
+            middle = np.median(distance, axis=0)
+            spread[columns] = np.where(
+                middle > 0, middle, unit * np.sqrt(mean_square)
+            )
+        return Moments(centre, spread)
+
+    def _pick(self, n_rows: int) -> NDArray[np.intp]:
+        """About `n_rows` rows, with repetitions, in proportion to their weights."""
+        if self.weight is None and n_rows >= self.n_rows:
+            return np.arange(self.n_rows)
         pieces = np.random.default_rng(0).random(n_rows)
         pieces += np.arange(n_rows)
         pieces /= n_rows
@@ -242,9 +279,7 @@ class Rows(abc.ABC):
         else:
             ends = np.cumsum(self.weight * self.weight_unit)
             picks = np.searchsorted(ends, pieces * ends[-1], side="right")
-        np.minimum(picks, self.n_rows - 1, out=picks)
-        index, counts = np.unique(picks, return_counts=True)
-        return self._take(index, counts.astype(np.float64))
+        return np.minimum(picks, self.n_rows - 1, out=picks)
 
     def _run(self, block: object, driver: object, arguments: tuple) -> None:
         self.n_sweeps += 1
@@ -282,23 +317,8 @@ class DenseRows(Rows):
     def _take(self, index: NDArray[np.intp], weight: Floats) -> Rows:
         return DenseRows(self.X[index], self.y[index], weight, threads=self.threads)
 
-    def moments(self, *, centred: bool) -> Moments:
-        weight = _shares(self)
-        X = self.X.astype(np.float64, order="C")
-        if not centred:
-            centre = np.zeros(self.n_features)
-        else:
-            centre = weight @ X
-            lowest = X.min(axis=0)
-            constant = lowest == X.max(axis=0)
-            centre[constant] = lowest[constant]
-        X -= centre
-        # Scaled by the largest first: no square overflows, none of a column that
-        # matters is lost.
-        largest = np.abs(X).max(axis=0)
-        X /= np.where(largest > 0, largest, 1.0)
-        np.square(X, out=X)
-        return Moments(centre, largest * np.sqrt(weight @ X))
+    def _columns(self, index: NDArray[np.intp]) -> Iterator[tuple[slice, Floats]]:
+        yield slice(None), self.X[index].astype(np.float64, copy=False)
 
     def standardised(self, centre: Floats, unit: Floats) -> Floats:
         return (self.X - centre) * unit
@@ -358,34 +378,12 @@ class CSRRows(Rows):
     def _take(self, index: NDArray[np.intp], weight: Floats) -> Rows:
         return CSRRows(self.X[index], self.y[index], weight, threads=self.threads)
 
-    def moments(self, *, centred: bool) -> Moments:
-        share = _shares(self)
-        X = self.X.astype(np.float64).tocsc()
-        stored = X.copy()
-        stored.data = share[X.indices]
-        missing = 1.0 - np.asarray(stored.sum(axis=0)).ravel()
-        full = np.diff(X.indptr) == self.n_rows
-        missing[full] = 0.0
-        column = np.repeat(np.arange(self.n_features), np.diff(X.indptr))
-        centre = np.zeros(self.n_features)
-        if centred:
-            centre += np.bincount(
-                column, stored.data * X.data, minlength=self.n_features
-            )
-            lowest = X.min(axis=0).toarray().ravel()
-            constant = lowest == X.max(axis=0).toarray().ravel()
-            centre[constant] = lowest[constant]
-        distance = np.abs(X.data - centre[column])
-        largest = np.where(full, 0.0, np.abs(centre))
-        np.maximum.at(largest, column, distance)
-        scale = np.where(largest > 0, largest, 1.0)
-        square = np.bincount(
-            column,
-            stored.data * (distance / scale[column]) ** 2,
-            minlength=self.n_features,
-        )
-        square += np.maximum(missing, 0.0) * (centre / scale) ** 2
-        return Moments(centre, largest * np.sqrt(square))
+    def _columns(self, index: NDArray[np.intp]) -> Iterator[tuple[slice, Floats]]:
+        X = self.X[index].tocsc()
+        width = max(_DENSE_ELEMENTS // len(index), 1)
+        for start in range(0, self.n_features, width):
+            columns = slice(start, min(start + width, self.n_features))
+            yield columns, X[:, columns].toarray().astype(np.float64, copy=False)
 
     def standardised(self, centre: Floats, unit: Floats) -> Floats:
         return (self.X.toarray() - centre) * unit
@@ -446,11 +444,3 @@ def _read_only(array: Floats) -> Floats:
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def _shares(rows: Rows) -> Floats:
-    """(n,), weights that sum to one."""
-    if rows.weight is None:
-        return np.full(rows.n_rows, 1.0 / rows.n_rows)
-    weight = rows.weight * rows.weight_unit
-    return weight / weight.sum()

@@ -62,6 +62,6 @@ class Moments:
     """Location and spread of the columns of some rows."""
 
     centre: Floats
-    """(p,), weighted means; of a constant column, its value."""
+    """(p,), medians, or zeros; of a constant column, its value."""
     spread: Floats
-    """(p,), root mean square of the distance from the centre (or from zero)."""
+    """(p,), median distance from the centre; where it is zero, root mean square."""

@@ -124,7 +124,7 @@ BAD_Y = {
     "complex": (y + 1j, "[Cc]omplex"),
     "strings": (np.full(N, "a"), "convert|numeric|string"),
     "objects": (with_value(y.astype(object), "a"), "convert|numeric|string"),
-    "scalar": (3.0, ""),
+    "scalar": (3.0, "."),
     "none": (None, "None"),
     "empty": (y[:0], "0"),
     "too_short": (y[:-1], rf"(?s)(?=.*\b{N}\b)(?=.*\b{N - 1}\b)"),

@@ -189,15 +189,18 @@ def test_nothing_else_has_a_lower_objective(problem):
     [
         {},
         {"fit_intercept": False, "alpha": 2.0},
-        {"scale": 0.7},
+        {"scale": 0.2},
         {"scale": "mad", "alpha": 0.0},
-        {"scale": 0.7, "rho": 0.3, "alpha": 0.5},
+        {"scale": 0.2, "rho": 0.3, "alpha": 0.5},
     ],
     ids=str,
 )
 def test_attributes_are_those_of_the_naive_restatement(name, options):
     X, y = SMALL[name][:2]
     s = random_weights(len(y))
+    if options.get("scale") == 0.2:
+        # In units of the target, so that some rows are inside and some are not.
+        options = options | {"scale": 0.2 * np.median(np.abs(y - np.median(y)))}
     fit = HuberRegressor(**options).fit(X, y, sample_weight=s)
     point = fit.coef_, fit.intercept_, fit.scale_, fit.rho_
     expected = naive.objective(X, y, *point, fit.alpha, s, joint=fit.scale == "joint")
@@ -240,35 +243,38 @@ def test_without_intercept_the_intercept_is_zero():
     assert isinstance(fit.intercept_, float)
 
 
-def check_the_reported_gap(problem, fewest, gaps_seen=1e-10):
+def check_the_reported_gap(problem):
     X, y = problem.X, problem.y
     best = naive.minimise(X, y)
-    seen = []
-    for max_iter in (fewest, fewest + 1, fewest + 2, fewest + 4):
+    compared = 0
+    for max_iter in range(12):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             fit = HuberRegressor(max_iter=max_iter).fit(X, y)
-        true = naive.objective(X, y, fit.coef_, fit.intercept_, fit.scale_, RHO, ALPHA)
+        point = fit.coef_, fit.intercept_, fit.scale_
+        true = naive.objective(X, y, *point, RHO, ALPHA)
         true = float(true / best.objective - 1)
-        seen.append(true)
-        if true > 1e-13:
+        if true > 1e-3:
+            # Too far away for a quadratic, but known to be far away.
+            assert fit.optimality_gap_ > 1e-4
+        elif true > 1e-13:
             assert true / 10 < fit.optimality_gap_ < 10 * true
+            compared += 1
         else:
             assert fit.optimality_gap_ < 1e-12
-    # Nothing would have been checked had every one of them been at the minimum.
-    assert max(seen) > gaps_seen
+    assert compared > 0
 
 
 @pytest.mark.parametrize("name", ["plain", "correlated", "heavy_tailed"])
 def test_the_reported_gap_is_the_distance_to_the_minimum(name):
-    check_the_reported_gap(SMALL[name], fewest=0)
+    check_the_reported_gap(SMALL[name])
 
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("name", ["house_prices", "dummies", "heavy_tailed"])
 def test_the_reported_gap_is_the_distance_to_the_minimum_on_larger_data(name):
     make, _, shape = LARGER[name]
-    check_the_reported_gap(make(*shape), fewest=0)
+    check_the_reported_gap(make(*shape))
 
 
 @pytest.mark.parametrize("tol", [1e-3, 1e-6, 1e-9, 1e-12])
@@ -523,11 +529,19 @@ def test_a_warm_start_does_not_change_the_answer(change):
 def test_a_warm_start_does_not_change_the_answer_for_other_data():
     X, y = SMALL["plain"][:2]
     warm = HuberRegressor(warm_start=True).fit(X, y)
-    for other in (SMALL["correlated"], SMALL["units"], SMALL["house_prices"]):
+    for other in (problems.units(150, 4), SMALL["timestamps"], SMALL["plain"]):
         warm.fit(other.X, other.y)
         cold = HuberRegressor().fit(other.X, other.y)
         assert_same_fit(warm, cold, other.X, 1e-8)
-        assert warm.n_features_in_ == other.X.shape[1]
+
+
+def test_a_warm_start_from_other_columns_is_refused():
+    warm = HuberRegressor(warm_start=True).fit(*SMALL["plain"][:2])
+    coef = warm.coef_
+    with pytest.raises(ValueError, match=r"(?s)(?=.*\b4\b)(?=.*\b2\b)(?=.*warm_start)"):
+        warm.fit(*SMALL["house_prices"][:2])
+    assert warm.coef_ is coef
+    assert warm.n_features_in_ == 4
 
 
 def test_without_warm_start_a_fit_forgets_the_last_one():
