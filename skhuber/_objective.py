@@ -43,9 +43,9 @@ from skhuber._sweep import Floats, Point, Sums
 _EPS = float(np.finfo(np.float64).eps)
 
 # The scale is not let below this many units in the last place of the spread of y
-# (1.4e-14 of it): residuals are rounded to about one, and the loss must stay smooth
+# (9e-13 of it): residuals are rounded to some such units, and the loss must stay smooth
 # where they are. Data that a line fits exactly have a scale of zero.
-_SCALE_FLOOR = 64 * _EPS
+_SCALE_FLOOR = 4096 * _EPS
 # A standardised residual carries rounding errors of about this size.
 _RESIDUAL_ROUNDING = 8 * _EPS
 # Exponents of two within which neither a number's scale nor its square overflows on its
@@ -142,12 +142,24 @@ class HuberObjective:
         with np.errstate(over="ignore"):
             penalty = np.ldexp(alpha / total_weight, powers)
         self.penalty = np.minimum(penalty, _PENALTY_LIMIT)
+        self.alpha = alpha
         self.n_features = len(frame.centre)
         self._total_weight = total_weight
         self._weight_power = weight_power
         # Of the basis (z, 1, t) of a Gram matrix, what θ has.
         self._kept = np.array(
             [True] * self.n_features + [frame.fit_intercept, self.joint]
+        )
+
+    def with_scale(self, scale: float) -> HuberObjective:
+        """The same with the scale fixed at this standardised value."""
+        return HuberObjective(
+            self.frame,
+            rho=self.rho,
+            alpha=self.alpha,
+            scale=scale,
+            total_weight=self._total_weight,
+            weight_power=self._weight_power,
         )
 
     @property

@@ -66,7 +66,7 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
         the columns.
     fit_intercept : bool, default=True
         Whether to fit an intercept. It is not penalised.
-    max_iter : int, default=100
+    max_iter : int, default=1000
         The most iterations over all samples; at least 0.
     tol : float, default=1e-12
         The fit has converged when its objective lies above the minimum by no more than
@@ -131,7 +131,7 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
     from the scale of the least-squares residuals leads.
 
     Of data that the model fits exactly, the scale comes out as the smallest number
-    that rounding errors allow, about 1e-14 of the spread of y.
+    that rounding errors allow, about 1e-12 of the spread of y.
 
     References
     ----------
@@ -169,7 +169,7 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
         scale: str | float = "joint",
         alpha: float = 0.0001,
         fit_intercept: bool = True,
-        max_iter: int = 100,
+        max_iter: int = 1000,
         tol: float = 1e-12,
         warm_start: bool = False,
         n_jobs: int | None = None,
