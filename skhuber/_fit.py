@@ -43,6 +43,8 @@ _EPS = float(np.finfo(np.float64).eps)
 # The median of |r| of standard normal residuals.
 _NORMAL_MAD = float(ndtri(0.75))
 
+# Coefficients of more than two to this power are left at zero: 2^1024 overflows.
+_COEFFICIENT_POWER = 980
 # A sample has 20 rows for each column: its Hessian is then off by about √(1/20) in its
 # worst direction, and each step of L-BFGS on all rows shrinks the error by as much or
 # more. Of larger data it has a fiftieth, which costs about what one sweep costs.
@@ -234,7 +236,7 @@ def _fit_in_frame(
     rows: Rows, settings: Settings, start: Start | None, *, by_largest: bool
 ) -> Fit:
     sample = _sample(rows)
-    frame = _frame(rows, sample, settings.fit_intercept, by_largest=by_largest)
+    frame = _frame(rows, sample, settings, by_largest=by_largest)
 
     def objective_at(scale: float | None) -> HuberObjective:
         return HuberObjective(
@@ -251,19 +253,26 @@ def _fit_in_frame(
             rows, sample, objective_at, settings, start
         )
     else:
-        fixed = None
+        objective = objective_at(None)
         if settings.scale != "joint":
-            fixed = float(np.ldexp(settings.scale, -frame.y_power))
-        objective = objective_at(fixed)
+            scale = float(np.ldexp(settings.scale, -frame.y_power))
+            # Below the floor the minimum is no longer another one, to rounding.
+            objective = objective_at(max(scale, objective.scale_floor))
         theta = _start(sample, objective, start)
         solution = _minimise(rows, sample, objective, theta, settings)
     u, intercept, scale = objective.split(solution.x)
-    robust_weights, outliers = rows.robust_weights(objective.point(solution.x))
+    point = objective.point(solution.x)
+    natural_scale = objective.natural_scale(scale)
+    if not isinstance(settings.scale, str):
+        natural_scale = settings.scale
+        threshold = float(np.ldexp(settings.rho * natural_scale, -frame.y_power))
+        point = replace(point, threshold=threshold)
+    robust_weights, outliers = rows.robust_weights(point)
     coef, natural_intercept = frame.to_natural(u, intercept)
     return Fit(
         coef=coef,
         intercept=natural_intercept,
-        scale=objective.natural_scale(scale),
+        scale=natural_scale,
         objective=objective.natural_value(solution.value),
         gap=solution.gap / solution.value if solution.value > 0 else 0.0,
         # The least-squares start is itself a Newton step over all rows.
@@ -287,12 +296,12 @@ def _sample(rows: Rows) -> Rows:
 
 
 def _frame(
-    rows: Rows, sample: Rows, fit_intercept: bool, *, by_largest: bool
+    rows: Rows, sample: Rows, settings: Settings, *, by_largest: bool
 ) -> Frame:
     """The standardisation, from the sample; what that does not show, from all rows."""
     if not sample.is_finite:
         raise NonFiniteSumsError
-    moments = sample.moments(centred=fit_intercept)
+    moments = sample.moments(centred=settings.fit_intercept)
     spread = moments.spread
     if by_largest or (sample is not rows and not spread.all()):
         # Columns that are constant in the sample need not be so elsewhere.
@@ -302,16 +311,22 @@ def _frame(
             raise NonFiniteSumsError
     y = sample.y.astype(np.float64)
     weight = sample.weight
-    y_centre = weighted_median(y, weight) if fit_intercept else 0.0
+    y_centre = weighted_median(y, weight) if settings.fit_intercept else 0.0
     distance = np.abs(y - y_centre)
     # The median deviation withstands outliers; where half of y is one value, it is zero.
-    y_spread = weighted_median(distance, weight) or _root_mean_square(distance)
+    y_spread = weighted_median(distance, weight)
+    if y_spread == 0 or np.isinf(settings.rho):  # (then squares of outliers count)
+        y_spread = _root_mean_square(distance)
+    y_power = exponent(y_spread or abs(y_centre))
+    x_power = exponent(spread)
     return Frame(
         centre=moments.centre,
-        x_power=exponent(spread),
+        # The coefficient of a column far smaller than y would not be a finite number.
+        # In units of one, such a column is constant.
+        x_power=np.where(y_power - x_power > _COEFFICIENT_POWER, 0, x_power),
         y_centre=y_centre,
-        y_power=int(exponent(y_spread or abs(y_centre))),
-        fit_intercept=fit_intercept,
+        y_power=int(y_power),
+        fit_intercept=settings.fit_intercept,
     )
 
 
@@ -417,7 +432,7 @@ def _newton(problem: _Problem, theta: Floats, tol: float, max_iter: int) -> Solu
         problem.hessian,
         theta,
         lower_last=objective.lower_last,
-        tol=tol,
+        tolerance=lambda theta, value: objective.tolerance(theta, value, tol),
         noise=objective.rounding_gap,
         max_iter=max_iter,
     )
@@ -480,6 +495,10 @@ def _rounds(
     """L-BFGS on all rows, whitened by the Hessian on a part of them, round by round."""
     objective = problem.objective
     lower_last = objective.lower_last
+
+    def tolerance(theta: Floats, value: float) -> float:
+        return objective.tolerance(theta, value, tol)
+
     n_iter = 0
     for k in range(_ROUNDS):
         whitening = _whitening(problem, part, theta)
@@ -491,8 +510,7 @@ def _rounds(
             whitening,
             theta,
             lower_last=lower_last,
-            tol=tol,
-            noise=objective.rounding_gap,
+            tolerance=tolerance,
             max_iter=steps,
         )
         n_iter += solution.n_iter
@@ -502,8 +520,7 @@ def _rounds(
                 whitening,
                 solution,
                 lower_last=lower_last,
-                tol=tol,
-                noise=objective.rounding_gap,
+                tolerance=tolerance,
                 max_steps=3,
             )
         theta = solution.x

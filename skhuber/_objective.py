@@ -243,6 +243,15 @@ class HuberObjective:
         full = np.concatenate([sums.squares, [sums.inlier, inside]])
         return full[self._kept] * (2.0 / (scale * weight))
 
+    def tolerance(self, theta: Floats, value: float, tol: float) -> float:
+        """The gap that is small enough: tol times F, or what rounding makes of it.
+
+        Of an F that a few gross outliers make large the part above 2ρ + σ does not
+        count: it is that of residuals all as large as the spread of y.
+        """
+        _, _, scale = self.split(theta)
+        return tol * min(value, 2 * self.rho + scale) + self.rounding_gap(theta)
+
     def rounding_gap(self, theta: Floats) -> float:
         """What rounding errors of the residuals alone may add to F.
 

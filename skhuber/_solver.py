@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Function = Callable[[Floats], tuple[float, Floats]]
+Tolerance = Callable[[Floats, float], float]
 Noise = Callable[[Floats], float]
 
 
@@ -185,7 +186,7 @@ def newton(
     x: Floats,
     *,
     lower_last: float,
-    tol: float,
+    tolerance: Tolerance,
     noise: Noise,
     max_iter: int,
 ) -> Solution:
@@ -203,10 +204,10 @@ def newton(
     lower_last : float
         Lower bound of the last variable; -inf for none. A finite one means a variable
         that must stay positive.
-    tol : float
-        The gap that is small enough, as a fraction of the value.
+    tolerance : callable
+        x, value → the gap that is small enough.
     noise : callable
-        x → the gap that rounding errors of the gradient make; it is small enough, too.
+        x → the gap that rounding errors of the gradient make.
     max_iter : int
         The most steps.
 
@@ -223,7 +224,7 @@ def newton(
         lowest = max(lower_last, _LEAST_SHARE * x[-1]) - x[-1] if lower_last > 0 else -np.inf
         model = _Quadratic(exact, extra, held, lowest, noise(x))
         gap = model.gap(gradient)
-        converged = gap <= tol * abs(value) + noise(x)
+        converged = gap <= tolerance(x, value)
         if converged or n_iter >= max_iter:
             status = Status.CONVERGED if converged else Status.MAX_ITER
             solution = Solution(x, value, gradient, gap, n_iter, status)
@@ -331,15 +332,14 @@ def whitened_lbfgs(
     x: Floats,
     *,
     lower_last: float,
-    tol: float,
-    noise: Noise,
+    tolerance: Tolerance,
     max_iter: int,
 ) -> Solution:
     """Minimise with scipy's L-BFGS-B in whitened coordinates.
 
     Parameters
     ----------
-    function, x, lower_last, tol, noise, max_iter
+    function, x, lower_last, tolerance, max_iter
         As for `newton`.
     whitening : Whitening
         Of an approximate Hessian near the minimum.
@@ -355,7 +355,7 @@ def whitened_lbfgs(
         value, gradient = function(x)
         held = bool(x[-1] <= lower_last and gradient[-1] >= 0)
         gap = whitening.gap(gradient, held)
-        good = gap <= tol * abs(value) + noise(x)
+        good = gap <= tolerance(x, value)
         status = Status.CONVERGED if good else Status.STALLED
         return Solution(x, value, gradient, gap, 0, status)
 
@@ -420,8 +420,7 @@ def polish(
     solution: Solution,
     *,
     lower_last: float,
-    tol: float,
-    noise: Noise,
+    tolerance: Tolerance,
     max_steps: int,
 ) -> Solution:
     """Steps of the approximate Hessian, judged on the gradient.
@@ -441,7 +440,7 @@ def polish(
         if not (gap < solution.gap and value <= solution.value + _rounding(value)):
             break
         status = solution.status
-        if gap <= tol * abs(value) + noise(x):
+        if gap <= tolerance(x, value):
             status = Status.CONVERGED
         solution = Solution(x, value, gradient, gap, solution.n_iter, status)
     return solution

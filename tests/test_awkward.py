@@ -266,13 +266,13 @@ def test_duplicate_columns_share_the_coefficient(options):
 def test_columns_that_say_nothing_change_no_prediction(case, options):
     wide, y, _ = CASES[case]
     X = {
-        "constant_column": wide[:, [0, 2]],
-        "large_constant_column": wide[:, [0, 2]],
-        "zero_columns": np.zeros((60, 1)),
-        "only_constant_columns": np.zeros((60, 1)),
-        "duplicate_columns": wide[:, :3],
-        "sum_of_columns": wide[:, :3],
-    }[case]
+        "constant_column": lambda: wide[:, [0, 2]],
+        "large_constant_column": lambda: wide[:, [0, 2]],
+        "zero_columns": lambda: np.zeros((60, 1)),
+        "only_constant_columns": lambda: np.zeros((60, 1)),
+        "duplicate_columns": lambda: wide[:, :3],
+        "sum_of_columns": lambda: wide[:, :3],
+    }[case]()
     alpha = {"alpha": 0.0} if "columns" in case else {}
     parameters = OPTIONS[options] | alpha
     one = HuberRegressor(**parameters).fit(X, y)
