@@ -110,6 +110,8 @@ class Settings:
     fit_intercept: bool
     max_iter: int
     tol: float
+    may_stay: bool = False
+    """Whether a start within the tolerance is the result, to the last bit."""
 
 
 @dataclass(frozen=True)
@@ -130,9 +132,16 @@ class _Problem:
         self._last: tuple[Floats, float, Floats] | None = None
 
     def value_gradient(self, theta: Floats) -> tuple[float, Floats]:
-        if self._last is not None and np.array_equal(self._last[0], theta):
-            return self._last[1:]
-        return self._evaluate(theta, self.rows.sums(self.objective.point(theta)))
+        """Infinity and zeros where a step was so long that sums overflow."""
+        if self._last is None or not np.array_equal(self._last[0], theta):
+            sums = self.rows.sums(self.objective.point(theta))
+            self._last = (theta.copy(), *self._evaluate(theta, sums))
+        return self._last[1:]
+
+    def check_finite(self, theta: Floats) -> None:
+        """Raise an error if F is not finite where it must be."""
+        if not np.isfinite(self.value_gradient(theta)[0]):
+            raise NonFiniteSumsError
 
     def diagonal(self, theta: Floats) -> Floats:
         """Of the Hessian without penalty.
@@ -164,7 +173,7 @@ class _Problem:
             )
         if np.isfinite(value) and np.isfinite(gradient).all():
             return value, gradient
-        return np.inf, np.zeros_like(gradient)  # a step far too long
+        return np.inf, np.zeros_like(gradient)
 
 
 def fit_rows(rows: Rows, settings: Settings, start: Start | None = None) -> Fit:
@@ -259,6 +268,7 @@ def _fit_in_frame(
             # Below the floor the minimum is no longer another one, to rounding.
             objective = objective_at(max(scale, objective.scale_floor))
         theta = _start(sample, objective, start)
+        settings = replace(settings, may_stay=start is not None)
         solution = _minimise(rows, sample, objective, theta, settings)
     u, intercept, scale = objective.split(solution.x)
     point = objective.point(solution.x)
@@ -407,7 +417,10 @@ def _minimise(
     """Minimise the objective on all rows from θ, in the way that suits their number."""
     problem = _Problem(objective, rows)
     if _newton_work(rows) <= _NEWTON_WORK:
-        return _small(problem, theta, settings.tol, settings.max_iter)
+        problem.check_finite(theta)
+        return _small(
+            problem, theta, settings.tol, settings.max_iter, may_stay=settings.may_stay
+        )
     part = problem
     if sample is not rows:
         part = _Problem(objective, sample)
@@ -425,7 +438,14 @@ def _newton_work(rows: Rows) -> int:
     return rows.n_rows * rows.n_features**2
 
 
-def _newton(problem: _Problem, theta: Floats, tol: float, max_iter: int) -> Solution:
+def _newton(
+    problem: _Problem,
+    theta: Floats,
+    tol: float,
+    max_iter: int,
+    *,
+    may_stay: bool = False,
+) -> Solution:
     objective = problem.objective
     return newton(
         problem.value_gradient,
@@ -435,24 +455,46 @@ def _newton(problem: _Problem, theta: Floats, tol: float, max_iter: int) -> Solu
         tolerance=lambda theta, value: objective.tolerance(theta, value, tol),
         noise=objective.rounding_gap,
         max_iter=max_iter,
+        may_stay=may_stay,
     )
 
 
-def _small(problem: _Problem, theta: Floats, tol: float, max_iter: int) -> Solution:
+def _small(
+    problem: _Problem,
+    theta: Floats,
+    tol: float,
+    max_iter: int,
+    *,
+    may_stay: bool = False,
+) -> Solution:
     """Newton's method, along a falling scale where it needs that."""
-    n_iter = 0
-    if problem.objective.joint:
-        first = _newton(problem, theta, tol, min(max_iter, _DIRECT_ITER))
-        if first.status is Status.CONVERGED or first.n_iter == max_iter:
-            return first
-        n_iter = first.n_iter
+    joint = problem.objective.joint
+    # A fixed scale far below the residuals is a case for following, unless it is a warm
+    # start from the minimum itself.
+    direct = _DIRECT_ITER if joint or not _is_far(problem, theta) else 0
+    first = _newton(problem, theta, tol, min(max_iter, direct), may_stay=may_stay)
+    if first.status is Status.CONVERGED or first.n_iter == max_iter:
+        return first
+    n_iter = first.n_iter
     theta, steps = _follow_scale(problem, theta, max_iter - n_iter)
     n_iter += steps
     solution = _newton(problem, theta, tol, max_iter - n_iter)
     n_iter += solution.n_iter
-    if problem.objective.joint and first.value < solution.value:
+    if first.value < solution.value:
         solution = first
     return replace(solution, n_iter=n_iter)
+
+
+def _comfortable_scale(problem: _Problem, theta: Floats) -> float:
+    """A scale at which most residuals lie within the threshold."""
+    scale = _median_scale(problem.rows, problem.objective, theta)
+    return scale * max(1.0, 1.35 / problem.objective.rho)
+
+
+def _is_far(problem: _Problem, theta: Floats) -> bool:
+    """Whether the scale lies far below one at which Newton steps do well."""
+    _, _, scale = problem.objective.split(theta)
+    return 0.3 * _comfortable_scale(problem, theta) > scale
 
 
 def _follow_scale(
@@ -474,7 +516,7 @@ def _follow_scale(
     objective, rows = problem.objective, problem.rows
     u, intercept, last_scale = objective.split(theta)
     lowest = objective.scale_floor if objective.joint else last_scale
-    scale = _median_scale(rows, objective, theta) * max(1.0, 1.35 / objective.rho)
+    scale = _comfortable_scale(problem, theta)
     n_iter = 0
     while 0.3 * scale > lowest and n_iter < max_iter:
         fixed = _Problem(objective.with_scale(scale), rows)

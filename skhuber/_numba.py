@@ -1,20 +1,18 @@
 """Compile flags, block size and launch policy: the one file that owns them.
 
-Every kernel works on a block of rows and is compiled once, without the GIL.
-Around each stands a driver of two lines that hands the blocks to numba's
-threads. `run_blocks` chooses between the driver and a plain loop over the same
-compiled block kernel. Both store the sums of a block in that block's own place
-and leave the adding to the caller, so a result has the same bits whoever ran
-the blocks, and however many threads there were.
+Every kernel is a loop over blocks of rows, compiled once, that runs without the GIL.
+`run_blocks` hands ranges of blocks to Python threads. A block's sums are stored in that
+block's own place and added later by the caller, in the order of the blocks; and it is
+the same machine code whoever runs it. So results have the same bits for any number of
+threads.
 
-When a parallel launch would be unsafe, or not worth its price, the loop is taken:
-
-- small work: waking the threads costs more than it saves;
-- another Python thread is launching: numba's workqueue layer aborts the process
-  on concurrent launches, and on the other layers two launches would share the
-  same cores anyway;
-- a forked child: GNU OpenMP terminates a child that launches after its parent
-  did.
+These are not the threads of `numba.prange`, for three reasons. numba compiles the body
+of a parallel loop into the loop, where the compiler may add up in another order than in
+the same function on its own (for float32 it did: the last bits differed). numba's
+workqueue layer aborts the process when two Python threads launch at once; GNU OpenMP
+terminates a forked child that launches after its parent did. And OpenMP's threads spin
+between two sweeps, on cores that the algebra between the sweeps wants. A sweep large
+enough to be shared takes far longer than waking a Python thread.
 """
 
 from __future__ import annotations
@@ -23,6 +21,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import joblib
@@ -33,7 +32,6 @@ __all__ = [
     "block_kernel",
     "block_rows",
     "one_blas_thread",
-    "parallel_driver",
     "run_blocks",
     "thread_count",
 ]
@@ -51,31 +49,21 @@ _BLOCK_ELEMENTS = 2**16
 _BLOCK_ROWS_MIN = 64
 _BLOCK_ROWS_MAX = 4096
 
-# From this many elements of X a sweep takes about 100 µs, several times what it
-# costs to wake a sleeping pool of threads.
+# From this many elements of X a sweep takes about 100 µs, twice what it costs to wake
+# a thread and to wait for it.
 _PARALLEL_ELEMENTS = 2**18
 
-_launching = threading.Lock()
-_in_forked_child = False
+# Ranges of blocks for each thread: enough to even out a thread that is held up.
+_RANGES_PER_THREAD = 4
 
 
-def _compile(function: Callable, **options: Any) -> Any:
-    """Compile with a cache on disk, or without one where no folder is writable."""
-    options.update(fastmath=_FASTMATH, nogil=True, error_model="numpy")
+def block_kernel(function: Callable[..., Any]) -> Any:
+    """Compile a function, with a cache on disk where there is a place for it."""
+    options = {"fastmath": _FASTMATH, "nogil": True, "error_model": "numpy"}
     try:
         return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # numba found no place for the cache
+    except RuntimeError:  # numba found no writable folder
         return numba.njit(**options)(function)
-
-
-def block_kernel(function: Callable) -> Any:
-    """Compile a function that works on some rows, in the calling thread."""
-    return _compile(function)
-
-
-def parallel_driver(function: Callable) -> Any:
-    """Compile a function whose `numba.prange` hands blocks to a block kernel."""
-    return _compile(function, parallel=True)
 
 
 def block_rows(elements_per_row: float) -> int:
@@ -93,40 +81,110 @@ def thread_count(n_jobs: int | None) -> int:
     ``NUMBA_NUM_THREADS``), what joblib leaves to this worker, and `n_jobs`
     (None: no further limit; negative: counted back from all, as in joblib).
     """
-    allowed = min(numba.get_num_threads(), joblib.effective_n_jobs(-1))
+    try:
+        numba.threading_layer()
+    except ValueError:  # not started, so nobody has set another number
+        allowed = numba.config.NUMBA_NUM_THREADS
+    else:
+        allowed = numba.get_num_threads()
+    allowed = min(allowed, joblib.effective_n_jobs(-1))
     if n_jobs is None:
-        return allowed
+        return int(allowed)
     return max(1, min(allowed, joblib.effective_n_jobs(n_jobs)))
 
 
+class _Ranges:
+    """Ranges of blocks, taken one after another by the threads that share a sweep."""
+
+    def __init__(self, kernel: Callable[..., None], n_blocks: int, parts: int) -> None:
+        self._kernel = kernel
+        self._ends = [n_blocks * k // parts for k in range(parts + 1)]
+        self._next = 0
+        self._done = 0
+        self._error: BaseException | None = None
+        self._changed = threading.Condition()
+
+    def work(self, arguments: tuple[Any, ...]) -> None:
+        """Run ranges until none is left."""
+        while True:
+            with self._changed:
+                k = self._next
+                if k + 1 >= len(self._ends):
+                    return
+                self._next += 1
+            try:
+                self._kernel(self._ends[k], self._ends[k + 1], *arguments)
+            except BaseException as error:
+                self._error = error
+            finally:
+                with self._changed:
+                    self._done += 1
+                    self._changed.notify_all()
+
+    def join(self) -> None:
+        """Wait for the ranges that other threads have taken."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._done + 1 >= len(self._ends))
+        if self._error is not None:
+            raise self._error
+
+
+class _Helpers:
+    """Threads that wait for a share of a sweep. All fits of the process share them.
+
+    A fit whose helpers are busy with another one does its sweep alone: who starts a
+    sweep takes ranges, too, and waits only for ranges that a helper has begun.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._executor: ThreadPoolExecutor | None = None
+        self._size = 0
+
+    def call(self, n_helpers: int, function: Callable[[], None]) -> None:
+        with self._lock:
+            if self._executor is None or self._size < n_helpers:
+                if self._executor is not None:
+                    self._executor.shutdown(wait=False)
+                self._executor = ThreadPoolExecutor(n_helpers, "skhuber")
+                self._size = n_helpers
+            for _ in range(n_helpers):
+                # Refused while the interpreter shuts down: then there is no help.
+                with contextlib.suppress(RuntimeError):
+                    self._executor.submit(function)
+
+
+_helpers = _Helpers()
+
+
 def run_blocks(
-    block: Callable,
-    driver: Callable,
+    kernel: Callable[..., None],
     n_blocks: int,
     elements: int,
     threads: int,
-    arguments: tuple,
+    arguments: tuple[Any, ...],
 ) -> None:
-    """Run ``block(k, *arguments)`` for all k < n_blocks, in parallel where it pays."""
-    if (
-        threads > 1
-        and n_blocks > 1
-        and elements >= _PARALLEL_ELEMENTS
-        and not _in_forked_child
-        and _launching.acquire(blocking=False)
-    ):
-        try:
-            outer = numba.get_num_threads()
-            numba.set_num_threads(min(threads, outer))
-            try:
-                driver(n_blocks, *arguments)
-            finally:
-                numba.set_num_threads(outer)
-        finally:
-            _launching.release()
+    """Call ``kernel(first, last, *arguments)`` for ranges that make up all blocks.
+
+    Parameters
+    ----------
+    kernel : callable
+        Compiled loop over the blocks first ≤ k < last.
+    n_blocks : int
+    elements : int
+        Numbers of X that all blocks have: few are not worth a second thread.
+    threads : int
+        The most threads to use.
+    arguments : tuple
+    """
+    threads = min(threads, n_blocks)
+    if threads == 1 or elements < _PARALLEL_ELEMENTS:
+        kernel(0, n_blocks, *arguments)
         return
-    for k in range(n_blocks):
-        block(k, *arguments)
+    ranges = _Ranges(kernel, n_blocks, min(threads * _RANGES_PER_THREAD, n_blocks))
+    _helpers.call(threads - 1, lambda: ranges.work(arguments))
+    ranges.work(arguments)
+    ranges.join()
 
 
 class _OneBlasThread:
@@ -175,10 +233,9 @@ def one_blas_thread() -> contextlib.AbstractContextManager[None]:
 
 
 def _after_fork_in_child() -> None:
-    """Locks that a thread of the parent held would stay held for ever."""
-    global _in_forked_child, _launching, _one_blas_thread
-    _in_forked_child = True
-    _launching = threading.Lock()
+    """A forked child has neither the helpers nor the threads that held the locks."""
+    global _helpers, _one_blas_thread
+    _helpers = _Helpers()
     _one_blas_thread = _OneBlasThread()
 
 

@@ -25,7 +25,9 @@ from skhuber._validation import (
     check_flag,
     check_n_jobs,
     check_real,
+    check_target,
     check_weights,
+    naming,
 )
 
 if TYPE_CHECKING:
@@ -254,13 +256,14 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
         array([21.])
         """
         check_is_fitted(self)
-        X = validate_data(
-            self,
-            X,
-            accept_sparse=["csr", "csc", "coo"],
-            dtype=[np.float64, np.float32],
-            reset=False,
-        )
+        with naming("X"):
+            X = validate_data(
+                self,
+                X,
+                accept_sparse=["csr", "csc", "coo"],
+                dtype=[np.float64, np.float32],
+                reset=False,
+            )
         return safe_sparse_dot(X, self.coef_, dense_output=True) + self.intercept_
 
     def __sklearn_tags__(self) -> Any:
@@ -280,18 +283,16 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
         settings = Settings(**self._checked_parameters())
         warm_start = check_flag("warm_start", self.warm_start)
         n_jobs = check_n_jobs(self.n_jobs)
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            y_numeric=True,
-            # Bad values show in the sums of the fit, without a sweep of their own.
-            ensure_all_finite=False,
-        )
-        y = np.ascontiguousarray(y, None if y.dtype == np.float32 else np.float64)
-        assert_all_finite(y, estimator_name="HuberRegressor", input_name="y")
+        with naming("X"):
+            X = validate_data(
+                self,
+                X,
+                accept_sparse="csr",
+                dtype=[np.float64, np.float32],
+                # Bad values show in the sums of the fit: no sweep of their own.
+                ensure_all_finite=False,
+            )
+        y = check_target(y, X.shape[0])
         weight = check_weights(sample_weight, y.shape[0])
         start = self._start(X.shape[1]) if warm_start else None
         rows = make_rows(X, y, weight, thread_count(n_jobs))

@@ -16,7 +16,8 @@ A sweep works on standardised numbers: with the powers of two ``unit``, ``y_unit
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -152,7 +153,7 @@ class Rows(abc.ABC):
             sums,
             diagonal,
         )
-        self._run(passes.sums_block, passes.sums_parallel, arguments)
+        self._run(passes.sums, arguments)
         # Along axis 0 NumPy adds row by row: always in the order of the blocks.
         total = sums.sum(axis=0)
         scalars = total[p:]
@@ -177,7 +178,7 @@ class Rows(abc.ABC):
             self._numbers(point),
             out,
         )
-        self._run(passes.residuals_block, passes.residuals_parallel, arguments)
+        self._run(passes.residuals, arguments)
         return out
 
     def robust_weights(self, point: Point) -> tuple[Floats, NDArray[np.bool_]]:
@@ -194,9 +195,7 @@ class Rows(abc.ABC):
             out,
             outlier,
         )
-        self._run(
-            passes.robust_weights_block, passes.robust_weights_parallel, arguments
-        )
+        self._run(passes.robust_weights, arguments)
         return out, outlier
 
     def grams(self, point: Point, scale: float) -> tuple[Floats, Floats]:
@@ -281,11 +280,9 @@ class Rows(abc.ABC):
             picks = np.searchsorted(ends, pieces * ends[-1], side="right")
         return np.minimum(picks, self.n_rows - 1, out=picks)
 
-    def _run(self, block: object, driver: object, arguments: tuple) -> None:
+    def _run(self, kernel: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         self.n_sweeps += 1
-        run_blocks(
-            block, driver, self._n_blocks, self._elements, self.threads, arguments
-        )
+        run_blocks(kernel, self._n_blocks, self._elements, self.threads, arguments)
 
 
 class DenseRows(Rows):

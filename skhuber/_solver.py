@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg
@@ -189,6 +189,7 @@ def newton(
     tolerance: Tolerance,
     noise: Noise,
     max_iter: int,
+    may_stay: bool = False,
 ) -> Solution:
     """Minimise by damped Newton steps (Levenberg and Marquardt's damping).
 
@@ -210,6 +211,8 @@ def newton(
         x → the gap that rounding errors of the gradient make.
     max_iter : int
         The most steps.
+    may_stay : bool
+        Whether a start that is good enough is returned as it is, without polish.
 
     Returns
     -------
@@ -228,17 +231,8 @@ def newton(
         if converged or n_iter >= max_iter:
             status = Status.CONVERGED if converged else Status.MAX_ITER
             solution = Solution(x, value, gradient, gap, n_iter, status)
-            if not converged:
-                return solution
-            # The Hessian is at hand, so one more step costs little. It takes a gap of
-            # 1e-12, where the coefficients have six digits, to their last ones.
-            x_new = x + model.step(gradient, 0.0)
-            value_new, gradient_new = function(x_new)
-            gap_new = model.gap(gradient_new)
-            if gap_new < gap and value_new <= value + _rounding(value):
-                return Solution(
-                    x_new, value_new, gradient_new, gap_new, n_iter, status
-                )
+            if converged and not (may_stay and n_iter == 0):
+                solution = _polish_newton(function, model, solution)
             return solution
         while True:
             step = model.step(gradient, damping)
@@ -257,6 +251,27 @@ def newton(
                 return Solution(x, value, gradient, gap, n_iter, Status.STALLED)
         x, value, gradient = x_new, value_new, gradient_new
         n_iter += 1
+
+
+def _polish_newton(
+    function: Function, model: _Quadratic, solution: Solution
+) -> Solution:
+    """More steps with the Hessian at hand, while they gain at least a digit.
+
+    They take a gap of 1e-12, where the variables have six digits, to their last ones,
+    and cost one call each. Like those of `polish` they are judged on the gradient.
+    """
+    for _ in range(3):
+        x = solution.x + model.step(solution.gradient, 0.0)
+        value, gradient = function(x)
+        gap = model.gap(gradient)
+        if not (gap < solution.gap and value <= solution.value + _rounding(value)):
+            break
+        gained = gap <= 0.01 * solution.gap
+        solution = replace(solution, x=x, value=value, gradient=gradient, gap=gap)
+        if not gained:
+            break
+    return solution
 
 
 class _Quadratic:
@@ -453,6 +468,4 @@ def _is_better(a: Solution, b: Solution) -> bool:
 
 
 def _ended(solution: Solution, n_iter: int, status: Status) -> Solution:
-    return Solution(
-        solution.x, solution.value, solution.gradient, solution.gap, n_iter, status
-    )
+    return replace(solution, n_iter=n_iter, status=status)

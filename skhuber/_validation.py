@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
+from collections.abc import Iterator
 from numbers import Integral, Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_array
+from sklearn.utils import check_array, column_or_1d
 
 
 def check_real(
@@ -64,6 +67,41 @@ def check_n_jobs(value: object) -> int | None:
     return int(value)
 
 
+@contextlib.contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Put the argument's name before an error of scikit-learn that lacks it."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if re.search(rf"\b{name}\b", str(error)):
+            raise
+        raise type(error)(f"{name} is not valid. {error}") from error
+
+
+def check_target(y: ArrayLike, n_samples: int) -> NDArray[np.floating]:
+    """Return a finite, C-contiguous 1-D target of float32 or float64."""
+    if y is None:
+        raise ValueError(
+            "HuberRegressor requires y to be passed, but the target y is None."
+        )
+    with naming("y"):
+        y = check_array(
+            y,
+            ensure_2d=False,
+            dtype=[np.float64, np.float32],
+            order="C",
+            input_name="y",
+            ensure_min_samples=0,
+        )
+        y = column_or_1d(y, warn=True)
+    if y.shape != (n_samples,):
+        raise ValueError(
+            "y must have one value for each sample of X: found inconsistent numbers of "
+            f"samples, {n_samples} in X and {y.shape[0]} in y."
+        )
+    return np.ascontiguousarray(y)
+
+
 def check_weights(
     sample_weight: ArrayLike | None, n_samples: int
 ) -> NDArray[np.float64] | None:
@@ -72,18 +110,19 @@ def check_weights(
         return None
     if isinstance(sample_weight, Real):
         sample_weight = np.full(n_samples, float(sample_weight))
-    weight = check_array(
-        sample_weight,
-        ensure_2d=False,
-        dtype=np.float64,
-        order="C",
-        input_name="sample_weight",
-        ensure_min_samples=0,
-    )
+    with naming("sample_weight"):
+        weight = check_array(
+            sample_weight,
+            ensure_2d=False,
+            dtype=np.float64,
+            order="C",
+            input_name="sample_weight",
+            ensure_min_samples=0,
+        )
     if weight.shape != (n_samples,):
         raise ValueError(
-            "sample_weight must have one weight for each sample, shape "
-            f"({n_samples},), got shape {weight.shape}."
+            "sample_weight must be a 1D array with one weight for each sample of X, "
+            f"shape ({n_samples},), got shape {weight.shape}."
         )
     if weight.min() < 0:
         i = int(weight.argmin())

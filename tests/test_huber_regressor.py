@@ -500,7 +500,7 @@ def test_a_warm_start_goes_on_where_the_last_fit_stopped():
     warm = HuberRegressor(warm_start=True, max_iter=1)
     with max_iter_is_too_small():
         first = warm.fit(X, y).objective_
-    warm.set_params(max_iter=100).fit(X, y)
+    warm.set_params(max_iter=1000).fit(X, y)
     assert warm.objective_ < first
     assert_same_fit(warm, HuberRegressor().fit(X, y), X, 1e-9)
 
@@ -836,7 +836,7 @@ def test_parameters():
         "scale": "joint",
         "alpha": 0.0001,
         "fit_intercept": True,
-        "max_iter": 100,
+        "max_iter": 1000,
         "tol": 1e-12,
         "warm_start": False,
         "n_jobs": None,

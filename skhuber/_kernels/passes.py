@@ -1,10 +1,8 @@
 """Sweeps over the rows of a regression.
 
-A sweep over block k reads the rows k·block … (k+1)·block of X once from memory and
-writes the block's sums to row k of an array, or its rows' results to their places in
-an array of n. Every sweep has two compiled functions: ``…_block``, for one block, and
-``…_parallel``, which hands the blocks to numba's threads; `skhuber._numba.run_blocks`
-chooses.
+A sweep over the blocks first ≤ k < last reads the rows k·rows … (k+1)·rows of X, each
+once from memory, and writes the sums of block k to row k of an array, or the rows'
+results to their places in an array of n.
 
 Arguments that all share:
 
@@ -23,14 +21,13 @@ Arguments that all share:
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numba.core import types
 from numba.extending import overload
 
 from skhuber._kernels import csr, dense
 from skhuber._kernels.scalar import clip, robust_weight
-from skhuber._numba import block_kernel, parallel_driver
+from skhuber._numba import block_kernel
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -112,7 +109,12 @@ def _residuals(X, y, start, stop, centre, slope, numbers, out):
 
 @block_kernel
 def _clip_and_sum(weight, start, stop, numbers, r, inlier, scalars):
-    """r becomes s·c; `inlier` becomes s inside the threshold and 0 outside."""
+    """r becomes s·c; `inlier` becomes s inside the threshold and 0 outside.
+
+    The loop that sums stores nothing, and the loop that stores sums nothing. In one
+    loop, the compiler would choose at run time, by where the arrays lie in memory,
+    between two orders of adding up.
+    """
     threshold, weight_unit = numbers[3], numbers[4]
     sum_c = 0.0
     sum_cr = 0.0
@@ -123,22 +125,23 @@ def _clip_and_sum(weight, start, stop, numbers, r, inlier, scalars):
         s = weight[start + k] * weight_unit if weighted else 1.0
         c = clip(r[k], threshold)
         sc = s * c
-        inside = s if abs(r[k]) <= threshold else 0.0
         sum_c += sc
         sum_cr += sc * r[k]
         sum_cc += sc * c
-        sum_inlier += inside
-        r[k] = sc
-        inlier[k] = inside
+        sum_inlier += s if abs(r[k]) <= threshold else 0.0
     scalars[SUM_C] += sum_c
     scalars[SUM_CR] += sum_cr
     scalars[SUM_CC] += sum_cc
     scalars[SUM_INLIER] += sum_inlier
+    for k in range(stop - start):
+        s = weight[start + k] * weight_unit if weighted else 1.0
+        inlier[k] = s if abs(r[k]) <= threshold else 0.0
+        r[k] = s * clip(r[k], threshold)
 
 
 @block_kernel
-def sums_block(
-    block, X, y, weight, rows, chunk, centre, slope, numbers, unit, sums, squares
+def sums(
+    first, last, X, y, weight, rows, chunk, centre, slope, numbers, unit, out, squares
 ):
     """Σ s c (x − μ), Σ s c, Σ s c r, Σ s c², Σ s over inliers.
 
@@ -148,59 +151,38 @@ def sums_block(
     n_features = centre.shape[0]
     r = np.empty(chunk)
     inlier = np.empty(chunk)
-    g = sums[block, :n_features]
-    scalars = sums[block, n_features:]
-    start = block * rows
-    end = min(start + rows, y.shape[0])
-    while start < end:
-        stop = min(start + chunk, end)
-        _residuals(X, y, start, stop, centre, slope, numbers, r)
-        _clip_and_sum(weight, start, stop, numbers, r, inlier, scalars)
-        back_project(X, start, stop, centre, r, g)
-        if squares.shape[1] > 0:
-            add_squares(X, start, stop, centre, unit, inlier, squares[block])
-        start = stop
-
-
-@parallel_driver
-def sums_parallel(
-    n_blocks, X, y, weight, rows, chunk, centre, slope, numbers, unit, sums, squares
-):
-    for k in numba.prange(n_blocks):
-        sums_block(
-            k, X, y, weight, rows, chunk, centre, slope, numbers, unit, sums, squares
-        )
+    for block in range(first, last):
+        g = out[block, :n_features]
+        scalars = out[block, n_features:]
+        start = block * rows
+        end = min(start + rows, y.shape[0])
+        while start < end:
+            stop = min(start + chunk, end)
+            _residuals(X, y, start, stop, centre, slope, numbers, r)
+            _clip_and_sum(weight, start, stop, numbers, r, inlier, scalars)
+            back_project(X, start, stop, centre, r, g)
+            if squares.shape[1] > 0:
+                add_squares(X, start, stop, centre, unit, inlier, squares[block])
+            start = stop
 
 
 @block_kernel
-def residuals_block(block, X, y, rows, centre, slope, numbers, out):
+def residuals(first, last, X, y, rows, centre, slope, numbers, out):
     """r of every row."""
-    start = block * rows
-    stop = min(start + rows, y.shape[0])
-    _residuals(X, y, start, stop, centre, slope, numbers, out[start:stop])
-
-
-@parallel_driver
-def residuals_parallel(n_blocks, X, y, rows, centre, slope, numbers, out):
-    for k in numba.prange(n_blocks):
-        residuals_block(k, X, y, rows, centre, slope, numbers, out)
+    for block in range(first, last):
+        start = block * rows
+        stop = min(start + rows, y.shape[0])
+        _residuals(X, y, start, stop, centre, slope, numbers, out[start:stop])
 
 
 @block_kernel
-def robust_weights_block(block, X, y, rows, centre, slope, numbers, out, outlier):
+def robust_weights(first, last, X, y, rows, centre, slope, numbers, out, outlier):
     """ψ(r)/r of every row, and whether it lies beyond the threshold."""
     threshold = numbers[3]
-    start = block * rows
-    stop = min(start + rows, y.shape[0])
-    _residuals(X, y, start, stop, centre, slope, numbers, out[start:stop])
-    for i in range(start, stop):
-        outlier[i] = abs(out[i]) > threshold
-        out[i] = robust_weight(out[i], threshold)
-
-
-@parallel_driver
-def robust_weights_parallel(
-    n_blocks, X, y, rows, centre, slope, numbers, out, outlier
-):
-    for k in numba.prange(n_blocks):
-        robust_weights_block(k, X, y, rows, centre, slope, numbers, out, outlier)
+    for block in range(first, last):
+        start = block * rows
+        stop = min(start + rows, y.shape[0])
+        _residuals(X, y, start, stop, centre, slope, numbers, out[start:stop])
+        for i in range(start, stop):
+            outlier[i] = abs(out[i]) > threshold
+            out[i] = robust_weight(out[i], threshold)
