@@ -517,17 +517,34 @@ def _follow_scale(
     u, intercept, last_scale = objective.split(theta)
     lowest = objective.scale_floor if objective.joint else last_scale
     scale = _comfortable_scale(problem, theta)
+    if scale <= lowest:
+        return theta, 0
+    x = objective.with_scale(scale).theta(u, intercept, scale)
+    last: tuple[float, Floats] | None = None
     n_iter = 0
-    while 0.3 * scale > lowest and n_iter < max_iter:
+    while n_iter < max_iter:
         fixed = _Problem(objective.with_scale(scale), rows)
-        start = fixed.objective.theta(u, intercept, scale)
-        solution = _newton(fixed, start, 1e-6, min(8, max_iter - n_iter))
+        solution = _newton(fixed, x, 1e-6, min(8, max_iter - n_iter))
         n_iter += solution.n_iter
-        u, intercept, _ = fixed.objective.split(solution.x)
+        x = solution.x
+        u, intercept, _ = fixed.objective.split(x)
         theta = objective.theta(u, intercept, scale)
+        if scale == lowest:
+            break
         if objective.joint and problem.value_gradient(theta)[1][-1] < 0:
             break  # the best scale lies above this one
-        scale *= 0.3
+        next_scale = max(0.3 * scale, lowest)
+        if not objective.joint and next_scale == lowest:
+            break  # what follows are Newton steps at that scale
+        ahead = x
+        if last is not None:
+            # The path is a straight line as long as the same rows lie within the
+            # threshold. Without this they would not, at the next scale.
+            ahead = x + (x - last[1]) * (next_scale - scale) / (scale - last[0])
+        last = (scale, x)
+        following = _Problem(objective.with_scale(next_scale), rows)
+        x = min((x, ahead), key=lambda x: following.value_gradient(x)[0])
+        scale = next_scale
     return theta, n_iter
 
 
