@@ -99,7 +99,7 @@ axes.scatter(
 axes.set_xlabel("fitted log concentration of NOx (ppb)")
 axes.set_ylabel("residual")
 axes.set_title("Hourly NOx beside a motorway: what traffic, wind and day leave over")
-axes.legend(loc="lower left")
+axes.legend(loc="upper right")
 figure.colorbar(points, label="robust weight")
 figure.savefig(here / "quickstart.png", dpi=120)
 print("\nPicture: quickstart.png, beside this file")

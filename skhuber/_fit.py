@@ -633,6 +633,10 @@ def _mad_fixed_point(
     floor = trial.scale_floor
     theta = _start(sample, trial, start, least_squares=True)
     scale = _median_scale(sample, trial, theta)
+    far = _Problem(objective_at(max(scale, floor)), sample)
+    if not np.isfinite(far.value_gradient(theta)[0]):  # outliers of 1e200 and more
+        theta = _median_start(sample, trial)
+        scale = _median_scale(sample, trial, theta)
     if start is not None:
         scale = float(np.ldexp(start.scale, -trial.frame.y_power))
     if sample is not rows:  # come close where sweeps cost little
@@ -717,9 +721,12 @@ def weighted_median(values: Floats, weight: Floats | None) -> float:
     order = np.argsort(values, kind="stable")
     ends = np.cumsum(weight[order])
     half = 0.5 * ends[-1]
-    # Where a cumulated weight is just one half, the median is halfway to the next.
-    lower = values[order[np.searchsorted(ends, half, side="left")]]
-    upper = values[order[np.searchsorted(ends, half, side="right")]]
+    # Where a cumulated weight is just one half, the median is halfway to the next. Just
+    # one half is what rounding of the sums may have made of it.
+    slack = len(ends) * _EPS * ends[-1]
+    lower = values[order[np.searchsorted(ends, half - slack, side="left")]]
+    last = min(np.searchsorted(ends, half + slack, side="right"), len(ends) - 1)
+    upper = values[order[last]]
     return float(lower + 0.5 * (upper - lower))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from scipy.optimize import linprog
-from sklearn.exceptions import DataConversionWarning
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 
 import naive
 import problems
@@ -144,7 +144,11 @@ def check_finite(fit, X, y):
 @pytest.mark.parametrize("case", CASES)
 def test_a_fit_is_made(case, options):
     X, y, s = CASES[case]
-    fit = HuberRegressor(**OPTIONS[options]).fit(X, y, sample_weight=s)
+    with warnings.catch_warnings():
+        if (case, options) == ("one_outlier_of_1e300", "least_threshold"):
+            # F is 1e300, and what matters of it is lost to rounding.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+        fit = HuberRegressor(**OPTIONS[options]).fit(X, y, sample_weight=s)
     check_finite(fit, X, y)
 
 
@@ -219,7 +223,11 @@ def test_the_least_threshold_is_least_absolute_deviations(n, p):
     cost = np.concatenate([np.zeros(p + 1), np.ones(2 * n)])
     bounds = [(None, None)] * (p + 1) + [(0, None)] * (2 * n)
     lowest = linprog(cost, A_eq=A, b_eq=y, bounds=bounds)
-    fit = HuberRegressor(rho=1.0, alpha=0.0).fit(X, y)
+    with warnings.catch_warnings():
+        # The minimum of a linear programme is found, but not always certified: where a
+        # residual lies just on the threshold, the gap's quadratic model is wrong.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fit = HuberRegressor(rho=1.0, alpha=0.0).fit(X, y)
     np.testing.assert_allclose(fit.objective_, 2 * lowest.fun, rtol=1e-7)
     np.testing.assert_allclose(fit.coef_, lowest.x[:p], rtol=1e-6)
 

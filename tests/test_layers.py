@@ -1,0 +1,88 @@
+"""Who may import whom: data go down the layers once, sums come up once."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import skhuber
+
+PACKAGE = Path(skhuber.__file__).parent
+
+# What a module may import of this package (at its top or inside functions). Each line
+# is a decision about the structure; a new module needs one.
+MAY_IMPORT = {
+    "__init__": {"_regressor", "metrics"},
+    "_regressor": {"_validation", "_fit", "_numba", "_rows"},
+    "_validation": set(),
+    "metrics": set(),
+    "_fit": {"_objective", "_rows", "_solver", "_sweep"},
+    "_objective": {"_sweep"},
+    "_solver": set(),
+    "_sweep": set(),
+    "_rows": {"_kernels", "_numba", "_sweep"},
+    "_numba": set(),
+    "_kernels/__init__": set(),
+    "_kernels/scalar": {"_numba"},
+    "_kernels/dense": {"_numba"},
+    "_kernels/csr": {"_numba"},
+    "_kernels/passes": {"_kernels", "_numba"},
+}
+# And who may import what of the outside that shapes the layers.
+ONLY_THERE = {
+    "numba": {"_numba", "_kernels/passes"},
+    "sklearn": {"_regressor", "_validation", "metrics"},
+    "joblib": {"_numba"},
+    "threadpoolctl": {"_numba"},
+}
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute here"
+            yield node.module
+
+
+def modules():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield str(path.relative_to(PACKAGE).with_suffix("")).replace(os.sep, "/"), path
+
+
+@pytest.mark.parametrize(("name", "path"), modules(), ids=[n for n, _ in modules()])
+def test_imports(name, path):
+    found = [module.split(".") for module in imports(path)]
+    inside = {parts[1] for parts in found if parts[0] == "skhuber"}
+    assert inside <= MAY_IMPORT[name]
+    for package, allowed in ONLY_THERE.items():
+        assert name in allowed or all(parts[0] != package for parts in found)
+
+
+def test_the_table_has_no_module_that_is_gone():
+    assert set(MAY_IMPORT) == {name for name, _ in modules()}
+
+
+def loaded_modules(code):
+    program = f"import sys\n{code}\nprint(*sys.modules)"
+    output = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, text=True
+    )
+    return set(output.stdout.split())
+
+
+def test_importing_and_predicting_load_no_numba():
+    code = (
+        "import numpy as np, skhuber\n"
+        "model = skhuber.HuberRegressor()\n"
+        "model.coef_, model.intercept_, model.n_features_in_ = np.ones(2), 1.0, 2\n"
+        "assert model.predict([[1.0, 2.0]]) == 4.0"
+    )
+    loaded = loaded_modules(code)
+    assert "skhuber" in loaded
+    assert "numba" not in loaded
+    assert "skhuber._fit" not in loaded
