@@ -40,14 +40,12 @@ day, concentration, emission, wind = table.T
 days, day_index = np.unique(day, return_inverse=True)
 n = len(day)
 dummies = csr_array((np.ones(n), (np.arange(n), day_index)), shape=(n, len(days)))
-X = hstack(
-    [csr_array(np.column_stack([emission, wind])), dummies[:, 1:]], format="csr"
-)
+X = hstack([csr_array(np.column_stack([emission, wind])), dummies[:, 1:]], format="csr")
 
 # %%
 # Two fits
 # --------
-# ``scale="mad"`` and ``alpha=0`` give what R's ``rlm`` and statsmodels' ``RLM`` compute.
+# ``scale="mad"`` and ``alpha=0``: what R's ``rlm`` and statsmodels' ``RLM`` compute.
 
 robust = HuberRegressor(rho=1.345, scale="mad", alpha=0).fit(X, concentration)
 least_squares = LinearRegression().fit(X, concentration)
@@ -69,7 +67,9 @@ print(f"\n{robust.n_iter_} iterations, optimality gap {robust.optimality_gap_:.0
 
 residual = concentration - robust.predict(X)
 apart = robust.robust_weights_ < 0.3
-print(f"\n{robust.outliers_.sum()} hours beyond the threshold, {apart.sum()} far beyond.")
+print(
+    f"\n{robust.outliers_.sum()} hours beyond the threshold, {apart.sum()} far beyond."
+)
 print("The farthest:\n")
 print(f"{'day':>5s}{'measured':>10s}{'expected':>10s}{'weight':>8s}   (log ppb)")
 for i in np.argsort(robust.robust_weights_)[:8]:

@@ -59,7 +59,11 @@ _RANGES_PER_THREAD = 4
 
 def block_kernel(function: Callable[..., Any]) -> Any:
     """Compile a function, with a cache on disk where there is a place for it."""
-    options = {"fastmath": _FASTMATH, "nogil": True, "error_model": "numpy"}
+    options: dict[str, Any] = {
+        "fastmath": _FASTMATH,
+        "nogil": True,
+        "error_model": "numpy",
+    }
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # numba found no writable folder

@@ -25,9 +25,9 @@ its epsilon is ρ, its alpha is α. The third is what R's ``rlm`` and statsmodel
     Hessian  = (2/σ) Σ_inliers s a aᵀ + 2α on w,             a = (x, 1, r/σ).
 
 The minimisation runs in standardised variables θ = (u, b', σ'): columns centred and
-scaled, y centred and scaled, F divided by W and by the scale of y. All scales are powers
-of two (of which `Frame` keeps the exponents), so that a change of units by a power of
-two changes no digit, and no other change more than the last. Sums come from
+scaled, y centred and scaled, F divided by W and by the scale of y. All scales are
+powers of two (of which `Frame` keeps the exponents), so that a change of units by a
+power of two changes no digit, and no other change more than the last. Sums come from
 `skhuber._rows`; nothing here is larger than p × p.
 """
 

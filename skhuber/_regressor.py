@@ -219,7 +219,8 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
         Examples
         --------
         >>> from skhuber import HuberRegressor
-        >>> HuberRegressor().fit([[0.0], [1.0], [2.0], [3.0]], [0, 1, 2, 9]).n_features_in_
+        >>> model = HuberRegressor().fit([[0.0], [1.0], [2.0], [3.0]], [0, 1, 2, 9])
+        >>> model.n_features_in_
         1
         """
         with _unchanged_on_error(self):
@@ -276,15 +277,16 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> str | None:
         """Set the fitted attributes; return what there is to warn of."""
-        from skhuber._fit import NonFiniteSumsError, Settings, fit_rows
+        from skhuber._fit import Settings, fit_rows
         from skhuber._numba import one_blas_thread, thread_count
+        from skhuber._problem import NonFiniteSumsError
         from skhuber._rows import make_rows
 
         settings = Settings(**self._checked_parameters())
         warm_start = check_flag("warm_start", self.warm_start)
         n_jobs = check_n_jobs(self.n_jobs)
         with naming("X"):
-            X = validate_data(
+            data: Any = validate_data(
                 self,
                 X,
                 accept_sparse="csr",
@@ -292,19 +294,19 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
                 # Bad values show in the sums of the fit: no sweep of their own.
                 ensure_all_finite=False,
             )
-        y = check_target(y, X.shape[0])
-        weight = check_weights(sample_weight, y.shape[0])
-        start = self._start(X.shape[1]) if warm_start else None
-        rows = make_rows(X, y, weight, thread_count(n_jobs))
+        target = check_target(y, data.shape[0])
+        weight = check_weights(sample_weight, data.shape[0])
+        start = self._start(data.shape[1]) if warm_start else None
+        rows = make_rows(data, target, weight, thread_count(n_jobs))
         try:
             with one_blas_thread():
                 result = fit_rows(rows, settings, start)
         except NonFiniteSumsError:
-            assert_all_finite(X, estimator_name="HuberRegressor", input_name="X")
+            assert_all_finite(data, estimator_name="HuberRegressor", input_name="X")
             raise ValueError(
                 "X has values so large that sums over them overflow."
             ) from None
-        self.coef_ = result.coef.astype(X.dtype, copy=False)
+        self.coef_ = result.coef.astype(data.dtype, copy=False)
         self.intercept_ = result.intercept
         self.scale_ = result.scale
         self.rho_ = settings.rho

@@ -37,6 +37,8 @@ _MOMENT_ROWS = 1000
 # Numbers of a sparse X that are made dense at a time.
 _DENSE_ELEMENTS = 2**20
 
+Data = NDArray[np.float64] | NDArray[np.float32]
+
 _NO_WEIGHT: Floats = np.empty(0)
 
 
@@ -67,7 +69,7 @@ class Rows(abc.ABC):
     _chunk: int  # rows in a part of a block that is looked at twice
     _gram_rows: int  # rows that the Gram matrix takes at a time
 
-    def __init__(self, y: Floats, weight: Floats | None, threads: int) -> None:
+    def __init__(self, y: Data, weight: Floats | None, threads: int) -> None:
         self.y = _read_only(y)
         self.n_rows = y.shape[0]
         self.n_sweeps = 0
@@ -261,9 +263,7 @@ class Rows(abc.ABC):
             unit = np.where(largest > 0, largest, 1.0)
             mean_square = np.mean((distance / unit) ** 2, axis=0)
             middle = np.median(distance, axis=0)
-            spread[columns] = np.where(
-                middle > 0, middle, unit * np.sqrt(mean_square)
-            )
+            spread[columns] = np.where(middle > 0, middle, unit * np.sqrt(mean_square))
         return Moments(centre, spread)
 
     def _pick(self, n_rows: int) -> NDArray[np.intp]:
@@ -289,7 +289,7 @@ class DenseRows(Rows):
     """Rows of a dense X of float32 or float64, in any layout."""
 
     def __init__(
-        self, X: Floats, y: Floats, weight: Floats | None = None, *, threads: int = 1
+        self, X: Data, y: Data, weight: Floats | None = None, *, threads: int = 1
     ) -> None:
         super().__init__(y, weight, threads)
         self.X = _read_only(X)
@@ -347,7 +347,7 @@ class CSRRows(Rows):
     def __init__(
         self,
         X: sp.csr_matrix | sp.csr_array,
-        y: Floats,
+        y: Data,
         weight: Floats | None = None,
         *,
         threads: int = 1,
@@ -407,23 +407,20 @@ class CSRRows(Rows):
         block[:p, :p] = upper + np.triu(upper, 1).T
         weighted = h[:, np.newaxis] * extra
         sums = (X.T @ weighted) * point.unit[:, np.newaxis]
-        # Centring: Σ h (z − m)(z − m)ᵀ = Σ h z zᵀ − m a ᵀ − a mᵀ + (Σ h) m mᵀ, a = Σ h z.
+        # Σ h (z − m)(z − m)ᵀ = Σ h z zᵀ − m aᵀ − a mᵀ + (Σ h) m mᵀ with a = Σ h z.
         shift = point.centre * point.unit
         mass = h.sum()
         a = (X.T @ h) * point.unit
-        block[:p, :p] -= np.outer(shift, a) + np.outer(a - mass * shift, shift)
+        block[:p, :p] -= np.outer(shift, a) + np.outer(a, shift)
+        block[:p, :p] += mass * np.outer(shift, shift)
         block[:p, p:] = sums - np.outer(shift, weighted.sum(axis=0))
         block[p:, :p] = block[:p, p:].T
-        block[p:, p:] = extra.T @ weighted
+        half = np.sqrt(h)[:, np.newaxis] * extra
+        block[p:, p:] = half.T @ half
         gram += block
 
 
-def make_rows(
-    X: Floats | sp.csr_matrix | sp.csr_array,
-    y: Floats,
-    weight: Floats | None,
-    threads: int,
-) -> Rows:
+def make_rows(X: Any, y: Data, weight: Floats | None, threads: int) -> Rows:
     """Choose the kind of rows for validated data."""
     if sp.issparse(X):
         if not X.has_canonical_format:  # duplicates would not square to their sum
@@ -433,7 +430,7 @@ def make_rows(
     return DenseRows(X, y, weight, threads=threads)
 
 
-def _read_only(array: Floats) -> Floats:
+def _read_only(array: Any) -> Any:
     """A view that numba types like that of an array which is read-only already.
 
     So both kinds run the same compiled code.

@@ -39,9 +39,9 @@ Noise = Callable[[Floats], float]
 
 
 # A variable that must stay positive falls to no less than this share of itself in one
-# Newton step. A scale on its way to zero (exact data) then takes 30 steps from 1 to
-# 1e-14. With a share of 0.1 it takes 15, but can leave the rows that determine the other
-# variables behind, and get stuck.
+# Newton step. A scale on its way to zero (exact data) then takes 25 steps from 1 to
+# 1e-13. With a share of 0.1 it takes 13, but can leave behind the rows that determine
+# the other variables, and get stuck.
 _LEAST_SHARE = 0.3
 
 
@@ -224,7 +224,9 @@ def newton(
     while True:
         exact, extra = hessian(x)
         held = bool(x[-1] <= lower_last and gradient[-1] >= 0)
-        lowest = max(lower_last, _LEAST_SHARE * x[-1]) - x[-1] if lower_last > 0 else -np.inf
+        lowest = (
+            max(lower_last, _LEAST_SHARE * x[-1]) - x[-1] if lower_last > 0 else -np.inf
+        )
         model = _Quadratic(exact, extra, held, lowest, noise(x))
         gap = model.gap(gradient)
         converged = gap <= tolerance(x, value)

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterator
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -78,14 +79,16 @@ def naming(name: str) -> Iterator[None]:
         raise type(error)(f"{name} is not valid. {error}") from error
 
 
-def check_target(y: ArrayLike, n_samples: int) -> NDArray[np.floating]:
+def check_target(
+    y: ArrayLike | None, n_samples: int
+) -> NDArray[np.float64] | NDArray[np.float32]:
     """Return a finite, C-contiguous 1-D target of float32 or float64."""
     if y is None:
         raise ValueError(
             "HuberRegressor requires y to be passed, but the target y is None."
         )
     with naming("y"):
-        y = check_array(
+        target: NDArray[Any] = check_array(
             y,
             ensure_2d=False,
             dtype=[np.float64, np.float32],
@@ -93,13 +96,13 @@ def check_target(y: ArrayLike, n_samples: int) -> NDArray[np.floating]:
             input_name="y",
             ensure_min_samples=0,
         )
-        y = column_or_1d(y, warn=True)
-    if y.shape != (n_samples,):
+        target = column_or_1d(target, warn=True)
+    if target.shape != (n_samples,):
         raise ValueError(
             "y must have one value for each sample of X: found inconsistent numbers of "
-            f"samples, {n_samples} in X and {y.shape[0]} in y."
+            f"samples, {n_samples} in X and {target.shape[0]} in y."
         )
-    return np.ascontiguousarray(y)
+    return np.ascontiguousarray(target)
 
 
 def check_weights(
@@ -111,7 +114,7 @@ def check_weights(
     if isinstance(sample_weight, Real):
         sample_weight = np.full(n_samples, float(sample_weight))
     with naming("sample_weight"):
-        weight = check_array(
+        weight: NDArray[np.float64] = check_array(
             sample_weight,
             ensure_2d=False,
             dtype=np.float64,

@@ -14,7 +14,7 @@ Arguments that all share:
     Arrays of p: what is subtracted from the columns, and the coefficients.
 ``numbers``
     (y_centre, y_unit, intercept, threshold, weight_unit), from which
-    r = (y − y_centre) · y_unit − intercept − (x − centre)·slope, weight w · weight_unit.
+    r = (y − y_centre)·y_unit − intercept − (x − centre)·slope, weight w·weight_unit.
 ``rows``, ``chunk``
     Rows in a block, and rows in the part of a block that is looked at twice.
 """

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from skhuber._numba import block_kernel
 
+# mypy: disable-error-code="no-untyped-def"
+
 
 @block_kernel
-def clip(residual, threshold):  # type: ignore[no-untyped-def]
+def clip(residual, threshold):
     """Residual held to ±threshold: the derivative ψ of the Huber loss.
 
     A NaN comes out as a NaN, whatever the threshold.
@@ -24,7 +26,7 @@ def clip(residual, threshold):  # type: ignore[no-untyped-def]
 
 
 @block_kernel
-def robust_weight(residual, threshold):  # type: ignore[no-untyped-def]
+def robust_weight(residual, threshold):
     """ψ(r)/r: 1 up to the threshold, threshold/|r| beyond it."""
     size = abs(residual)
     if size > threshold:

@@ -1,0 +1,269 @@
+"""Which minimiser, from where, with which Hessian.
+
+Where the exact Hessian of all rows is cheap: Newton steps. Else: L-BFGS in whitened
+coordinates, after the same problem has been solved on a sample. The Hessian that
+whitens is that of the sample's inliers, with its diagonal raised to that of all rows,
+which the first sweep over them gathers along with value and gradient. (So a column that
+the sample hardly knows, such as a rare dummy, has its curvature.) If that ends short of
+the tolerance, it starts again with the Hessian at the point reached, and in the end
+takes Newton steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from skhuber._objective import HuberObjective
+from skhuber._problem import Problem
+from skhuber._rows import Rows
+from skhuber._solver import (
+    Solution,
+    Status,
+    Whitening,
+    newton,
+    polish,
+    whitened_lbfgs,
+)
+from skhuber._sweep import Floats
+
+# The most iterations on a sample.
+_SAMPLE_ITER = 100
+# Newton steps with a joint scale that have led nowhere by now never will: exact data
+# take 30, others fewer than 15.
+_DIRECT_ITER = 40
+# n·p² up to which Newton steps on all rows are cheaper than L-BFGS: their Gram matrix
+# takes some milliseconds.
+_NEWTON_WORK = 2**24
+# n·p² up to which they are affordable where L-BFGS got stuck (a minute or so).
+_RESCUE_WORK = 2**37
+# Columns beyond which a Hessian is only its diagonal: p² numbers are too many.
+FULL_HESSIAN_MAX = 3000
+# Sets of L-BFGS steps, each whitened anew.
+_ROUNDS = 4
+
+
+def minimise(
+    rows: Rows,
+    sample: Rows,
+    objective: HuberObjective,
+    theta: Floats,
+    *,
+    tol: float,
+    max_iter: int,
+    may_stay: bool = False,
+) -> Solution:
+    """Minimise the objective on all rows from θ, in the way that suits their number.
+
+    Parameters
+    ----------
+    rows, sample : Rows
+        All rows, and a sample of them or the same once more.
+    objective : HuberObjective
+    theta : ndarray
+        The start.
+    tol : float
+        Gap that is small enough, as a fraction of the objective.
+    max_iter : int
+        The most iterations on all rows.
+    may_stay : bool
+        Whether a start within the tolerance is the result, to the last bit.
+
+    Raises
+    ------
+    NonFiniteSumsError
+        Where the objective at the start is not finite.
+    """
+    problem = Problem(objective, rows)
+    if _newton_work(rows) <= _NEWTON_WORK:
+        problem.check_finite(theta)
+        return _small(problem, theta, tol, max_iter, may_stay=may_stay)
+    part = problem
+    if sample is not rows:
+        part = Problem(objective, sample)
+        # The sample's minimum lies about p/(2m) from that of all rows, relatively:
+        # it is enough to come much nearer to it than that.
+        loose = 0.01 * rows.n_features / sample.n_rows
+        if _newton_work(sample) <= _NEWTON_WORK:
+            theta = _small(part, theta, loose, _SAMPLE_ITER).x
+        else:
+            theta = _rounds(part, part, theta, loose, _SAMPLE_ITER).x
+    return _rounds(problem, part, theta, tol, max_iter)
+
+
+def _newton_work(rows: Rows) -> int:
+    return rows.n_rows * rows.n_features**2
+
+
+def _newton(
+    problem: Problem,
+    theta: Floats,
+    tol: float,
+    max_iter: int,
+    *,
+    may_stay: bool = False,
+) -> Solution:
+    objective = problem.objective
+    return newton(
+        problem.value_gradient,
+        problem.hessian,
+        theta,
+        lower_last=objective.lower_last,
+        tolerance=lambda theta, value: objective.tolerance(theta, value, tol),
+        noise=objective.rounding_gap,
+        max_iter=max_iter,
+        may_stay=may_stay,
+    )
+
+
+def _small(
+    problem: Problem,
+    theta: Floats,
+    tol: float,
+    max_iter: int,
+    *,
+    may_stay: bool = False,
+) -> Solution:
+    """Newton's method, along a falling scale where it needs that."""
+    joint = problem.objective.joint
+    # A fixed scale far below the residuals is a case for following, unless it is a warm
+    # start from the minimum itself.
+    direct = _DIRECT_ITER if joint or not _is_far(problem, theta) else 0
+    first = _newton(problem, theta, tol, min(max_iter, direct), may_stay=may_stay)
+    if first.status is Status.CONVERGED or first.n_iter == max_iter:
+        return first
+    n_iter = first.n_iter
+    theta, steps = _follow_scale(problem, theta, max_iter - n_iter)
+    n_iter += steps
+    solution = _newton(problem, theta, tol, max_iter - n_iter)
+    n_iter += solution.n_iter
+    if first.value < solution.value:
+        solution = first
+    return replace(solution, n_iter=n_iter)
+
+
+def _comfortable_scale(problem: Problem, theta: Floats) -> float:
+    """A scale at which most residuals lie within the threshold."""
+    scale = problem.median_scale(theta)
+    return scale * max(1.0, 1.35 / problem.objective.rho)
+
+
+def _is_far(problem: Problem, theta: Floats) -> bool:
+    """Whether the scale lies far below one at which Newton steps do well."""
+    _, _, scale = problem.objective.split(theta)
+    return 0.3 * _comfortable_scale(problem, theta) > scale
+
+
+def _follow_scale(problem: Problem, theta: Floats, max_iter: int) -> tuple[Floats, int]:
+    """Follow the minimum at a fixed scale while the scale falls to where it belongs.
+
+    Where the scale is far below most residuals, the loss is nearly that of least
+    absolute deviations, which has an edge at each row: from afar Newton steps go
+    astray. The minimum moves little from one scale to the next and leads there
+    (Madsen and Nielsen,
+    A finite smoothing algorithm for linear l1 estimation, SIAM J. Optim. 3, 1993).
+
+    Returns
+    -------
+    theta : ndarray
+        Of the problem's own objective, at its own scale if that is fixed.
+    n_iter : int
+    """
+    objective, rows = problem.objective, problem.rows
+    u, intercept, last_scale = objective.split(theta)
+    lowest = objective.scale_floor if objective.joint else last_scale
+    scale = _comfortable_scale(problem, theta)
+    if scale <= lowest:
+        return theta, 0
+    x = objective.with_scale(scale).theta(u, intercept, scale)
+    last: tuple[float, Floats] | None = None
+    n_iter = 0
+    while n_iter < max_iter:
+        fixed = Problem(objective.with_scale(scale), rows)
+        solution = _newton(fixed, x, 1e-6, min(8, max_iter - n_iter))
+        n_iter += solution.n_iter
+        x = solution.x
+        u, intercept, _ = fixed.objective.split(x)
+        theta = objective.theta(u, intercept, scale)
+        if scale == lowest:
+            break
+        if objective.joint and problem.value_gradient(theta)[1][-1] < 0:
+            break  # the best scale lies above this one
+        next_scale = max(0.3 * scale, lowest)
+        if not objective.joint and next_scale == lowest:
+            break  # what follows are Newton steps at that scale
+        ahead = x
+        if last is not None:
+            # The path is a straight line as long as the same rows lie within the
+            # threshold. Without this they would not, at the next scale.
+            ahead = x + (x - last[1]) * (next_scale - scale) / (scale - last[0])
+        last = (scale, x)
+        following = Problem(objective.with_scale(next_scale), rows)
+        x = min((x, ahead), key=lambda x: following.value_gradient(x)[0])
+        scale = next_scale
+    return theta, n_iter
+
+
+def _rounds(
+    problem: Problem, part: Problem, theta: Floats, tol: float, max_iter: int
+) -> Solution:
+    """L-BFGS on all rows, whitened by the Hessian on a part of them, round by round."""
+    objective = problem.objective
+    lower_last = objective.lower_last
+
+    def tolerance(theta: Floats, value: float) -> float:
+        return objective.tolerance(theta, value, tol)
+
+    n_iter = 0
+    for k in range(_ROUNDS):
+        whitening = _whitening(problem, part, theta)
+        last_round = k == _ROUNDS - 1
+        # A round that needs more steps than this is better whitened anew.
+        steps = max_iter - n_iter if last_round else min(15, max_iter - n_iter)
+        solution = whitened_lbfgs(
+            problem.value_gradient,
+            whitening,
+            theta,
+            lower_last=lower_last,
+            tolerance=tolerance,
+            max_iter=steps,
+        )
+        n_iter += solution.n_iter
+        if solution.status is Status.STALLED or _is_cheap(problem.rows):
+            solution = polish(
+                problem.value_gradient,
+                whitening,
+                solution,
+                lower_last=lower_last,
+                tolerance=tolerance,
+                max_steps=3,
+            )
+        theta = solution.x
+        if solution.status is Status.CONVERGED or n_iter >= max_iter:
+            break
+    solution = replace(solution, n_iter=n_iter)
+    if solution.status is Status.STALLED and _newton_work(problem.rows) <= _RESCUE_WORK:
+        rescued = _newton(problem, theta, tol, max_iter - n_iter)
+        solution = replace(rescued, n_iter=n_iter + rescued.n_iter)
+    return solution
+
+
+def _is_cheap(rows: Rows) -> bool:
+    """Whether sweeps cost so little that the last digits are worth three more."""
+    return rows.n_rows * rows.n_features <= 2**22
+
+
+def _whitening(problem: Problem, part: Problem, theta: Floats) -> Whitening:
+    """From the Hessian on a part of the rows, and its diagonal on all of them."""
+    objective = problem.objective
+    if objective.n_features > FULL_HESSIAN_MAX:
+        return Whitening(objective.add_penalty(problem.diagonal(theta)))
+    hessian, above = part.hessian(theta)
+    # Directions in which only outliers lie get a little curvature from these.
+    hessian += 1e-3 * above
+    if part is not problem:
+        diagonal = objective.add_penalty(problem.diagonal(theta))
+        index = np.arange(len(diagonal))
+        hessian[index, index] = np.maximum(hessian[index, index], diagonal)
+    return Whitening(hessian)

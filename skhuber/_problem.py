@@ -1,0 +1,94 @@
+"""The objective on certain rows, as the minimisers want it."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import ndtri
+
+from skhuber._objective import HuberObjective
+from skhuber._rows import Rows
+from skhuber._sweep import Floats, Sums
+
+_EPS = float(np.finfo(np.float64).eps)
+# The median of |r| of standard normal residuals.
+_NORMAL_MAD = float(ndtri(0.75))
+
+
+class NonFiniteSumsError(ArithmeticError):
+    """Sums over the data are not finite: bad values in X, or an overflow."""
+
+
+class Problem:
+    """The objective on certain rows, as the minimisers want it."""
+
+    def __init__(self, objective: HuberObjective, rows: Rows) -> None:
+        self.objective = objective
+        self.rows = rows
+        self._last: tuple[Floats, float, Floats] | None = None
+
+    def value_gradient(self, theta: Floats) -> tuple[float, Floats]:
+        """Infinity and zeros where a step was so long that sums overflow."""
+        if self._last is None or not np.array_equal(self._last[0], theta):
+            sums = self.rows.sums(self.objective.point(theta))
+            self._last = (theta.copy(), *self._evaluate(theta, sums))
+        return self._last[1:]
+
+    def check_finite(self, theta: Floats) -> None:
+        """Raise an error if F is not finite where it must be."""
+        if not np.isfinite(self.value_gradient(theta)[0]):
+            raise NonFiniteSumsError
+
+    def diagonal(self, theta: Floats) -> Floats:
+        """Of the Hessian without penalty.
+
+        The same sweep gives value and gradient: to ask for these next is free.
+        """
+        sums = self.rows.sums(self.objective.point(theta), squares=True)
+        if not sums.is_finite:
+            raise NonFiniteSumsError
+        self._last = (theta.copy(), *self._evaluate(theta, sums))
+        return self.objective.diagonal(theta, sums, self.rows.total_weight)
+
+    def hessian(self, theta: Floats) -> tuple[Floats, Floats]:
+        """Of the inliers; and that of parabolas that lie above every row's loss."""
+        objective = self.objective
+        _, _, scale = objective.split(theta)
+        inside, outside = self.rows.grams(objective.point(theta), scale)
+        weight = self.rows.total_weight
+        outside += inside
+        return (
+            objective.add_penalty(objective.hessian(theta, inside, weight)),
+            objective.add_penalty(objective.hessian(theta, outside, weight)),
+        )
+
+    def median_scale(self, theta: Floats) -> float:
+        """median|r| / Φ⁻¹(3/4), standardised."""
+        distance = np.abs(self.rows.residuals(self.objective.point(theta)))
+        return weighted_median(distance, self.rows.weight) / _NORMAL_MAD
+
+    def _evaluate(self, theta: Floats, sums: Sums) -> tuple[float, Floats]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            value, gradient = self.objective.value_gradient(
+                theta, sums, self.rows.total_weight
+            )
+        if np.isfinite(value) and np.isfinite(gradient).all():
+            return value, gradient
+        return np.inf, np.zeros_like(gradient)
+
+
+def weighted_median(values: Floats, weight: Floats | None) -> float:
+    """Median in which a weight of two counts as the value twice."""
+    if weight is None:
+        return float(np.median(values))
+    kept = weight > 0
+    values, weight = values[kept], weight[kept]
+    order = np.argsort(values, kind="stable")
+    ends = np.cumsum(weight[order])
+    half = 0.5 * ends[-1]
+    # Where a cumulated weight is just one half, the median is halfway to the next. Just
+    # one half is what rounding of the sums may have made of it.
+    slack = len(ends) * _EPS * ends[-1]
+    lower = values[order[np.searchsorted(ends, half - slack, side="left")]]
+    last = min(np.searchsorted(ends, half + slack, side="right"), len(ends) - 1)
+    upper = values[order[last]]
+    return float(lower + 0.5 * (upper - lower))

@@ -1,0 +1,266 @@
+"""Sweeps over the rows, against their restatement in plain NumPy."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from skhuber._numba import run_blocks
+from skhuber._rows import CSRRows, make_rows
+from skhuber._sweep import Point
+
+N, P = 203, 7  # neither is a multiple of four: the kernels' remainders run, too
+RNG = np.random.default_rng(0)
+DATA = RNG.normal(size=(N, P)) * (RNG.random((N, P)) < 0.6)
+TARGET = RNG.normal(size=N) * 3 + 1
+WEIGHT = RNG.integers(0, 4, N) / 7
+
+
+def read_only(array):
+    array = array.copy(order="K")
+    array.flags.writeable = False
+    return array
+
+
+LAYOUTS = {
+    "C": np.ascontiguousarray,
+    "F": np.asfortranarray,
+    "C_read_only": lambda a: read_only(np.ascontiguousarray(a)),
+    "F_read_only": lambda a: read_only(np.asfortranarray(a)),
+    "strided_rows": lambda a: np.repeat(a, 2, axis=0)[::2],
+    "strided_columns": lambda a: np.repeat(a, 3, axis=1)[:, ::3],
+    "reversed": lambda a: a[::-1, ::-1].copy()[::-1, ::-1],
+    "part_of_wider": lambda a: np.hstack([a, a])[:, :P],
+    "CSR": sp.csr_array,
+    "CSR_long_indices": lambda a: long_indices(sp.csr_array(a)),
+    "CSR_matrix": sp.csr_matrix,
+    "CSR_unsorted": lambda a: unsorted(sp.csr_array(a)),
+    "CSR_duplicates": lambda a: duplicated(sp.csr_array(a)),
+}
+
+
+def long_indices(X):
+    X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
+    return X
+
+
+def unsorted(X):
+    for start, end in zip(X.indptr[:-1], X.indptr[1:], strict=True):
+        X.indices[start:end] = X.indices[start:end][::-1].copy()
+        X.data[start:end] = X.data[start:end][::-1].copy()
+    X.has_sorted_indices = False
+    return X
+
+
+def duplicated(X):
+    """Each entry stored as two halves."""
+    halves = (np.repeat(X.data / 2, 2), np.repeat(X.indices, 2), 2 * X.indptr)
+    return sp.csr_array(halves, shape=X.shape)
+
+
+def point(**changed):
+    values = {
+        "centre": np.linspace(-1, 1, P),
+        "unit": 2.0 ** np.arange(-3, P - 3),
+        "y_centre": 0.7,
+        "y_unit": 0.5,
+        "u": np.linspace(-0.4, 0.6, P),
+        "intercept": 0.1,
+        "threshold": 0.8,
+    }
+    return Point(**(values | changed))
+
+
+def naive(X, y, weight, at):
+    """z, r, s and c of every row."""
+    X = np.asarray(X.todense() if sp.issparse(X) else X, dtype=np.float64)
+    z = (X - at.centre) * at.unit
+    r = (y.astype(np.float64) - at.y_centre) * at.y_unit - at.intercept - z @ at.u
+    s = np.ones(len(y)) if weight is None else weight
+    return z, r, s, np.clip(r, -at.threshold, at.threshold)
+
+
+each_layout = pytest.mark.parametrize("layout", LAYOUTS)
+each_type = pytest.mark.parametrize("dtype", [np.float64, np.float32])
+each_weight = pytest.mark.parametrize(
+    "weight", [None, WEIGHT], ids=["equal", "weights"]
+)
+POINTS = {
+    "usual": {},
+    "all_outliers": {"threshold": 1e-3},
+    "no_outliers": {"threshold": np.inf},
+    "at_the_origin": {"u": np.zeros(P), "centre": np.zeros(P), "intercept": 0.0},
+}
+
+
+@each_layout
+@each_type
+@each_weight
+@pytest.mark.parametrize("where", POINTS)
+def test_sums(layout, dtype, weight, where):
+    X, y, at = LAYOUTS[layout](DATA.astype(dtype)), TARGET, point(**POINTS[where])
+    rows = make_rows(X, y, weight, 1)
+    z, r, s, c = naive(X, y, weight, at)
+    s = s * rows.weight_unit
+    inside = s * (np.abs(r) <= at.threshold)
+    sums = rows.sums(at, squares=True)
+    # What is added up has this size; errors are relative to it, not to the sum.
+    size = np.abs(s * c) @ np.abs(z) + 1
+    np.testing.assert_allclose(sums.gradient / size, (s * c) @ z / size, atol=1e-14)
+    np.testing.assert_allclose(sums.c, s @ c, rtol=1e-12)
+    np.testing.assert_allclose(sums.cr, s @ (c * r), rtol=1e-12)
+    np.testing.assert_allclose(sums.cc, s @ c**2, rtol=1e-12)
+    np.testing.assert_allclose(sums.inlier, inside.sum(), rtol=1e-12)
+    np.testing.assert_allclose(sums.squares, inside @ z**2, rtol=1e-11)
+    np.testing.assert_allclose(rows.total_weight, s.sum(), rtol=1e-12)
+    without = rows.sums(at)
+    assert without.squares is None
+    np.testing.assert_array_equal(without.gradient, sums.gradient)
+    assert rows.n_sweeps == 2
+
+
+@each_layout
+@each_type
+@each_weight
+def test_rows_one_by_one(layout, dtype, weight):
+    X, at = LAYOUTS[layout](DATA.astype(dtype)), point()
+    rows = make_rows(X, TARGET.astype(dtype), weight, 1)
+    _, r, _, c = naive(X, TARGET.astype(dtype), weight, at)
+    np.testing.assert_allclose(rows.residuals(at), r, rtol=1e-12, atol=1e-12)
+    robust, outlier = rows.robust_weights(at)
+    np.testing.assert_allclose(robust, c / r, rtol=1e-11)
+    np.testing.assert_array_equal(outlier, np.abs(r) > at.threshold)
+    assert 0 < outlier.sum() < N
+
+
+@each_layout
+@each_weight
+def test_grams(layout, weight):
+    X, at, scale = LAYOUTS[layout](DATA), point(), 0.5
+    rows = make_rows(X, TARGET, weight, 1)
+    z, r, s, c = naive(X, TARGET, weight, at)
+    h = s * rows.weight_unit * c / r
+    A = np.column_stack([z, np.ones(N), c / scale])
+    inlier = np.abs(r) <= at.threshold
+    for gram, chosen in zip(rows.grams(at, scale), (inlier, ~inlier), strict=True):
+        expected = (A * (h * chosen)[:, None]).T @ A
+        size = (np.abs(A) * h[:, None]).T @ np.abs(A)
+        np.testing.assert_allclose(gram / size, expected / size, atol=1e-14)
+        np.testing.assert_array_equal(gram, gram.T)
+
+
+@pytest.mark.parametrize("layout", ["C", "F", "CSR"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@each_weight
+def test_a_bad_value_shows_in_the_sums(layout, value, weight):
+    bad = DATA.copy()
+    bad[-1, -1] = value
+    weight = None if weight is None else np.append(weight[:-1], 0.0)
+    for u in (np.zeros(P), np.ones(P)):
+        rows = make_rows(LAYOUTS[layout](bad), TARGET, weight, 1)
+        with np.errstate(invalid="ignore"):
+            assert not rows.sums(point(u=u)).is_finite
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("layout", ["C", "F", "strided_columns", "CSR"])
+@each_type
+def test_threads_change_no_bit(layout, dtype):
+    X = np.random.default_rng(1).normal(size=(60_001, P)).astype(dtype)
+    y = X @ np.ones(P) + 0.3
+    weight = np.random.default_rng(2).random(len(y))
+    one, three = (make_rows(LAYOUTS[layout](X), y, weight, k) for k in (1, 3))
+    for _ in range(20):
+        a, b = (rows.sums(point(), squares=True) for rows in (one, three))
+        for name in ("gradient", "c", "cr", "cc", "inlier", "squares"):
+            np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+    np.testing.assert_array_equal(one.residuals(point()), three.residuals(point()))
+
+
+def test_every_block_runs_once_whatever_the_number_of_threads():
+    for threads in (1, 2, 3, 8):
+        counts = np.zeros(29, dtype=int)
+
+        def kernel(first, last, counts):
+            counts[first:last] += 1
+
+        run_blocks(kernel, 29, 10**9, threads, (counts,))
+        np.testing.assert_array_equal(counts, 1)
+
+
+def test_an_error_in_a_helper_reaches_the_caller():
+    def kernel(first, last):
+        if first > 0:
+            raise MemoryError("no room")
+
+    with pytest.raises(MemoryError, match="no room"):
+        run_blocks(kernel, 8, 10**9, 2, ())
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("layout", ["C", "F", "strided_rows", "CSR"])
+def test_no_sweep_copies_the_data(layout):
+    X = LAYOUTS[layout](np.random.default_rng(1).normal(size=(200_000, P)))
+    size = X.data.nbytes if sp.issparse(X) else X.size * X.itemsize
+    rows = make_rows(X, np.zeros(200_000), None, 2)
+    rows.sums(point(), squares=True)  # compiled, and helpers started
+    tracemalloc.start()
+    try:
+        rows.sums(point(), squares=True)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.02 * size  # the sums of the blocks
+
+
+def test_a_sample_is_in_proportion_to_the_weights():
+    weight = np.zeros(N)
+    weight[[3, 50, 150]] = [1.0, 2.0, 5.0]
+    sample = make_rows(DATA, TARGET, weight, 1).sample(800)
+    np.testing.assert_array_equal(sample.y, TARGET[[3, 50, 150]])
+    np.testing.assert_allclose(sample.weight, [100, 200, 500], atol=1)
+    again = make_rows(DATA, TARGET, weight, 1).sample(800)
+    np.testing.assert_array_equal(sample.weight, again.weight)
+
+
+def test_a_sample_follows_no_period():
+    # Every 50th row is special: a stride would take all of them or none.
+    special = (np.arange(100_000) % 50 == 0).astype(float)
+    sample = make_rows(special[:, None], special, None, 1).sample(2_000)
+    assert sample.n_rows == 2_000
+    assert 20 <= sample.y.sum() <= 60
+
+
+@pytest.mark.parametrize("layout", ["C", "CSR"])
+def test_moments(layout):
+    X = DATA + (np.arange(P) == 2) * 1e12
+    X[5] = 1e15  # a wild row carries no median away
+    X[:, 0] = 3.0
+    moments = make_rows(LAYOUTS[layout](X), TARGET, None, 1).moments(centred=True)
+    np.testing.assert_allclose(moments.centre, np.median(X, axis=0))
+    assert moments.spread[0] == 0
+    distance = np.median(np.abs(X - np.median(X, axis=0)), axis=0)
+    np.testing.assert_allclose(moments.spread[1:], distance[1:], rtol=1e-6)
+    uncentred = make_rows(LAYOUTS[layout](X), TARGET, None, 1).moments(centred=False)
+    np.testing.assert_array_equal(uncentred.centre, 0.0)
+
+
+@pytest.mark.parametrize("layout", ["C", "F", "CSR"])
+def test_largest_and_standardised(layout):
+    rows = make_rows(LAYOUTS[layout](DATA), TARGET, None, 1)
+    centre = np.linspace(-2, 2, P)
+    np.testing.assert_allclose(
+        rows.largest(centre), np.abs(DATA - centre).max(axis=0), rtol=1e-15
+    )
+    np.testing.assert_allclose(
+        rows.standardised(centre, np.full(P, 0.5)), (DATA - centre) / 2, rtol=1e-15
+    )
+
+
+def test_blocks_of_wide_sparse_data_are_long():
+    # Each block has p sums of its own; they must stay small beside the data.
+    X = sp.random_array((20_000, 50_000), density=1e-4, format="csr", rng=0)
+    rows = CSRRows(X, np.zeros(20_000))
+    blocks = -(-rows.n_rows // rows._block)
+    assert blocks * X.shape[1] <= X.nnz / 16 + X.shape[1]
