@@ -184,6 +184,7 @@ def _fit_in_frame(
             _start(sample, objective, start),
             tol=settings.tol,
             max_iter=settings.max_iter,
+            warm=start is not None,
             may_stay=start is not None,
         )
     u, intercept, scale = objective.split(solution.x)

@@ -82,7 +82,13 @@ def _iterate(
     for _ in range(_UPDATES):
         _, _, scale = objective.split(theta)
         solution = minimise(
-            rows, sample, objective, theta, tol=tol, max_iter=max_iter - n_iter
+            rows,
+            sample,
+            objective,
+            theta,
+            tol=tol,
+            max_iter=max_iter - n_iter,
+            warm=True,
         )
         theta = solution.x
         n_iter += solution.n_iter

@@ -3,10 +3,10 @@
 Where the exact Hessian of all rows is cheap: Newton steps. Else: L-BFGS in whitened
 coordinates, after the same problem has been solved on a sample. The Hessian that
 whitens is that of the sample's inliers, with its diagonal raised to that of all rows,
-which the first sweep over them gathers along with value and gradient. (So a column that
-the sample hardly knows, such as a rare dummy, has its curvature.) If that ends short of
-the tolerance, it starts again with the Hessian at the point reached, and in the end
-takes Newton steps.
+which the first sweep over them gathers along with value and gradient. Where that shows
+that the sample hardly knows some column, such as a rare dummy, the Hessian of all rows
+takes its place. If that ends short of the tolerance, it starts again with the Hessian
+at the point reached, and in the end takes Newton steps.
 """
 
 from __future__ import annotations
@@ -40,8 +40,13 @@ _NEWTON_WORK = 2**24
 _RESCUE_WORK = 2**37
 # Columns beyond which a Hessian is only its diagonal: p² numbers are too many.
 FULL_HESSIAN_MAX = 3000
-# Sets of L-BFGS steps, each whitened anew.
+# A sample of 20 rows for each column misses the curvature of one that all rows show
+# alike by some tens of per cent. This factor tells of a few rows that matter and that
+# the sample does not have: rare dummies, leverage points.
+_UNKNOWN = 3.0
+# Sets of L-BFGS steps, each whitened anew, and the most steps of all but the last.
 _ROUNDS = 4
+_ROUND_ITER = 12
 
 
 def minimise(
@@ -52,6 +57,7 @@ def minimise(
     *,
     tol: float,
     max_iter: int,
+    warm: bool = False,
     may_stay: bool = False,
 ) -> Solution:
     """Minimise the objective on all rows from θ, in the way that suits their number.
@@ -67,6 +73,8 @@ def minimise(
         Gap that is small enough, as a fraction of the objective.
     max_iter : int
         The most iterations on all rows.
+    warm : bool
+        Whether the start is nearer to the minimum than that of the sample.
     may_stay : bool
         Whether a start within the tolerance is the result, to the last bit.
 
@@ -82,14 +90,20 @@ def minimise(
     part = problem
     if sample is not rows:
         part = Problem(objective, sample)
-        # The sample's minimum lies about p/(2m) from that of all rows, relatively:
-        # it is enough to come much nearer to it than that.
-        loose = 0.01 * rows.n_features / sample.n_rows
-        if _newton_work(sample) <= _NEWTON_WORK:
-            theta = _small(part, theta, loose, _SAMPLE_ITER).x
-        else:
-            theta = _rounds(part, part, theta, loose, _SAMPLE_ITER).x
-    return _rounds(problem, part, theta, tol, max_iter)
+        if not warm:
+            theta = _on_sample(part, theta)
+    return _rounds(problem, part, theta, tol, max_iter, may_stay=may_stay)
+
+
+def _on_sample(part: Problem, theta: Floats) -> Floats:
+    """The minimum on a sample, loosely."""
+    rows = part.rows
+    # It lies about p/(2m) from the minimum on all rows, relatively: it is enough to
+    # come much nearer to it than that.
+    loose = 0.01 * rows.n_features / rows.n_rows
+    if _newton_work(rows) <= _NEWTON_WORK:
+        return _small(part, theta, loose, _SAMPLE_ITER).x
+    return _rounds(part, part, theta, loose, _SAMPLE_ITER).x
 
 
 def _newton_work(rows: Rows) -> int:
@@ -161,8 +175,8 @@ def _follow_scale(problem: Problem, theta: Floats, max_iter: int) -> tuple[Float
     Where the scale is far below most residuals, the loss is nearly that of least
     absolute deviations, which has an edge at each row: from afar Newton steps go
     astray. The minimum moves little from one scale to the next and leads there
-    (Madsen and Nielsen,
-    A finite smoothing algorithm for linear l1 estimation, SIAM J. Optim. 3, 1993).
+    (Madsen and Nielsen, A finite smoothing algorithm for linear l1 estimation, SIAM J.
+    Optim. 3, 1993).
 
     Returns
     -------
@@ -206,21 +220,33 @@ def _follow_scale(problem: Problem, theta: Floats, max_iter: int) -> tuple[Float
 
 
 def _rounds(
-    problem: Problem, part: Problem, theta: Floats, tol: float, max_iter: int
+    problem: Problem,
+    part: Problem,
+    theta: Floats,
+    tol: float,
+    max_iter: int,
+    *,
+    may_stay: bool = False,
 ) -> Solution:
     """L-BFGS on all rows, whitened by the Hessian on a part of them, round by round."""
     objective = problem.objective
     lower_last = objective.lower_last
+
+    if part is not problem:
+        # The Hessian of a sample, and with it the gap, is that much uncertain.
+        tol = 0.5 * tol
 
     def tolerance(theta: Floats, value: float) -> float:
         return objective.tolerance(theta, value, tol)
 
     n_iter = 0
     for k in range(_ROUNDS):
-        whitening = _whitening(problem, part, theta)
+        # If the sample's Hessian did not do in the first round, it is not good enough.
+        whitening = _whitening(problem, part, theta, exact=k > 0)
         last_round = k == _ROUNDS - 1
         # A round that needs more steps than this is better whitened anew.
-        steps = max_iter - n_iter if last_round else min(15, max_iter - n_iter)
+        limit = max_iter if last_round else _ROUND_ITER
+        steps = min(limit, max_iter - n_iter)
         solution = whitened_lbfgs(
             problem.value_gradient,
             whitening,
@@ -230,6 +256,8 @@ def _rounds(
             max_iter=steps,
         )
         n_iter += solution.n_iter
+        if solution.status is Status.CONVERGED and n_iter == 0 and may_stay:
+            break
         if solution.status is Status.STALLED or _is_cheap(problem.rows):
             solution = polish(
                 problem.value_gradient,
@@ -254,16 +282,31 @@ def _is_cheap(rows: Rows) -> bool:
     return rows.n_rows * rows.n_features <= 2**22
 
 
-def _whitening(problem: Problem, part: Problem, theta: Floats) -> Whitening:
-    """From the Hessian on a part of the rows, and its diagonal on all of them."""
+def _whitening(
+    problem: Problem, part: Problem, theta: Floats, *, exact: bool
+) -> Whitening:
+    """From the Hessian on a part of the rows, and its diagonal on all of them.
+
+    `exact`: from the Hessian on all rows, if that is affordable.
+    """
     objective = problem.objective
     if objective.n_features > FULL_HESSIAN_MAX:
         return Whitening(objective.add_penalty(problem.diagonal(theta)))
+    affordable = _newton_work(problem.rows) <= _RESCUE_WORK
+    if exact and affordable:
+        part = problem
     hessian, above = part.hessian(theta)
+    if part is not problem:
+        index = np.arange(len(theta))
+        known = hessian[index, index]
+        diagonal = objective.add_penalty(problem.diagonal(theta))
+        if affordable and (diagonal > _UNKNOWN * known).any():
+            # Rows that the sample lacks carry the curvature of some columns. With the
+            # diagonal alone these would look stiffer than they are in all directions
+            # but one: slow to minimise, and the gap would come out too small.
+            hessian, above = problem.hessian(theta)
+        else:
+            hessian[index, index] = np.maximum(known, diagonal)
     # Directions in which only outliers lie get a little curvature from these.
     hessian += 1e-3 * above
-    if part is not problem:
-        diagonal = objective.add_penalty(problem.diagonal(theta))
-        index = np.arange(len(diagonal))
-        hessian[index, index] = np.maximum(hessian[index, index], diagonal)
     return Whitening(hessian)
