@@ -241,7 +241,7 @@ def _frame(rows: Rows, sample: Rows, settings: Settings, *, by_largest: bool) ->
     # The median deviation withstands outliers; if half of y is one value, it is zero.
     y_spread = weighted_median(distance, weight)
     if y_spread == 0 or np.isinf(settings.rho):  # (then squares of outliers count)
-        y_spread = _root_mean_square(distance)
+        y_spread = _root_mean_square(distance, weight)
     y_power = exponent(y_spread or abs(y_centre))
     x_power = exponent(spread)
     return Frame(
@@ -328,8 +328,10 @@ def _with_scale(
     return theta
 
 
-def _root_mean_square(values: Floats) -> float:
-    largest = float(values.max(initial=0.0))
+def _root_mean_square(values: Floats, weight: Floats | None) -> float:
+    if weight is not None:
+        values, weight = values[weight > 0], weight[weight > 0]
+    largest = float(values.max())
     if largest == 0:
         return 0.0
-    return largest * float(np.sqrt(np.mean((values / largest) ** 2)))
+    return largest * float(np.sqrt(np.average((values / largest) ** 2, weights=weight)))

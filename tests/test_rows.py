@@ -260,7 +260,7 @@ def test_largest_and_standardised(layout):
 
 def test_blocks_of_wide_sparse_data_are_long():
     # Each block has p sums of its own; they must stay small beside the data.
-    X = sp.random_array((20_000, 50_000), density=1e-4, format="csr", rng=0)
+    X = sp.random(20_000, 50_000, density=1e-4, format="csr", random_state=0)
     rows = CSRRows(X, np.zeros(20_000))
     blocks = -(-rows.n_rows // rows._block)
     assert blocks * X.shape[1] <= X.nnz / 16 + X.shape[1]

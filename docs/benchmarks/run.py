@@ -5,8 +5,8 @@
 8,088 hourly NOx measurements on emission, wind and 337 day dummies (8,088 × 339; see
 examples/data/README.md). Two objectives: that of scikit-learn's HuberRegressor (joint
 scale) and that of R's rlm and statsmodels' RLM (MAD scale). Each library at its
-defaults, but for the threshold, no penalty, and as many iterations as it wants. Every fit
-runs once before it is timed; then the median of three (of one, where a fit takes
+defaults, but for the threshold, no penalty, and as many iterations as it wants. Every
+fit runs once before it is timed; then the median of three (of one, where a fit takes
 longer than five seconds). The excess is that of the objective over the best value that
 any of them found. Ratios hold from machine to machine; times do not.
 """
