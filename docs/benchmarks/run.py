@@ -85,10 +85,12 @@ def main():
         f"numba {numba.__version__}, {numba.config.NUMBA_NUM_THREADS} threads\n"
     )
     dense, csr, y = nox()
+    theirs = TheirHuberRegressor(alpha=0, max_iter=10_000)
     runs = [
         ("joint", "skhuber, CSR", HuberRegressor(alpha=0), csr),
         ("joint", "skhuber, dense", HuberRegressor(alpha=0), dense),
-        ("joint", "scikit-learn", TheirHuberRegressor(alpha=0, max_iter=10_000), dense),
+        ("joint", "scikit-learn, dense", theirs, dense),
+        ("joint", "scikit-learn, CSR", theirs, csr),
         ("mad", "skhuber, CSR", HuberRegressor(1.345, scale="mad", alpha=0), csr),
         ("mad", "skhuber, dense", HuberRegressor(1.345, scale="mad", alpha=0), dense),
         ("mad", "statsmodels RLM", StatsmodelsRLM(), dense),
