@@ -45,6 +45,8 @@ _SAMPLE_MOST = 2
 # than this many multiplications (a second or so).
 _ROTATION_ROWS_PER_COLUMN = 4
 _ROTATION_WORK = 2**32
+# Iterations kept back for a second attempt in that basis.
+_ROTATION_ITER = 300
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ class Start:
     scale: float
 
 
+# A step far too long may overflow; it is then not taken. NaN in X shows in the sums.
+@np.errstate(over="ignore", invalid="ignore")
 def fit_rows(rows: Rows, settings: Settings, start: Start | None = None) -> Fit:
     """Fit the model to rows.
 
@@ -98,16 +102,24 @@ def fit_rows(rows: Rows, settings: Settings, start: Start | None = None) -> Fit:
     rotatable = n * p * min(n, p) <= _ROTATION_WORK
     if rotatable and n <= _ROTATION_ROWS_PER_COLUMN * p:
         return _fit_rotated(rows, settings, start)
+    first = settings
+    if rotatable and settings.max_iter >= 2 * _ROTATION_ITER:
+        first = replace(settings, max_iter=settings.max_iter - _ROTATION_ITER)
     try:
-        fit = _fit_in_frame(rows, settings, start, by_largest=False)
+        fit = _fit_in_frame(rows, first, start, by_largest=False)
     except NonFiniteSumsError:
         # Finite data can do that where single values are far larger than the sample
         # lets expect. In units of the largest value no square can overflow.
-        fit = _fit_in_frame(rows, settings, start, by_largest=True)
-    if rotatable and not fit.converged and fit.n_iter > 0:
-        again = _fit_rotated(rows, settings, start)
+        fit = _fit_in_frame(rows, first, start, by_largest=True)
+    left = settings.max_iter - fit.n_iter
+    if rotatable and not fit.converged and left > 0:
+        again = _fit_rotated(rows, replace(settings, max_iter=left), start)
         if again.converged or again.objective < fit.objective:
-            return again
+            fit = replace(
+                again,
+                n_iter=fit.n_iter + again.n_iter,
+                n_sweeps=fit.n_sweeps + again.n_sweeps,
+            )
     return fit
 
 
@@ -205,7 +217,7 @@ def _fit_in_frame(
         # The least-squares start is itself a Newton step over all rows.
         n_iter=max(solution.n_iter, int(start is None and settings.max_iter > 0)),
         n_sweeps=rows.n_sweeps,
-        converged=solution.status is Status.CONVERGED,
+        converged=solution.status is Status.CONVERGED and np.isfinite(solution.value),
         message=solution.status.value,
         robust_weights=robust_weights,
         outliers=outliers,
@@ -304,13 +316,12 @@ def _least_squares_start(rows: Rows, objective: HuberObjective) -> Floats:
         objective.point(objective.theta(np.zeros(p), 0.0, 1.0)), threshold=np.inf
     )
     kept = p + objective.frame.fit_intercept
-    with np.errstate(over="ignore", invalid="ignore"):
-        gram, _ = rows.grams(origin, 1.0)
-        normal = gram[:kept, :kept] * (2.0 / rows.total_weight)
-        right = gram[:kept, -1] * (2.0 / rows.total_weight)
-        if not (np.isfinite(right).all() and np.isfinite(normal).all()):
-            return _median_start(rows, objective)
-        solution = solve_semidefinite(objective.add_penalty(normal), right)
+    gram, _ = rows.grams(origin, 1.0)
+    normal = gram[:kept, :kept] * (2.0 / rows.total_weight)
+    right = gram[:kept, -1] * (2.0 / rows.total_weight)
+    if not (np.isfinite(right).all() and np.isfinite(normal).all()):
+        return _median_start(rows, objective)
+    solution = solve_semidefinite(objective.add_penalty(normal), right)
     intercept = float(solution[p]) if objective.frame.fit_intercept else 0.0
     return _with_scale(rows, objective, solution[:p], intercept)
 

@@ -139,8 +139,7 @@ class HuberObjective:
         self._fixed_scale = 0.0 if scale is None else scale
         # α‖w‖² / (W · 2^y_power), with w = u · 2^(y_power − x_power).
         powers = frame.y_power - 2 * frame.x_power + weight_power
-        with np.errstate(over="ignore"):
-            penalty = np.ldexp(alpha / total_weight, powers)
+        penalty = np.ldexp(alpha / total_weight, powers)
         self.penalty = np.minimum(penalty, _PENALTY_LIMIT)
         self.alpha = alpha
         self.n_features = len(frame.centre)

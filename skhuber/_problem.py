@@ -56,6 +56,8 @@ class Problem:
         inside, outside = self.rows.grams(objective.point(theta), scale)
         weight = self.rows.total_weight
         outside += inside
+        if not np.isfinite(outside).all():
+            raise NonFiniteSumsError
         return (
             objective.add_penalty(objective.hessian(theta, inside, weight)),
             objective.add_penalty(objective.hessian(theta, outside, weight)),
@@ -67,10 +69,9 @@ class Problem:
         return weighted_median(distance, self.rows.weight) / _NORMAL_MAD
 
     def _evaluate(self, theta: Floats, sums: Sums) -> tuple[float, Floats]:
-        with np.errstate(over="ignore", invalid="ignore"):
-            value, gradient = self.objective.value_gradient(
-                theta, sums, self.rows.total_weight
-            )
+        value, gradient = self.objective.value_gradient(
+            theta, sums, self.rows.total_weight
+        )
         if np.isfinite(value) and np.isfinite(gradient).all():
             return value, gradient
         return np.inf, np.zeros_like(gradient)

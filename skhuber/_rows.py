@@ -282,9 +282,7 @@ class Rows(abc.ABC):
 
     def _run(self, kernel: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         self.n_sweeps += 1
-        # Compiled loops never warn of an overflow, and so should not interpreted ones.
-        with np.errstate(over="ignore", invalid="ignore"):
-            run_blocks(kernel, self._n_blocks, self._elements, self.threads, arguments)
+        run_blocks(kernel, self._n_blocks, self._elements, self.threads, arguments)
 
 
 class DenseRows(Rows):
