@@ -331,14 +331,12 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
                 raise ValueError(f"scale must be {_SCALES}, got {self.scale!r}.")
             scale: str | float = self.scale
         else:
-            scale = check_real(
-                "scale", self.scale, above=0, or_else=', or "joint" or "mad"'
-            )
+            scale = check_real("scale", self.scale, above=0, allowed=_SCALES)
         rho = check_real("rho", self.rho, above=0, finite=False)
         if joint and rho < 1:
             raise ValueError(
                 f'rho must be a number >= 1 with scale="joint", got {self.rho!r}: '
-                "below 1 that objective can fall without limit. With "
+                "below 1 the joint minimum is always at a scale of zero. With "
                 'scale="mad" or a fixed scale any rho > 0 is allowed.'
             )
         return {

@@ -21,11 +21,11 @@ def check_real(
     above: float | None = None,
     least: float | None = None,
     finite: bool = True,
-    or_else: str = "",
+    allowed: str = "",
 ) -> float:
     """Return a number > above or ≥ least, or raise an error that names it."""
     bound = f"> {above:g}" if above is not None else f">= {least:g}"
-    allowed = f"a {'finite ' if finite else ''}number {bound}{or_else}"
+    allowed = allowed or f"a {'finite ' if finite else ''}number {bound}"
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"{name} must be {allowed}, got {value!r}.")
     number = float(value)
@@ -130,8 +130,8 @@ def check_weights(
     if weight.min() < 0:
         i = int(weight.argmin())
         raise ValueError(
-            f"sample_weight must be non-negative, got {weight[i]!r} at index {i}. "
-            "Negative values in data passed to `sample_weight` are not allowed."
+            f"sample_weight must be non-negative, got {float(weight[i])!r} at index "
+            f"{i}. Negative values in data passed to `sample_weight` are not allowed."
         )
     if weight.max() == 0:
         raise ValueError(
