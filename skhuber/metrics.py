@@ -15,14 +15,15 @@ distinction and holds for ρ = ∞ as well.
 import math
 import warnings
 from collections.abc import Callable
-from numbers import Real
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import make_scorer
 from sklearn.utils import check_array
+
+from skhuber._validation import check_real
 
 __all__ = ["d2_huber_score", "make_huber_scorer", "mean_huber_error"]
 
@@ -74,7 +75,7 @@ def mean_huber_error(
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If `rho` is not a number greater than zero; if the arrays are empty, not
         numeric, not finite, of more than two dimensions, or do not match each
         other in length or number of outputs; if `sample_weight` has another
@@ -246,7 +247,7 @@ def make_huber_scorer(rho: float = 1.0) -> Callable[..., float]:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If `rho` is not a number greater than zero.
 
     Notes
@@ -275,7 +276,9 @@ def make_huber_scorer(rho: float = 1.0) -> Callable[..., float]:
     {'alpha': 0.001}
     """
     scorer: Callable[..., float] = make_scorer(
-        mean_huber_error, greater_is_better=False, rho=_check_rho(rho)
+        mean_huber_error,
+        greater_is_better=False,
+        rho=check_real("rho", rho, above=0, finite=False),
     )
     return scorer
 
@@ -308,7 +311,7 @@ def _check_inputs(
     sample_weight: ArrayLike | None,
     multioutput: str | ArrayLike,
 ) -> _Inputs:
-    rho = _check_rho(rho)
+    rho = check_real("rho", rho, above=0, finite=False)
     observed = _check_targets(y_true, "y_true")
     predicted = _check_targets(y_pred, "y_pred")
     n_outputs, n_samples = observed.shape
@@ -338,14 +341,6 @@ def _check_inputs(
         n_samples,
         _check_multioutput(multioutput, n_outputs),
     )
-
-
-def _check_rho(rho: Any) -> float:
-    is_number = isinstance(rho, Real) and not isinstance(rho, bool | np.bool_)
-    value = float(rho) if is_number else math.nan
-    if not value > 0.0:
-        raise ValueError(f"rho must be a number greater than zero; got {rho!r}.")
-    return value
 
 
 def _check_array(values: ArrayLike, name: str, what: str) -> Array:

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "__init__": {"_regressor", "metrics"},
     "_regressor": {"_validation", "_fit", "_numba", "_problem", "_rows"},
     "_validation": set(),
-    "metrics": set(),
+    "metrics": {"_validation"},
     "_fit": {
         "_mad",
         "_minimise",
