@@ -1,6 +1,9 @@
 """Settings of the test tools."""
 
+import hashlib
+import importlib.util
 import os
+from pathlib import Path
 
 from hypothesis import settings
 
@@ -11,3 +14,21 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")
 # once fails again, and a busy machine fails nothing.
 settings.register_profile("skhuber", deadline=None, derandomize=True)
 settings.load_profile("skhuber")
+
+
+def _use_cache_of_these_kernels():
+    """Keep numba's compiled code in a folder named after the kernels' sources.
+
+    numba notices a change of the file that a function stands in, but not of other
+    files whose functions it calls: an edit of one kernel would be tested with the
+    old code of another.
+    """
+    package = Path(importlib.util.find_spec("skhuber").submodule_search_locations[0])
+    digest = hashlib.sha256()
+    for source in [*sorted(package.glob("_kernels/*.py")), package / "_numba.py"]:
+        digest.update(source.read_bytes())
+    cache = Path(__file__).parents[1] / ".numba_cache" / digest.hexdigest()[:16]
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache))
+
+
+_use_cache_of_these_kernels()
