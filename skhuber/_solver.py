@@ -101,11 +101,6 @@ class Whitening:
                 self._factor = factor
                 return
 
-    def whiten(self, x: Floats) -> Floats:
-        """V = Rx."""
-        scaled = x * self._root
-        return scaled if self._factor is None else self._factor @ scaled
-
     def unwhiten(self, v: Floats) -> Floats:
         """X = R⁻¹v."""
         if self._factor is not None:
