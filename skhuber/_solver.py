@@ -239,7 +239,7 @@ def newton(
             if promise > 1e3 * _rounding(value):
                 better = value_new <= value - 1e-4 * promise
             else:  # values are equal to rounding: the gradient decides
-                better = model.gap(gradient_new) < gap
+                better = np.isfinite(value_new) and model.gap(gradient_new) < gap
             if better:
                 damping = damping / 10 if damping > 1e-3 else 0.0
                 break
@@ -367,7 +367,8 @@ def whitened_lbfgs(
         value, gradient = function(x)
         held = bool(x[-1] <= lower_last and gradient[-1] >= 0)
         gap = whitening.gap(gradient, held)
-        good = gap <= tolerance(x, value)
+        # Where sums overflow, the value is infinite and the gradient says nothing.
+        good = np.isfinite(value) and gap <= tolerance(x, value)
         status = Status.CONVERGED if good else Status.STALLED
         return Solution(x, value, gradient, gap, 0, status)
 

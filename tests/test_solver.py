@@ -120,6 +120,24 @@ def test_a_function_that_is_no_quadratic(run, start):
     assert exact <= 1e-10 * solution.value
 
 
+def test_a_trial_that_overflows_is_not_the_minimum():
+    H, b = spread(condition=10.0)
+    function, _, best, _ = quadratic(H, b)
+    overflowed = []
+
+    def bounded(x):
+        if np.linalg.norm(x - best) > 10.0:
+            overflowed.append(x)
+            return np.inf, np.zeros(6)
+        return function(x)
+
+    # A Hessian a hundred times too flat: the first step goes far beyond the minimum.
+    solution = whitened_lbfgs(bounded, Whitening(H / 100), best + 1.0, **SETTINGS)
+    assert overflowed
+    assert np.isfinite(solution.value)
+    assert solution.value <= bounded(best + 1.0)[0]
+
+
 def test_the_gap_is_the_distance_to_the_minimum():
     H, b = spread(condition=1e6)
     function, hessian, best, lowest = quadratic(H, b)
