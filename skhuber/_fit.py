@@ -25,7 +25,7 @@ from skhuber._mad import mad_fixed_point
 from skhuber._minimise import FULL_HESSIAN_MAX, minimise
 from skhuber._objective import Frame, HuberObjective, exponent
 from skhuber._problem import NonFiniteSumsError, Problem, weighted_median
-from skhuber._rows import DenseRows, Rows
+from skhuber._rows import Data, DenseRows, Rows
 from skhuber._solver import Status, solve_semidefinite
 from skhuber._sweep import Floats
 
@@ -63,7 +63,7 @@ class Fit:
     n_sweeps: int
     converged: bool
     message: str
-    robust_weights: Floats
+    robust_weights: Data
     outliers: NDArray[np.bool_]
 
 

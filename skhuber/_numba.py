@@ -32,6 +32,7 @@ __all__ = [
     "block_kernel",
     "block_rows",
     "one_blas_thread",
+    "row_kernel",
     "run_blocks",
     "thread_count",
 ]
@@ -41,13 +42,14 @@ __all__ = [
 # infinity occurs, and bad input would no longer show in the sums.
 _FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 
-# Elements of X in a block: 64 Ki doubles are half of a level-2 cache of 1 MiB, so
-# that the second look at a block (for the gradient) does not go to memory again.
-_BLOCK_ELEMENTS = 2**16
-# A block has at least as many rows as keep the loops over columns of an F-ordered
-# block busy, and at most as many as leave enough blocks for the threads.
-_BLOCK_ROWS_MIN = 64
-_BLOCK_ROWS_MAX = 4096
+# Bytes of X in a block: as much as a level-2 cache holds. The second look at a block in
+# F order (for the gradient) then mostly does not go to memory again. Half as much
+# would fit better, but the runs of a column that lie in a block get too short.
+_BLOCK_BYTES = 2**20
+# A block has at least as many rows as make such a run worth while, and at most as many
+# as leave enough blocks for the threads.
+_BLOCK_ROWS_MIN = 256
+_BLOCK_ROWS_MAX = 8192
 
 # From this many elements of X a sweep takes about 100 µs, twice what it costs to wake
 # a thread and to wait for it.
@@ -59,7 +61,19 @@ _RANGES_PER_THREAD = 4
 
 def block_kernel(function: Callable[..., Any]) -> Any:
     """Compile a function, with a cache on disk where there is a place for it."""
-    options: dict[str, Any] = {
+    return _compiled(function)
+
+
+def row_kernel(function: Callable[..., Any]) -> Any:
+    """The same for a function that is called for every row.
+
+    It becomes part of its caller: a call costs as much as a short row.
+    """
+    return _compiled(function, inline="always")
+
+
+def _compiled(function: Callable[..., Any], **options: Any) -> Any:
+    options |= {
         "fastmath": _FASTMATH,
         "nogil": True,
         "error_model": "numpy",
@@ -70,9 +84,9 @@ def block_kernel(function: Callable[..., Any]) -> Any:
         return numba.njit(**options)(function)
 
 
-def block_rows(elements_per_row: float) -> int:
+def block_rows(bytes_per_row: float) -> int:
     """Rows of a block; it depends on the shape of the data and on nothing else."""
-    rows = _BLOCK_ELEMENTS / max(elements_per_row, 1.0)
+    rows = _BLOCK_BYTES / max(bytes_per_row, 1.0)
     # A power of two, so that in F order most blocks start on a cache line.
     power = 1 << max(int(rows).bit_length() - 1, 0)
     return min(max(power, _BLOCK_ROWS_MIN), _BLOCK_ROWS_MAX)

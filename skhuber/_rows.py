@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,9 @@ from skhuber._sweep import Floats, Moments, Point, Sums
 
 # Rows of a dense X that the Gram matrix copies and standardises at a time.
 _GRAM_ROWS = 1024
-# Bytes of a chunk of rows in C order (`chunk` in the kernels): half a level-1 cache.
-_CHUNK_BYTES = 2**14
+# Bytes of a chunk of rows (`chunk` in the kernels) that are looked at more than once:
+# a small part of a level-2 cache.
+_CHUNK_BYTES = 2**16
 
 # Rows from which the columns' medians are taken.
 _MOMENT_ROWS = 1000
@@ -64,9 +66,10 @@ class Rows(abc.ABC):
     """
 
     n_features: int
+    dtype: np.dtype[Any]
     _elements: int  # numbers of X that a sweep reads
     _block: int  # rows in a block
-    _chunk: int  # rows in a part of a block that is looked at twice
+    _chunk: int  # rows in a part of a block that is looked at again
     _gram_rows: int  # rows that the Gram matrix takes at a time
 
     def __init__(self, y: Data, weight: Floats | None, threads: int) -> None:
@@ -74,6 +77,9 @@ class Rows(abc.ABC):
         self.n_rows = y.shape[0]
         self.n_sweeps = 0
         self.threads = threads
+        # Where the last sweep of sums was, and r of every row there, in the type of X:
+        # what is asked next is often about the same place.
+        self._last: tuple[Point, Data] | None = None
         if weight is None:
             self.weight = None
             self.weight_power = 0
@@ -122,6 +128,14 @@ class Rows(abc.ABC):
     ) -> None:
         """gram += Σ h [z, extra][z, extra]ᵀ over the rows from start on."""
 
+    def _kernel_intercept(self, point: Point) -> float:
+        """The intercept that the kernels subtract."""
+        return point.intercept
+
+    def _centred(self, point: Point, sums: Sums) -> Sums:
+        """Sums as if the kernels had centred X."""
+        return sums
+
     @property
     def _n_blocks(self) -> int:
         return -(-self.n_rows // self._block)
@@ -131,7 +145,7 @@ class Rows(abc.ABC):
             [
                 point.y_centre,
                 point.y_unit,
-                point.intercept,
+                self._kernel_intercept(point),
                 point.threshold,
                 self.weight_unit,
             ]
@@ -140,6 +154,8 @@ class Rows(abc.ABC):
     def sums(self, point: Point, *, squares: bool = False) -> Sums:
         """One sweep: what loss, gradient and (with `squares`) diagonal need."""
         p = self.n_features
+        r = np.empty(self.n_rows, self.dtype) if self._last is None else self._last[1]
+        self._last = None
         sums = np.zeros((self._n_blocks, p + passes.N_SCALARS))
         diagonal = np.zeros((self._n_blocks, p if squares else 0))
         arguments = (
@@ -152,24 +168,32 @@ class Rows(abc.ABC):
             point.u * point.unit,
             self._numbers(point),
             point.unit,
+            r,
             sums,
             diagonal,
         )
         self._run(passes.sums, arguments)
+        self._last = point, r
         # Along axis 0 NumPy adds row by row: always in the order of the blocks.
         total = sums.sum(axis=0)
         scalars = total[p:]
-        return Sums(
-            gradient=total[:p] * point.unit,
-            c=float(scalars[passes.SUM_C]),
-            cr=float(scalars[passes.SUM_CR]),
-            cc=float(scalars[passes.SUM_CC]),
-            inlier=float(scalars[passes.SUM_INLIER]),
-            squares=diagonal.sum(axis=0) if squares else None,
+        return self._centred(
+            point,
+            Sums(
+                gradient=total[:p] * point.unit,
+                c=float(scalars[passes.SUM_C]),
+                cr=float(scalars[passes.SUM_CR]),
+                cc=float(scalars[passes.SUM_CC]),
+                inlier=float(scalars[passes.SUM_INLIER]),
+                squares=diagonal.sum(axis=0) if squares else None,
+            ),
         )
 
     def residuals(self, point: Point) -> Floats:
-        """One sweep: r of every row, in standardised units."""
+        """r of every row, in standardised units: of the last sweep, or of one sweep."""
+        last = self._last_at(point)
+        if last is not None and last.dtype == np.float64:
+            return last.astype(np.float64, copy=False)
         out = np.empty(self.n_rows)
         arguments = (
             self._kernel_X,
@@ -183,25 +207,35 @@ class Rows(abc.ABC):
         self._run(passes.residuals, arguments)
         return out
 
-    def robust_weights(self, point: Point) -> tuple[Floats, NDArray[np.bool_]]:
-        """One sweep: ψ(r)/r of every row, and whether |r| exceeds the threshold."""
-        out = np.empty(self.n_rows)
+    def robust_weights(self, point: Point) -> tuple[Data, NDArray[np.bool_]]:
+        """ψ(r)/r of every row, and whether |r| exceeds the threshold.
+
+        In the type of X. No sweep, where the last one was at this place.
+        """
+        if self._last_at(point) is None:
+            self.sums(point)
+        r = self._last_at(point)
+        assert r is not None
+        self._last = None
         outlier = np.empty(self.n_rows, dtype=np.bool_)
-        arguments = (
-            self._kernel_X,
-            self.y,
-            self._block,
-            point.centre,
-            point.u * point.unit,
-            self._numbers(point),
-            out,
-            outlier,
+        rows = block_rows(r.itemsize)
+        n_blocks = -(-self.n_rows // rows)
+        arguments = (rows, point.threshold, r, outlier)
+        run_blocks(
+            passes.robust_weights, n_blocks, self.n_rows, self.threads, arguments
         )
-        self._run(passes.robust_weights, arguments)
-        return out, outlier
+        return r, outlier
+
+    def _last_at(self, point: Point) -> Data | None:
+        """r of the last sweep of sums, if that was at this place."""
+        if self._last is None or not self._last[0].is_at(point):
+            return None
+        return self._last[1]
 
     def grams(self, point: Point, scale: float) -> tuple[Floats, Floats]:
-        """Σ h [z, 1, t][z, 1, t]ᵀ, of the rows inside and of those outside (one sweep).
+        """Σ h [z, 1, t][z, 1, t]ᵀ, of the rows inside and of those outside.
+
+        One sweep, and one more where the last one was not at this place.
 
         t = clip(r, ±threshold)/scale. Inside h = s. Outside h = s·threshold/|r|, the
         curvature of the parabola that touches the loss at r and lies above it.
@@ -210,7 +244,9 @@ class Rows(abc.ABC):
         -------
         inside, outside : ndarrays of shape (p + 2, p + 2)
         """
-        r = self.residuals(point)
+        last = self._last_at(point)
+        r = self.residuals(point) if last is None else last.astype(float, copy=False)
+        self.n_sweeps += 1
         size = np.abs(r)
         outlier = size > point.threshold
         h = np.divide(point.threshold, size, out=np.ones_like(r), where=outlier)
@@ -294,14 +330,15 @@ class DenseRows(Rows):
         super().__init__(y, weight, threads)
         self.X = _read_only(X)
         self.n_features = X.shape[1]
+        self.dtype = X.dtype
         self._elements = X.size
-        self._block = block_rows(self.n_features)
+        self._block = block_rows(X.itemsize * self.n_features)
         self._gram_rows = _GRAM_ROWS
         if X.flags.f_contiguous and not X.flags.c_contiguous:
             self._chunk = self._block
         else:
             row_bytes = max(X.itemsize * self.n_features, 1)
-            self._chunk = min(max(_CHUNK_BYTES // row_bytes, 8), self._block)
+            self._chunk = max(_CHUNK_BYTES // row_bytes // 8 * 8, 8)
 
     @property
     def is_finite(self) -> bool:
@@ -356,12 +393,16 @@ class CSRRows(Rows):
         self.X = X
         self.n_features = X.shape[1]
         self._arrays = tuple(_read_only(a) for a in (X.data, X.indices, X.indptr))
+        self.dtype = X.dtype
         self._elements = X.nnz
         # Each block has sums of its own for all p columns: they should not take more
         # than a small part of the memory, or time, that the data take.
         rows_per_sum = 32 * self.n_features * self.n_rows // max(X.nnz, 1)
-        self._block = max(block_rows(X.nnz / max(self.n_rows, 1)), rows_per_sum)
-        self._chunk = self._block
+        self._block = max(
+            block_rows((X.data.itemsize + 4) * X.nnz / max(self.n_rows, 1)),
+            rows_per_sum,
+        )
+        self._chunk = 256
         self._gram_rows = max(self.n_rows, 1)
 
     @property
@@ -371,6 +412,19 @@ class CSRRows(Rows):
     @property
     def _kernel_X(self) -> object:
         return self._arrays
+
+    # The kernels leave zeros unstored, so X is not centred there. Exactly:
+    # r = y − b − (x − μ)·a = y − (b − μ·a) − x·a, and so on.
+
+    def _kernel_intercept(self, point: Point) -> float:
+        return point.intercept - float(point.centre @ (point.u * point.unit))
+
+    def _centred(self, point: Point, sums: Sums) -> Sums:
+        zero = point.centre * point.unit
+        squares = sums.squares
+        if squares is not None:
+            squares = squares + sums.inlier * zero**2
+        return replace(sums, gradient=sums.gradient - sums.c * zero, squares=squares)
 
     def _take(self, index: NDArray[np.intp], weight: Floats) -> Rows:
         return CSRRows(self.X[index], self.y[index], weight, threads=self.threads)

@@ -30,6 +30,17 @@ class Point:
     threshold: float
     """On |r|, in standardised units of y."""
 
+    def is_at(self, other: Point) -> bool:
+        """Whether both have the same residuals; the threshold does not matter."""
+        return (
+            self.intercept == other.intercept
+            and self.y_centre == other.y_centre
+            and self.y_unit == other.y_unit
+            and np.array_equal(self.u, other.u)
+            and np.array_equal(self.unit, other.unit)
+            and np.array_equal(self.centre, other.centre)
+        )
+
 
 @dataclass(frozen=True)
 class Sums:

@@ -10,7 +10,7 @@ from skhuber._numba import run_blocks
 from skhuber._rows import CSRRows, make_rows
 from skhuber._sweep import Point
 
-N, P = 203, 7  # neither is a multiple of four: the kernels' remainders run, too
+N, P = 203, 21  # neither is a multiple of eight: the kernels' remainders run, too
 RNG = np.random.default_rng(0)
 DATA = RNG.normal(size=(N, P)) * (RNG.random((N, P)) < 0.6)
 TARGET = RNG.normal(size=N) * 3 + 1
@@ -62,10 +62,10 @@ def duplicated(X):
 def point(**changed):
     values = {
         "centre": np.linspace(-1, 1, P),
-        "unit": 2.0 ** np.arange(-3, P - 3),
+        "unit": 2.0 ** (np.arange(P) % 7 - 3),
         "y_centre": 0.7,
         "y_unit": 0.5,
-        "u": np.linspace(-0.4, 0.6, P),
+        "u": np.linspace(-0.3, 0.4, P),
         "intercept": 0.1,
         "threshold": 0.8,
     }
@@ -129,9 +129,50 @@ def test_rows_one_by_one(layout, dtype, weight):
     _, r, _, c = naive(X, TARGET.astype(dtype), weight, at)
     np.testing.assert_allclose(rows.residuals(at), r, rtol=1e-12, atol=1e-12)
     robust, outlier = rows.robust_weights(at)
-    np.testing.assert_allclose(robust, c / r, rtol=1e-11)
+    assert robust.dtype == dtype
+    rtol = 1e-11 if dtype == np.float64 else 2e-7
+    np.testing.assert_allclose(robust, c / r, rtol=rtol)
     np.testing.assert_array_equal(outlier, np.abs(r) > at.threshold)
     assert 0 < outlier.sum() < N
+
+
+@each_layout
+def test_residuals_of_the_last_sweep_cost_no_other_one(layout):
+    rows = make_rows(LAYOUTS[layout](DATA), TARGET, None, 1)
+    here, elsewhere = point(), point(intercept=0.2)
+    rows.sums(here)
+    again = rows.residuals(here)
+    rows.grams(here, 0.5)
+    rows.robust_weights(point(threshold=0.3))
+    assert rows.n_sweeps == 1 + 1  # (the Gram matrix is one)
+    np.testing.assert_allclose(again, naive(DATA, TARGET, None, here)[1], atol=1e-12)
+    there = naive(DATA, TARGET, None, elsewhere)[1]
+    rows.sums(here)
+    np.testing.assert_allclose(rows.residuals(elsewhere), there, atol=1e-12)
+    robust, _ = rows.robust_weights(elsewhere)
+    expected = np.minimum(elsewhere.threshold / np.abs(there), 1)
+    np.testing.assert_allclose(robust, expected, rtol=1e-11)
+
+
+@each_type
+@each_weight
+def test_wide_rows(dtype, weight):
+    # Beyond 512 columns, rows in C order are read again eight at a time.
+    wide = np.tile(DATA, 30)[:, : 29 * P + 1].astype(dtype) / 5
+    p = wide.shape[1]
+    at = point(
+        centre=np.linspace(-1, 1, p), unit=np.full(p, 0.5), u=np.linspace(-1, 1, p) / 9
+    )
+    z, r, s, c = naive(wide, TARGET, weight, at)
+    rows = make_rows(wide, TARGET, weight, 1)
+    s = s * rows.weight_unit
+    sums = rows.sums(at, squares=True)
+    size = np.abs(s * c) @ np.abs(z) + 1
+    np.testing.assert_allclose(sums.gradient / size, (s * c) @ z / size, atol=1e-13)
+    inside = s * (np.abs(r) <= at.threshold)
+    np.testing.assert_allclose(sums.squares, inside @ z**2, rtol=1e-11)
+    np.testing.assert_allclose(sums.cr, s @ (c * r), rtol=1e-12)
+    np.testing.assert_allclose(rows.residuals(at), r, rtol=1e-11, atol=1e-12)
 
 
 @each_layout

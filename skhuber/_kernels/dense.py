@@ -1,66 +1,72 @@
 """Reading the rows of a dense array: C or F ordered or strided, float32 or float64.
 
-Each function is given a few rows at a time, so that they are still in the cache
-when the next one reads them again. Columns are centred on the fly: a column of
-time stamps far from zero then costs no digits, and X is never copied. The sums
-are of doubles, whatever the type of X.
+Columns are centred on the fly: a column of time stamps far from zero then costs no
+digits, and X is never copied. The sums are of doubles, whatever the type of X.
 
 `project`            out_k  = Σ_j (x_kj − μ_j) a_j
 `back_project`       g_j   += Σ_k c_k (x_kj − μ_j)
 `add_squares`        q_j   += Σ_k h_k ((x_kj − μ_j) / d_j)²
 
-The functions for rows go four rows at a time: each coefficient read from the cache
-then serves four rows. Those for columns go four columns at a time, on 1-D slices,
-because numba does not vectorise a loop that indexes an F-ordered 2-D array.
+Each comes in up to three forms, which differ in what they read together:
+
+``_row``
+    One row: it is read from memory in one long run, as the processor best fetches
+    ahead, and is still in the fastest cache when it is read again.
+``_rows``
+    Some rows of many columns, of which that cache would not hold even one together
+    with the sums. Eight rows are then back-projected at a time, so that the sums are
+    loaded and stored once for eight rows.
+``_columns``
+    Some rows of an F-ordered array, eight columns at a time for the same reason, on
+    1-D slices, because numba does not vectorise a loop that indexes an F-ordered 2-D
+    array.
 """
 
 from __future__ import annotations
 
-from skhuber._numba import block_kernel
+from skhuber._numba import block_kernel, row_kernel
 
 # mypy: disable-error-code="no-untyped-def"
 
 
-@block_kernel
-def project_rows(X, start, stop, centre, slope, out):
-    n_features = X.shape[1]
-    i = start
-    while i + 4 <= stop:
-        sum0 = 0.0
-        sum1 = 0.0
-        sum2 = 0.0
-        sum3 = 0.0
-        for j in range(n_features):
-            mean = centre[j]
-            a = slope[j]
-            sum0 += (X[i, j] - mean) * a
-            sum1 += (X[i + 1, j] - mean) * a
-            sum2 += (X[i + 2, j] - mean) * a
-            sum3 += (X[i + 3, j] - mean) * a
-        k = i - start
-        out[k] = sum0
-        out[k + 1] = sum1
-        out[k + 2] = sum2
-        out[k + 3] = sum3
-        i += 4
-    while i < stop:
-        sum0 = 0.0
-        for j in range(n_features):
-            sum0 += (X[i, j] - centre[j]) * slope[j]
-        out[i - start] = sum0
-        i += 1
+# Up to this many columns, a row in C order, its coefficients, centres and sums lie in
+# the level-1 cache together (16 KiB of mostly 32), and rows are looked at twice one by
+# one.
+NARROW = 512
+
+
+# X[i, j], not x = X[i] and x[j]: a view counts a reference, with a lock, per row.
+
+
+@row_kernel
+def project_row(X, i, centre, slope):
+    total = 0.0
+    for j in range(X.shape[1]):
+        total += (X[i, j] - centre[j]) * slope[j]
+    return total
+
+
+@row_kernel
+def back_project_row(X, i, centre, c, g):
+    for j in range(X.shape[1]):
+        g[j] += c * (X[i, j] - centre[j])
+
+
+@row_kernel
+def add_squares_row(X, i, centre, unit, h, q):
+    for j in range(X.shape[1]):
+        z = (X[i, j] - centre[j]) * unit[j]
+        q[j] += h * z * z
 
 
 @block_kernel
 def back_project_rows(X, start, stop, centre, c, g):
     n_features = X.shape[1]
     i = start
-    while i + 4 <= stop:
+    while i + 8 <= stop:
         k = i - start
-        c0 = c[k]
-        c1 = c[k + 1]
-        c2 = c[k + 2]
-        c3 = c[k + 3]
+        c0, c1, c2, c3 = c[k], c[k + 1], c[k + 2], c[k + 3]
+        c4, c5, c6, c7 = c[k + 4], c[k + 5], c[k + 6], c[k + 7]
         for j in range(n_features):
             mean = centre[j]
             g[j] += (
@@ -68,23 +74,16 @@ def back_project_rows(X, start, stop, centre, c, g):
                 + c1 * (X[i + 1, j] - mean)
                 + c2 * (X[i + 2, j] - mean)
                 + c3 * (X[i + 3, j] - mean)
+            ) + (
+                c4 * (X[i + 4, j] - mean)
+                + c5 * (X[i + 5, j] - mean)
+                + c6 * (X[i + 6, j] - mean)
+                + c7 * (X[i + 7, j] - mean)
             )
-        i += 4
+        i += 8
     while i < stop:
-        c0 = c[i - start]
-        for j in range(n_features):
-            g[j] += c0 * (X[i, j] - centre[j])
+        back_project_row(X, i, centre, c[i - start], g)
         i += 1
-
-
-@block_kernel
-def add_squares_rows(X, start, stop, centre, unit, h, q):
-    for i in range(start, stop):
-        weight = h[i - start]
-        if weight != 0.0:
-            for j in range(X.shape[1]):
-                z = (X[i, j] - centre[j]) * unit[j]
-                q[j] += weight * z * z
 
 
 @block_kernel
@@ -94,15 +93,21 @@ def _add_column(x, mean, a, out):
 
 
 @block_kernel
-def _add_four_columns(x0, x1, x2, x3, mean, a, out):
+def _add_eight_columns(x0, x1, x2, x3, x4, x5, x6, x7, mean, a, out):
     mean0, mean1, mean2, mean3 = mean[0], mean[1], mean[2], mean[3]
-    a0, a1, a2, a3 = a[0], a[1], a[2], a[3]
+    mean4, mean5, mean6, mean7 = mean[4], mean[5], mean[6], mean[7]
+    a0, a1, a2, a3, a4, a5, a6, a7 = a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]
     for k in range(out.shape[0]):
         out[k] += (
             (x0[k] - mean0) * a0
             + (x1[k] - mean1) * a1
             + (x2[k] - mean2) * a2
             + (x3[k] - mean3) * a3
+        ) + (
+            (x4[k] - mean4) * a4
+            + (x5[k] - mean5) * a5
+            + (x6[k] - mean6) * a6
+            + (x7[k] - mean7) * a7
         )
 
 
@@ -112,17 +117,21 @@ def project_columns(X, start, stop, centre, slope, out):
     row_sums = out[: stop - start]
     row_sums[:] = 0.0
     j = 0
-    while j + 4 <= n_features:
-        _add_four_columns(
+    while j + 8 <= n_features:
+        _add_eight_columns(
             X[start:stop, j],
             X[start:stop, j + 1],
             X[start:stop, j + 2],
             X[start:stop, j + 3],
-            centre[j : j + 4],
-            slope[j : j + 4],
+            X[start:stop, j + 4],
+            X[start:stop, j + 5],
+            X[start:stop, j + 6],
+            X[start:stop, j + 7],
+            centre[j : j + 8],
+            slope[j : j + 8],
             row_sums,
         )
-        j += 4
+        j += 8
     while j < n_features:
         _add_column(X[start:stop, j], centre[j], slope[j], row_sums)
         j += 1
@@ -137,22 +146,29 @@ def _column_dot(x, mean, c):
 
 
 @block_kernel
-def _four_column_dots(x0, x1, x2, x3, mean, c, g):
+def _eight_column_dots(x0, x1, x2, x3, x4, x5, x6, x7, mean, c, g):
     mean0, mean1, mean2, mean3 = mean[0], mean[1], mean[2], mean[3]
-    sum0 = 0.0
-    sum1 = 0.0
-    sum2 = 0.0
-    sum3 = 0.0
+    mean4, mean5, mean6, mean7 = mean[4], mean[5], mean[6], mean[7]
+    sum0 = sum1 = sum2 = sum3 = 0.0
+    sum4 = sum5 = sum6 = sum7 = 0.0
     for k in range(c.shape[0]):
         c_k = c[k]
         sum0 += c_k * (x0[k] - mean0)
         sum1 += c_k * (x1[k] - mean1)
         sum2 += c_k * (x2[k] - mean2)
         sum3 += c_k * (x3[k] - mean3)
+        sum4 += c_k * (x4[k] - mean4)
+        sum5 += c_k * (x5[k] - mean5)
+        sum6 += c_k * (x6[k] - mean6)
+        sum7 += c_k * (x7[k] - mean7)
     g[0] += sum0
     g[1] += sum1
     g[2] += sum2
     g[3] += sum3
+    g[4] += sum4
+    g[5] += sum5
+    g[6] += sum6
+    g[7] += sum7
 
 
 @block_kernel
@@ -160,17 +176,21 @@ def back_project_columns(X, start, stop, centre, c, g):
     n_features = X.shape[1]
     row_factors = c[: stop - start]
     j = 0
-    while j + 4 <= n_features:
-        _four_column_dots(
+    while j + 8 <= n_features:
+        _eight_column_dots(
             X[start:stop, j],
             X[start:stop, j + 1],
             X[start:stop, j + 2],
             X[start:stop, j + 3],
-            centre[j : j + 4],
+            X[start:stop, j + 4],
+            X[start:stop, j + 5],
+            X[start:stop, j + 6],
+            X[start:stop, j + 7],
+            centre[j : j + 8],
             row_factors,
-            g[j : j + 4],
+            g[j : j + 8],
         )
-        j += 4
+        j += 8
     while j < n_features:
         g[j] += _column_dot(X[start:stop, j], centre[j], row_factors)
         j += 1

@@ -11,12 +11,13 @@ Arguments that all share:
 ``y``, ``weight``
     Arrays of n; an empty weight stands for a weight of one for every row.
 ``centre``, ``slope``
-    Arrays of p: what is subtracted from the columns, and the coefficients.
+    Arrays of p: what is subtracted from the columns (of a dense X; see
+    `skhuber._kernels.csr`), and the coefficients.
 ``numbers``
     (y_centre, y_unit, intercept, threshold, weight_unit), from which
     r = (y − y_centre)·y_unit − intercept − (x − centre)·slope, weight w·weight_unit.
 ``rows``, ``chunk``
-    Rows in a block, and rows in the part of a block that is looked at twice.
+    Rows in a block, and in the part of a block that is looked at twice.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from numba.extending import overload
 
 from skhuber._kernels import csr, dense
 from skhuber._kernels.scalar import clip, robust_weight
-from skhuber._numba import block_kernel
+from skhuber._numba import block_kernel, row_kernel
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -36,45 +37,74 @@ N_SCALARS = 4
 SUM_C, SUM_CR, SUM_CC, SUM_INLIER = range(N_SCALARS)
 
 
-def _for_layout(X, rows, columns, sparse):
-    """Of three functions the one for the layout of X, an array or its numba type."""
+def _layout(X):
+    """Of an array or its numba type: "csr", "columns" for Fortran order, or "rows"."""
     if isinstance(X, tuple | types.BaseTuple):
-        return sparse
+        return "csr"
     if isinstance(X, types.Array):
-        return columns if X.layout == "F" else rows
-    return columns if X.flags.f_contiguous and not X.flags.c_contiguous else rows
+        return "columns" if X.layout == "F" else "rows"
+    return "columns" if X.flags.f_contiguous and not X.flags.c_contiguous else "rows"
+
+
+# The functions below that choose by the layout of X come twice. Compiled code takes the
+# overload, which chooses when the types are known; the other one runs where numba is
+# switched off.
+
+
+def _pick_project_row(X):
+    return csr.project_row_csr if _layout(X) == "csr" else dense.project_row
+
+
+def project_row(X, i, centre, slope):
+    return _pick_project_row(X)(X, i, centre, slope)
+
+
+@overload(project_row, inline="always")
+def _project_row(X, i, centre, slope):
+    function = _pick_project_row(X)
+    return lambda X, i, centre, slope: function(X, i, centre, slope)
+
+
+def _pick_back_project_row(X):
+    return csr.back_project_row_csr if _layout(X) == "csr" else dense.back_project_row
+
+
+def back_project_row(X, i, centre, c, g):
+    _pick_back_project_row(X)(X, i, centre, c, g)
+
+
+@overload(back_project_row, inline="always")
+def _back_project_row(X, i, centre, c, g):
+    function = _pick_back_project_row(X)
+    return lambda X, i, centre, c, g: function(X, i, centre, c, g)
+
+
+def _pick_add_squares_row(X):
+    return csr.add_squares_row_csr if _layout(X) == "csr" else dense.add_squares_row
+
+
+def add_squares_row(X, i, centre, unit, h, q):
+    _pick_add_squares_row(X)(X, i, centre, unit, h, q)
+
+
+@overload(add_squares_row, inline="always")
+def _add_squares_row(X, i, centre, unit, h, q):
+    function = _pick_add_squares_row(X)
+    return lambda X, i, centre, unit, h, q: function(X, i, centre, unit, h, q)
+
+
+@block_kernel
+def _project_each_row(X, start, stop, centre, slope, out):
+    for i in range(start, stop):
+        out[i - start] = project_row(X, i, centre, slope)
 
 
 def _pick_project(X):
-    return _for_layout(X, dense.project_rows, dense.project_columns, csr.project_csr)
-
-
-def _pick_back_project(X):
-    return _for_layout(
-        X, dense.back_project_rows, dense.back_project_columns, csr.back_project_csr
-    )
-
-
-def _pick_add_squares(X):
-    return _for_layout(
-        X, dense.add_squares_rows, dense.add_squares_columns, csr.add_squares_csr
-    )
-
-
-# The three below choose by the layout of X. Compiled code takes the overloads, which
-# choose when the types are known; the bodies here run where numba is switched off.
+    return dense.project_columns if _layout(X) == "columns" else _project_each_row
 
 
 def project(X, start, stop, centre, slope, out):
     _pick_project(X)(X, start, stop, centre, slope, out)
-
-
-def back_project(X, start, stop, centre, c, g):
-    _pick_back_project(X)(X, start, stop, centre, c, g)
-
-
-def add_squares(X, start, stop, centre, unit, h, q):
-    _pick_add_squares(X)(X, start, stop, centre, unit, h, q)
 
 
 @overload(project)
@@ -85,10 +115,35 @@ def _project(X, start, stop, centre, slope, out):
     )
 
 
+def _pick_back_project(X):
+    columns = _layout(X) == "columns"
+    return dense.back_project_columns if columns else dense.back_project_rows
+
+
+def back_project(X, start, stop, centre, c, g):
+    _pick_back_project(X)(X, start, stop, centre, c, g)
+
+
 @overload(back_project)
 def _back_project(X, start, stop, centre, c, g):
     function = _pick_back_project(X)
     return lambda X, start, stop, centre, c, g: function(X, start, stop, centre, c, g)
+
+
+@block_kernel
+def _add_squares_of_each_row(X, start, stop, centre, unit, h, q):
+    for i in range(start, stop):
+        if h[i - start] != 0.0:
+            add_squares_row(X, i, centre, unit, h[i - start], q)
+
+
+def _pick_add_squares(X):
+    columns = _layout(X) == "columns"
+    return dense.add_squares_columns if columns else _add_squares_of_each_row
+
+
+def add_squares(X, start, stop, centre, unit, h, q):
+    _pick_add_squares(X)(X, start, stop, centre, unit, h, q)
 
 
 @overload(add_squares)
@@ -99,58 +154,160 @@ def _add_squares(X, start, stop, centre, unit, h, q):
     )
 
 
+@row_kernel
+def _residual(y, i, projected, numbers):
+    y_centre, y_unit, intercept = numbers[0], numbers[1], numbers[2]
+    return (y[i] - y_centre) * y_unit - intercept - projected
+
+
 @block_kernel
 def _residuals(X, y, start, stop, centre, slope, numbers, out):
-    y_centre, y_unit, intercept = numbers[0], numbers[1], numbers[2]
     project(X, start, stop, centre, slope, out)
     for k in range(stop - start):
-        out[k] = (y[start + k] - y_centre) * y_unit - intercept - out[k]
+        out[k] = _residual(y, start + k, out[k], numbers)
+
+
+@row_kernel
+def _weight(weight, i, numbers):
+    return weight[i] * numbers[4] if weight.shape[0] > 0 else 1.0
 
 
 @block_kernel
-def _clip_and_sum(weight, start, stop, numbers, r, inlier, scalars):
-    """r becomes s·c; `inlier` becomes s inside the threshold and 0 outside.
+def _sum_row_by_row(
+    X, y, weight, start, stop, centre, slope, numbers, kept, g, scalars
+):
+    """Look at each row twice before the next one is read."""
+    threshold = numbers[3]
+    sum_c = 0.0
+    sum_cr = 0.0
+    sum_cc = 0.0
+    sum_inlier = 0.0
+    for i in range(start, stop):
+        r = _residual(y, i, project_row(X, i, centre, slope), numbers)
+        s = _weight(weight, i, numbers)
+        c = clip(r, threshold)
+        sum_c += s * c
+        sum_cr += s * c * r
+        sum_cc += s * c * c
+        sum_inlier += s if abs(r) <= threshold else 0.0
+        back_project_row(X, i, centre, s * c, g)
+        kept[i] = r
+    scalars[SUM_C] += sum_c
+    scalars[SUM_CR] += sum_cr
+    scalars[SUM_CC] += sum_cc
+    scalars[SUM_INLIER] += sum_inlier
+
+
+@block_kernel
+def _clip_and_sum(weight, start, stop, numbers, r, kept, scalars):
+    """r becomes s·c, and `kept` what r was.
 
     The loop that sums stores nothing, and the loop that stores sums nothing. In one
     loop, the compiler would choose at run time, by where the arrays lie in memory,
     between two orders of adding up.
     """
-    threshold, weight_unit = numbers[3], numbers[4]
+    threshold = numbers[3]
     sum_c = 0.0
     sum_cr = 0.0
     sum_cc = 0.0
     sum_inlier = 0.0
-    weighted = weight.shape[0] > 0
     for k in range(stop - start):
-        s = weight[start + k] * weight_unit if weighted else 1.0
+        s = _weight(weight, start + k, numbers)
         c = clip(r[k], threshold)
-        sc = s * c
-        sum_c += sc
-        sum_cr += sc * r[k]
-        sum_cc += sc * c
+        sum_c += s * c
+        sum_cr += s * c * r[k]
+        sum_cc += s * c * c
         sum_inlier += s if abs(r[k]) <= threshold else 0.0
     scalars[SUM_C] += sum_c
     scalars[SUM_CR] += sum_cr
     scalars[SUM_CC] += sum_cc
     scalars[SUM_INLIER] += sum_inlier
     for k in range(stop - start):
-        s = weight[start + k] * weight_unit if weighted else 1.0
-        inlier[k] = s if abs(r[k]) <= threshold else 0.0
-        r[k] = s * clip(r[k], threshold)
+        kept[start + k] = r[k]
+        r[k] = _weight(weight, start + k, numbers) * clip(r[k], threshold)
+
+
+@block_kernel
+def _sum_together(X, y, weight, start, stop, centre, slope, numbers, kept, g, scalars):
+    """Look at all rows once, and then again."""
+    r = np.empty(stop - start)
+    _residuals(X, y, start, stop, centre, slope, numbers, r)
+    _clip_and_sum(weight, start, stop, numbers, r, kept, scalars)
+    back_project(X, start, stop, centre, r, g)
+
+
+@block_kernel
+def _sum_dense_rows(
+    X, y, weight, start, stop, centre, slope, numbers, kept, g, scalars
+):
+    if X.shape[1] <= dense.NARROW:
+        _sum_row_by_row(
+            X, y, weight, start, stop, centre, slope, numbers, kept, g, scalars
+        )
+    else:
+        _sum_together(
+            X, y, weight, start, stop, centre, slope, numbers, kept, g, scalars
+        )
+
+
+_SUM_CHUNK = {
+    "csr": _sum_row_by_row,
+    "columns": _sum_together,
+    "rows": _sum_dense_rows,
+}
+
+
+def sum_chunk(X, y, weight, start, stop, centre, slope, numbers, kept, g, scalars):
+    _SUM_CHUNK[_layout(X)](
+        X, y, weight, start, stop, centre, slope, numbers, kept, g, scalars
+    )
+
+
+@overload(sum_chunk)
+def _sum_chunk(X, y, weight, start, stop, centre, slope, numbers, kept, g, scalars):
+    function = _SUM_CHUNK[_layout(X)]
+
+    def implementation(
+        X, y, weight, start, stop, centre, slope, numbers, kept, g, scalars
+    ):
+        function(X, y, weight, start, stop, centre, slope, numbers, kept, g, scalars)
+
+    return implementation
+
+
+@block_kernel
+def _inliers(weight, start, stop, numbers, kept):
+    """s inside the threshold and 0 outside."""
+    h = np.empty(stop - start)
+    for k in range(stop - start):
+        inside = abs(kept[start + k]) <= numbers[3]
+        h[k] = _weight(weight, start + k, numbers) if inside else 0.0
+    return h
 
 
 @block_kernel
 def sums(
-    first, last, X, y, weight, rows, chunk, centre, slope, numbers, unit, out, squares
+    first,
+    last,
+    X,
+    y,
+    weight,
+    rows,
+    chunk,
+    centre,
+    slope,
+    numbers,
+    unit,
+    kept,
+    out,
+    squares,
 ):
-    """Σ s c (x − μ), Σ s c, Σ s c r, Σ s c², Σ s over inliers.
+    """Σ s c (x − μ), Σ s c, Σ s c r, Σ s c², Σ s over inliers; `kept` takes every r.
 
     Where `squares` has columns also Σ s ((x − μ)/d)² over the inliers: the diagonal of
     the Hessian.
     """
     n_features = centre.shape[0]
-    r = np.empty(chunk)
-    inlier = np.empty(chunk)
     for block in range(first, last):
         g = out[block, :n_features]
         scalars = out[block, n_features:]
@@ -158,11 +315,12 @@ def sums(
         end = min(start + rows, y.shape[0])
         while start < end:
             stop = min(start + chunk, end)
-            _residuals(X, y, start, stop, centre, slope, numbers, r)
-            _clip_and_sum(weight, start, stop, numbers, r, inlier, scalars)
-            back_project(X, start, stop, centre, r, g)
+            sum_chunk(
+                X, y, weight, start, stop, centre, slope, numbers, kept, g, scalars
+            )
             if squares.shape[1] > 0:
-                add_squares(X, start, stop, centre, unit, inlier, squares[block])
+                h = _inliers(weight, start, stop, numbers, kept)
+                add_squares(X, start, stop, centre, unit, h, squares[block])
             start = stop
 
 
@@ -176,13 +334,9 @@ def residuals(first, last, X, y, rows, centre, slope, numbers, out):
 
 
 @block_kernel
-def robust_weights(first, last, X, y, rows, centre, slope, numbers, out, outlier):
-    """ψ(r)/r of every row, and whether it lies beyond the threshold."""
-    threshold = numbers[3]
+def robust_weights(first, last, rows, threshold, r, outlier):
+    """r of every row becomes ψ(r)/r; and whether it lies beyond the threshold."""
     for block in range(first, last):
-        start = block * rows
-        stop = min(start + rows, y.shape[0])
-        _residuals(X, y, start, stop, centre, slope, numbers, out[start:stop])
-        for i in range(start, stop):
-            outlier[i] = abs(out[i]) > threshold
-            out[i] = robust_weight(out[i], threshold)
+        for i in range(block * rows, min((block + 1) * rows, r.shape[0])):
+            outlier[i] = abs(r[i]) > threshold
+            r[i] = robust_weight(r[i], threshold)
