@@ -9,6 +9,7 @@
    when it is at most ``tol`` times the objective, or below what rounding makes of
    residuals.
 
+Small data take `skhuber._direct` instead, which does all that in one compiled call.
 Few rows, and rows of very different length, go through all that in the basis of their
 singular vectors (`_fit_rotated`).
 """
@@ -21,25 +22,20 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from skhuber._direct import is_direct_work, minimise_directly
 from skhuber._mad import mad_fixed_point
-from skhuber._minimise import FULL_HESSIAN_MAX, minimise
+from skhuber._minimise import FULL_HESSIAN_MAX, hessian_pays, minimise
+from skhuber._numba import one_blas_thread
 from skhuber._objective import Frame, HuberObjective, exponent
 from skhuber._problem import NonFiniteSumsError, Problem, weighted_median
 from skhuber._rows import Data, DenseRows, Rows
-from skhuber._solver import Status, solve_semidefinite
+from skhuber._sketch import Sketch
+from skhuber._solver import Solution, Status, solve_semidefinite
 from skhuber._sweep import Floats
 
 _EPS = float(np.finfo(np.float64).eps)
 # Coefficients of more than two to this power are left at zero: 2^1024 overflows.
 _COEFFICIENT_POWER = 980
-# A sample has 20 rows for each column: its Hessian is then off by about √(1/20) in its
-# worst direction, and each step of L-BFGS on all rows shrinks the error by as much or
-# more. Of larger data it has a fiftieth, which costs about what one sweep costs.
-_SAMPLE_ROWS_PER_COLUMN = 20
-_SAMPLE_SHARE = 50
-_SAMPLE_ROWS_MIN = 2000
-# A sample of more than half of the rows would save nothing.
-_SAMPLE_MOST = 2
 # Data with at most this many rows for each column may have fewer independent rows than
 # columns, and are fitted in the basis of their singular vectors if that takes no more
 # than this many multiplications (a second or so).
@@ -98,6 +94,14 @@ def fit_rows(rows: Rows, settings: Settings, start: Start | None = None) -> Fit:
     NonFiniteSumsError
         Where X holds NaN or infinity, or values whose sums overflow.
     """
+    direct_fit = _fit_directly(rows, settings) if start is None else None
+    if direct_fit is not None:
+        return direct_fit
+    with one_blas_thread():
+        return _fit_by_sweeps(rows, settings, start)
+
+
+def _fit_by_sweeps(rows: Rows, settings: Settings, start: Start | None) -> Fit:
     n, p = rows.n_rows, rows.n_features
     rotatable = n * p * min(n, p) <= _ROTATION_WORK
     if rotatable and n <= _ROTATION_ROWS_PER_COLUMN * p:
@@ -165,11 +169,29 @@ def _fit_rotated(rows: Rows, settings: Settings, start: Start | None) -> Fit:
     return replace(fit, coef=coef, intercept=fit.intercept - shift)
 
 
+def _fit_directly(rows: Rows, settings: Settings) -> Fit | None:
+    """Fit small and ordinary data; None for others."""
+    if settings.scale == "mad" or not is_direct_work(rows):
+        return None
+    assert isinstance(rows, DenseRows)
+    scale = None if isinstance(settings.scale, str) else settings.scale
+    found = minimise_directly(
+        rows,
+        rho=settings.rho,
+        scale=scale,
+        alpha=settings.alpha,
+        fit_intercept=settings.fit_intercept,
+        tol=settings.tol,
+        max_iter=settings.max_iter,
+    )
+    return found and _described(rows, settings, *found, n_iter_least=1)
+
+
 def _fit_in_frame(
     rows: Rows, settings: Settings, start: Start | None, *, by_largest: bool
 ) -> Fit:
-    sample = _sample(rows)
-    frame = _frame(rows, sample, settings, by_largest=by_largest)
+    sketch = Sketch(rows)
+    frame = _frame(sketch, settings, by_largest=by_largest)
 
     objective = HuberObjective(
         frame,
@@ -180,9 +202,9 @@ def _fit_in_frame(
         weight_power=rows.weight_power,
     )
     if settings.scale == "mad":
-        objective, theta = _mad_start(sample, objective, start)
+        objective, theta = _mad_start(sketch, objective, start)
         objective, solution = mad_fixed_point(
-            rows, sample, objective, theta, tol=settings.tol, max_iter=settings.max_iter
+            sketch, objective, theta, tol=settings.tol, max_iter=settings.max_iter
         )
     else:
         if not isinstance(settings.scale, str):
@@ -190,15 +212,29 @@ def _fit_in_frame(
             # Below the floor the minimum is no longer another one, to rounding.
             objective = objective.with_scale(max(scale, objective.scale_floor))
         solution = minimise(
-            rows,
-            sample,
+            sketch,
             objective,
-            _start(sample, objective, start),
+            _start(sketch, objective, start),
             tol=settings.tol,
             max_iter=settings.max_iter,
             warm=start is not None,
             may_stay=start is not None,
         )
+    # The least-squares start is itself a Newton step over all rows.
+    n_iter_least = int(start is None and settings.max_iter > 0)
+    return _described(rows, settings, objective, solution, n_iter_least=n_iter_least)
+
+
+def _described(
+    rows: Rows,
+    settings: Settings,
+    objective: HuberObjective,
+    solution: Solution,
+    *,
+    n_iter_least: int,
+) -> Fit:
+    """The solution in the units of the data, and what else a fit is asked for."""
+    frame = objective.frame
     u, intercept, scale = objective.split(solution.x)
     point = objective.point(solution.x)
     natural_scale = objective.natural_scale(scale)
@@ -214,8 +250,7 @@ def _fit_in_frame(
         scale=natural_scale,
         objective=objective.natural_value(solution.value),
         gap=solution.gap / solution.value if solution.value > 0 else 0.0,
-        # The least-squares start is itself a Newton step over all rows.
-        n_iter=max(solution.n_iter, int(start is None and settings.max_iter > 0)),
+        n_iter=max(solution.n_iter, n_iter_least),
         n_sweeps=rows.n_sweeps,
         converged=solution.status is Status.CONVERGED and np.isfinite(solution.value),
         message=solution.status.value,
@@ -224,23 +259,14 @@ def _fit_in_frame(
     )
 
 
-def _sample(rows: Rows) -> Rows:
-    """A sample of the rows, or the rows themselves if it would not be far smaller."""
-    size = max(
-        _SAMPLE_ROWS_PER_COLUMN * rows.n_features,
-        rows.n_rows // _SAMPLE_SHARE,
-        _SAMPLE_ROWS_MIN,
-    )
-    return rows if _SAMPLE_MOST * size > rows.n_rows else rows.sample(size)
-
-
-def _frame(rows: Rows, sample: Rows, settings: Settings, *, by_largest: bool) -> Frame:
+def _frame(sketch: Sketch, settings: Settings, *, by_largest: bool) -> Frame:
     """The standardisation, from the sample; what that does not show, from all rows."""
+    rows, sample = sketch.rows, sketch.part
     if not sample.is_finite:
         raise NonFiniteSumsError
     moments = sample.moments(centred=settings.fit_intercept)
     spread = moments.spread
-    if by_largest or (sample is not rows and not spread.all()):
+    if by_largest or (sketch.is_sample and not spread.all()):
         # Columns that are constant in the sample need not be so elsewhere.
         largest = rows.largest(moments.centre)
         spread = largest if by_largest else np.where(spread > 0, spread, largest)
@@ -267,23 +293,27 @@ def _frame(rows: Rows, sample: Rows, settings: Settings, *, by_largest: bool) ->
     )
 
 
-def _start(rows: Rows, objective: HuberObjective, start: Start | None) -> Floats:
+def _start(sketch: Sketch, objective: HuberObjective, start: Start | None) -> Floats:
     """θ to start from: the model given, or the better of least squares and a median."""
     if start is not None:
         return _given_start(objective, start)
-    candidates = [_median_start(rows, objective), _least_squares_start(rows, objective)]
+    rows = sketch.part
+    candidates = [_median_start(rows, objective)]
+    if hessian_pays(sketch):
+        candidates.append(_least_squares_start(rows, objective))
     problem = Problem(objective, rows)
     return min(candidates, key=lambda theta: problem.value_gradient(theta)[0])
 
 
 def _mad_start(
-    rows: Rows, objective: HuberObjective, start: Start | None
+    sketch: Sketch, objective: HuberObjective, start: Start | None
 ) -> tuple[HuberObjective, Floats]:
     """Scale and θ from which to look for a fixed point.
 
     Least squares and the scale of its residuals, as in R's rlm: where there are several
     fixed points, the same one should be found.
     """
+    rows = sketch.part
     fixed = objective.with_scale(1.0)
     if start is not None:
         scale = float(np.ldexp(start.scale, -objective.frame.y_power))

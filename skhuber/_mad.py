@@ -17,7 +17,7 @@ import numpy as np
 from skhuber._minimise import minimise
 from skhuber._objective import HuberObjective
 from skhuber._problem import Problem
-from skhuber._rows import Rows
+from skhuber._sketch import Sketch
 from skhuber._solver import Solution, Status
 from skhuber._sweep import Floats
 
@@ -28,8 +28,7 @@ _UPDATES = 100
 
 
 def mad_fixed_point(
-    rows: Rows,
-    sample: Rows,
+    sketch: Sketch,
     objective: HuberObjective,
     theta: Floats,
     *,
@@ -40,8 +39,8 @@ def mad_fixed_point(
 
     Parameters
     ----------
-    rows, sample : Rows
-        All rows, and a sample of them or the same once more.
+    sketch : Sketch
+        All rows, and maybe a sample of them.
     objective : HuberObjective
         With the scale to start from.
     theta : ndarray
@@ -56,19 +55,17 @@ def mad_fixed_point(
     solution : Solution
         Its minimum on all rows.
     """
-    if sample is not rows:  # come close where sweeps cost little
-        near = _iterate(
-            sample, sample, objective, theta, tol=1e-8, max_iter=100, scale_tol=1e-4
-        )
+    if sketch.is_sample:  # come close where sweeps cost little
+        part = Sketch(sketch.part)
+        near = _iterate(part, objective, theta, tol=1e-8, max_iter=100, scale_tol=1e-4)
         objective, theta = near[0], near[1].x
     return _iterate(
-        rows, sample, objective, theta, tol=tol, max_iter=max_iter, scale_tol=_TOL
+        sketch, objective, theta, tol=tol, max_iter=max_iter, scale_tol=_TOL
     )
 
 
 def _iterate(
-    rows: Rows,
-    sample: Rows,
+    sketch: Sketch,
     objective: HuberObjective,
     theta: Floats,
     *,
@@ -82,8 +79,7 @@ def _iterate(
     for _ in range(_UPDATES):
         _, _, scale = objective.split(theta)
         solution = minimise(
-            rows,
-            sample,
+            sketch,
             objective,
             theta,
             tol=tol,
@@ -94,7 +90,7 @@ def _iterate(
         n_iter += solution.n_iter
         solution = replace(solution, n_iter=n_iter)
         floor = objective.scale_floor
-        new_scale = max(Problem(objective, rows).median_scale(theta), floor)
+        new_scale = max(Problem(objective, sketch.rows).median_scale(theta), floor)
         # Below the floor residuals are rounding errors, and so is their median.
         if abs(new_scale - scale) <= scale_tol * scale + floor:
             return objective, solution

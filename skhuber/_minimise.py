@@ -1,12 +1,11 @@
 """Which minimiser, from where, with which Hessian.
 
 Where the exact Hessian of all rows is cheap: Newton steps. Else: L-BFGS in whitened
-coordinates, after the same problem has been solved on a sample. The Hessian that
-whitens is that of the sample's inliers, with its diagonal raised to that of all rows,
-which the first sweep over them gathers along with value and gradient. Where that shows
-that the sample hardly knows some column, such as a rare dummy, the Hessian of all rows
-takes its place. If that ends short of the tolerance, it starts again with the Hessian
-at the point reached, and in the end takes Newton steps.
+coordinates, after the same problem has been solved on a sample (`skhuber._sketch`). The
+Hessian that whitens has the correlations of the sample's inliers and the diagonal of
+all inliers, which the first sweep over them gathers along with value and gradient.
+If that ends short of the tolerance, it starts again with the exact Hessian at the
+point reached, and in the end takes Newton steps.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import numpy as np
 from skhuber._objective import HuberObjective
 from skhuber._problem import Problem
 from skhuber._rows import Rows
+from skhuber._sketch import Sketch
 from skhuber._solver import (
     Solution,
     Status,
@@ -36,22 +36,22 @@ _DIRECT_ITER = 40
 # n·p² up to which Newton steps on all rows are cheaper than L-BFGS: their Gram matrix
 # takes some milliseconds.
 _NEWTON_WORK = 2**24
+# From this many rows on, sweeps are spared: a sample knows the minimum well.
+_FEW_ROWS = 2**16
 # n·p² up to which they are affordable where L-BFGS got stuck (a minute or so).
 _RESCUE_WORK = 2**37
 # Columns beyond which a Hessian is only its diagonal: p² numbers are too many.
 FULL_HESSIAN_MAX = 3000
-# A sample of 20 rows for each column misses the curvature of one that all rows show
-# alike by some tens of per cent. This factor tells of a few rows that matter and that
-# the sample does not have: rare dummies, leverage points.
-_UNKNOWN = 3.0
+# Of sparse data the Hessian is only its diagonal, at first, if it would have more
+# numbers than a 32nd of what is stored: its algebra would cost more than the sweeps.
+_HESSIAN_SHARE = 32
 # Sets of L-BFGS steps, each whitened anew, and the most steps of all but the last.
 _ROUNDS = 4
 _ROUND_ITER = 12
 
 
 def minimise(
-    rows: Rows,
-    sample: Rows,
+    sketch: Sketch,
     objective: HuberObjective,
     theta: Floats,
     *,
@@ -64,8 +64,8 @@ def minimise(
 
     Parameters
     ----------
-    rows, sample : Rows
-        All rows, and a sample of them or the same once more.
+    sketch : Sketch
+        All rows, and maybe a sample of them.
     objective : HuberObjective
     theta : ndarray
         The start.
@@ -83,27 +83,39 @@ def minimise(
     NonFiniteSumsError
         Where the objective at the start is not finite.
     """
-    problem = Problem(objective, rows)
-    if _newton_work(rows) <= _NEWTON_WORK:
+    problem = Problem(objective, sketch.rows)
+    if is_small(sketch.rows):
         problem.check_finite(theta)
         return _small(problem, theta, tol, max_iter, may_stay=may_stay)
-    part = problem
-    if sample is not rows:
-        part = Problem(objective, sample)
-        if not warm:
-            theta = _on_sample(part, theta)
-    return _rounds(problem, part, theta, tol, max_iter, may_stay=may_stay)
+    if sketch.is_sample and not warm:
+        theta = _on_sample(sketch, objective, theta)
+    return _rounds(problem, sketch, theta, tol, max_iter, may_stay=may_stay)
 
 
-def _on_sample(part: Problem, theta: Floats) -> Floats:
-    """The minimum on a sample, loosely."""
-    rows = part.rows
+def is_small(rows: Rows) -> bool:
+    """Whether Newton steps on all rows are the cheapest way."""
+    return _newton_work(rows) <= _NEWTON_WORK and rows.n_rows <= _FEW_ROWS
+
+
+def hessian_pays(sketch: Sketch) -> bool:
+    """Whether a Hessian is worth its algebra (and memory), or only its diagonal is."""
+    rows = sketch.rows
+    size = rows.n_features**2
+    if rows.n_features > FULL_HESSIAN_MAX:
+        return False
+    return not sketch.is_sample or size * _HESSIAN_SHARE <= rows.n_elements
+
+
+def _on_sample(sketch: Sketch, objective: HuberObjective, theta: Floats) -> Floats:
+    """The minimum on the sample, loosely."""
+    rows = sketch.part
+    part = Problem(objective, rows)
     # It lies about p/(2m) from the minimum on all rows, relatively: it is enough to
     # come much nearer to it than that.
     loose = 0.01 * rows.n_features / rows.n_rows
     if _newton_work(rows) <= _NEWTON_WORK:
         return _small(part, theta, loose, _SAMPLE_ITER).x
-    return _rounds(part, part, theta, loose, _SAMPLE_ITER).x
+    return _rounds(part, sketch, theta, loose, _SAMPLE_ITER).x
 
 
 def _newton_work(rows: Rows) -> int:
@@ -221,18 +233,18 @@ def _follow_scale(problem: Problem, theta: Floats, max_iter: int) -> tuple[Float
 
 def _rounds(
     problem: Problem,
-    part: Problem,
+    sketch: Sketch,
     theta: Floats,
     tol: float,
     max_iter: int,
     *,
     may_stay: bool = False,
 ) -> Solution:
-    """L-BFGS on all rows, whitened by the Hessian on a part of them, round by round."""
+    """L-BFGS on the problem's rows, whitened by the Hessian on a part, in rounds."""
     objective = problem.objective
     lower_last = objective.lower_last
 
-    if part is not problem:
+    if problem.rows is not sketch.part:
         # The Hessian of a sample, and with it the gap, is that much uncertain.
         tol = 0.5 * tol
 
@@ -242,7 +254,7 @@ def _rounds(
     n_iter = 0
     for k in range(_ROUNDS):
         # If the sample's Hessian did not do in the first round, it is not good enough.
-        whitening = _whitening(problem, part, theta, exact=k > 0)
+        theta, whitening = _whitening(problem, sketch, theta, exact=k > 0)
         last_round = k == _ROUNDS - 1
         # A round that needs more steps than this is better whitened anew.
         limit = max_iter if last_round else _ROUND_ITER
@@ -279,34 +291,35 @@ def _rounds(
 
 def _is_cheap(rows: Rows) -> bool:
     """Whether sweeps cost so little that the last digits are worth three more."""
-    return rows.n_rows * rows.n_features <= 2**22
+    return rows.n_rows <= _FEW_ROWS and rows.n_rows * rows.n_features <= 2**22
 
 
 def _whitening(
-    problem: Problem, part: Problem, theta: Floats, *, exact: bool
-) -> Whitening:
-    """From the Hessian on a part of the rows, and its diagonal on all of them.
+    problem: Problem, sketch: Sketch, theta: Floats, *, exact: bool
+) -> tuple[Floats, Whitening]:
+    """The start, maybe another one, and coordinates for steps from there.
 
-    `exact`: from the Hessian on all rows, if that is affordable.
+    `exact`: those of the Hessian on all rows, if that is affordable.
     """
     objective = problem.objective
-    if objective.n_features > FULL_HESSIAN_MAX:
-        return Whitening(objective.add_penalty(problem.diagonal(theta)))
     affordable = _newton_work(problem.rows) <= _RESCUE_WORK
-    if exact and affordable:
-        part = problem
-    hessian, above = part.hessian(theta)
-    if part is not problem:
-        index = np.arange(len(theta))
-        known = hessian[index, index]
-        diagonal = objective.add_penalty(problem.diagonal(theta))
-        if affordable and (diagonal > _UNKNOWN * known).any():
-            # Rows that the sample lacks carry the curvature of some columns. With the
-            # diagonal alone these would look stiffer than they are in all directions
-            # but one: slow to minimise, and the gap would come out too small.
-            hessian, above = problem.hessian(theta)
-        else:
-            hessian[index, index] = np.maximum(known, diagonal)
+    if objective.n_features > FULL_HESSIAN_MAX or not (exact or hessian_pays(sketch)):
+        return theta, Whitening(problem.diagonal(theta)[0])
+    if problem.rows is sketch.part or (exact and affordable):
+        hessian, above = problem.hessian(theta)
+    else:
+        diagonal, squares = problem.diagonal(theta)
+        if sketch.improve(objective.point(theta), squares):
+            theta = _on_sample(sketch, objective, theta)
+            diagonal, _ = problem.diagonal(theta)
+        hessian, above = Problem(objective, sketch.part).hessian(theta)
+        # The correlations of the sample, with the diagonal of all rows.
+        known = np.diagonal(hessian)
+        root = np.sqrt(
+            np.divide(diagonal, known, out=np.ones_like(known), where=known > 0)
+        )
+        hessian *= np.outer(root, root)
+        np.fill_diagonal(hessian, diagonal)
     # Directions in which only outliers lie get a little curvature from these.
     hessian += 1e-3 * above
-    return Whitening(hessian)
+    return theta, Whitening(hessian)

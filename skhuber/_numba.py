@@ -92,13 +92,16 @@ def block_rows(bytes_per_row: float) -> int:
     return min(max(power, _BLOCK_ROWS_MIN), _BLOCK_ROWS_MAX)
 
 
-def thread_count(n_jobs: int | None) -> int:
-    """Threads that a fit may use.
+def thread_count(n_jobs: int | None, elements: int) -> int:
+    """Threads that a fit to so many numbers may use.
 
     The least of what numba's own setting allows (`numba.set_num_threads`,
     ``NUMBA_NUM_THREADS``), what joblib leaves to this worker, and `n_jobs`
-    (None: no further limit; negative: counted back from all, as in joblib).
+    (None: no further limit; negative: counted back from all, as in joblib). To ask
+    them takes longer than a small fit, which is not shared anyway.
     """
+    if elements < _PARALLEL_ELEMENTS:
+        return 1
     try:
         numba.threading_layer()
     except ValueError:  # not started, so nobody has set another number

@@ -47,7 +47,7 @@ _EPS = float(np.finfo(np.float64).eps)
 # where they are. Data that a line fits exactly have a scale of zero.
 _SCALE_FLOOR = 4096 * _EPS
 # A standardised residual carries rounding errors of about this size.
-_RESIDUAL_ROUNDING = 8 * _EPS
+RESIDUAL_ROUNDING = 8 * _EPS
 # Exponents of two within which neither a number's scale nor its square overflows on its
 # way through a sweep.
 _EXPONENT_LIMIT = 1000
@@ -136,7 +136,7 @@ class HuberObjective:
         self.frame = frame
         self.rho = rho
         self.joint = scale is None
-        self._fixed_scale = 0.0 if scale is None else scale
+        self.fixed_scale = 0.0 if scale is None else scale
         # α‖w‖² / (W · 2^y_power), with w = u · 2^(y_power − x_power).
         powers = frame.y_power - 2 * frame.x_power + weight_power
         penalty = np.ldexp(alpha / total_weight, powers)
@@ -181,7 +181,7 @@ class HuberObjective:
         """u, intercept and scale of θ."""
         p = self.n_features
         intercept = float(theta[p]) if self.frame.fit_intercept else 0.0
-        scale = float(theta[-1]) if self.joint else self._fixed_scale
+        scale = float(theta[-1]) if self.joint else self.fixed_scale
         return theta[:p], intercept, scale
 
     def point(self, theta: Floats) -> Point:
@@ -239,7 +239,7 @@ class HuberObjective:
         inside = sums.cc / scale / scale
         if np.isfinite(self.rho):
             inside = max(inside - self.rho**2 * (weight - sums.inlier), 0.0)
-        full = np.concatenate([sums.squares, [sums.inlier, inside]])
+        full = np.concatenate([sums.squares[0], [sums.inlier, inside]])
         return full[self._kept] * (2.0 / (scale * weight))
 
     def tolerance(self, theta: Floats, value: float, tol: float) -> float:
@@ -258,7 +258,7 @@ class HuberObjective:
         close to zero this is more than any fixed fraction of F.
         """
         _, _, scale = self.split(theta)
-        error = _RESIDUAL_ROUNDING
+        error = RESIDUAL_ROUNDING
         return min(error / scale, self.rho) * error
 
     def natural_value(self, value: float) -> float:

@@ -38,8 +38,8 @@ class Problem:
         if not np.isfinite(self.value_gradient(theta)[0]):
             raise NonFiniteSumsError
 
-    def diagonal(self, theta: Floats) -> Floats:
-        """Of the Hessian without penalty.
+    def diagonal(self, theta: Floats) -> tuple[Floats, Floats]:
+        """Of the Hessian; and Σ s z² of all rows.
 
         The same sweep gives value and gradient: to ask for these next is free.
         """
@@ -47,7 +47,8 @@ class Problem:
         if not sums.is_finite:
             raise NonFiniteSumsError
         self._last = (theta.copy(), *self._evaluate(theta, sums))
-        return self.objective.diagonal(theta, sums, self.rows.total_weight)
+        diagonal = self.objective.diagonal(theta, sums, self.rows.total_weight)
+        return self.objective.add_penalty(diagonal), sums.all_squares
 
     def hessian(self, theta: Floats) -> tuple[Floats, Floats]:
         """Of the inliers; and that of parabolas that lie above every row's loss."""

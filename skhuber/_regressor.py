@@ -278,7 +278,7 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
     ) -> str | None:
         """Set the fitted attributes; return what there is to warn of."""
         from skhuber._fit import Settings, fit_rows
-        from skhuber._numba import one_blas_thread, thread_count
+        from skhuber._numba import thread_count
         from skhuber._problem import NonFiniteSumsError
         from skhuber._rows import make_rows
 
@@ -297,10 +297,10 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
         target = check_target(y, data.shape[0])
         weight = check_weights(sample_weight, data.shape[0])
         start = self._start(data.shape[1]) if warm_start else None
-        rows = make_rows(data, target, weight, thread_count(n_jobs))
+        threads = thread_count(n_jobs, data.size)
+        rows = make_rows(data, target, weight, threads)
         try:
-            with one_blas_thread():
-                result = fit_rows(rows, settings, start)
+            result = fit_rows(rows, settings, start)
         except NonFiniteSumsError:
             assert_all_finite(data, estimator_name="HuberRegressor", input_name="X")
             raise ValueError(

@@ -30,6 +30,11 @@ from skhuber._sweep import Floats, Moments, Point, Sums
 
 # Rows of a dense X that the Gram matrix copies and standardises at a time.
 _GRAM_ROWS = 1024
+# Parts of the rows whose Gram matrices are added up by themselves, maybe in several
+# threads: at most so many.
+_GRAM_PARTS = 8
+# Multiplications of a Gram matrix that take as long as a sweep takes for one element.
+_GRAM_WORK = 8
 # Bytes of a chunk of rows (`chunk` in the kernels) that are looked at more than once:
 # a small part of a level-2 cache.
 _CHUNK_BYTES = 2**16
@@ -57,6 +62,11 @@ class Rows(abc.ABC):
 
     Attributes
     ----------
+    n_features : int
+    n_elements : int
+        Numbers of X that a sweep reads.
+    dtype : dtype
+        The type of X.
     n_sweeps : int
         Sweeps over all rows so far.
     total_weight : float
@@ -66,8 +76,8 @@ class Rows(abc.ABC):
     """
 
     n_features: int
+    n_elements: int
     dtype: np.dtype[Any]
-    _elements: int  # numbers of X that a sweep reads
     _block: int  # rows in a block
     _chunk: int  # rows in a part of a block that is looked at again
     _gram_rows: int  # rows that the Gram matrix takes at a time
@@ -124,9 +134,9 @@ class Rows(abc.ABC):
 
     @abc.abstractmethod
     def _add_gram(
-        self, point: Point, start: int, h: Floats, extra: Floats, gram: Floats
+        self, point: Point, rows: slice, h: Floats, extra: Floats, gram: Floats
     ) -> None:
-        """gram += Σ h [z, extra][z, extra]ᵀ over the rows from start on."""
+        """gram += Σ h [z, extra][z, extra]ᵀ over some rows, or what makes it that."""
 
     def _kernel_intercept(self, point: Point) -> float:
         """The intercept that the kernels subtract."""
@@ -157,7 +167,7 @@ class Rows(abc.ABC):
         r = np.empty(self.n_rows, self.dtype) if self._last is None else self._last[1]
         self._last = None
         sums = np.zeros((self._n_blocks, p + passes.N_SCALARS))
-        diagonal = np.zeros((self._n_blocks, p if squares else 0))
+        diagonal = np.zeros((self._n_blocks, 2 * p if squares else 0))
         arguments = (
             self._kernel_X,
             self.y,
@@ -185,12 +195,15 @@ class Rows(abc.ABC):
                 cr=float(scalars[passes.SUM_CR]),
                 cc=float(scalars[passes.SUM_CC]),
                 inlier=float(scalars[passes.SUM_INLIER]),
-                squares=diagonal.sum(axis=0) if squares else None,
+                squares=diagonal.sum(axis=0).reshape(2, p) if squares else None,
             ),
         )
 
     def residuals(self, point: Point) -> Floats:
-        """r of every row, in standardised units: of the last sweep, or of one sweep."""
+        """r of every row, in standardised units, until the next sweep.
+
+        One sweep, or none where the last one was at this place.
+        """
         last = self._last_at(point)
         if last is not None and last.dtype == np.float64:
             return last.astype(np.float64, copy=False)
@@ -206,6 +219,10 @@ class Rows(abc.ABC):
         )
         self._run(passes.residuals, arguments)
         return out
+
+    def remember(self, point: Point, r: Floats) -> None:
+        """Take residuals that another computed: as if a sweep had kept them."""
+        self._last = point, r.astype(self.dtype, copy=False)
 
     def robust_weights(self, point: Point) -> tuple[Data, NDArray[np.bool_]]:
         """ψ(r)/r of every row, and whether |r| exceeds the threshold.
@@ -225,6 +242,21 @@ class Rows(abc.ABC):
             passes.robust_weights, n_blocks, self.n_rows, self.threads, arguments
         )
         return r, outlier
+
+    def influences(self, point: Point, mean_square: Floats) -> Floats:
+        """One sweep: Σ_j z_j² / mean_square_j of every row, in standardised units."""
+        root = np.sqrt(mean_square)
+        scale = np.divide(1.0, root, out=np.zeros_like(root), where=root > 0)
+        out = np.empty(self.n_rows)
+        unit = point.unit * scale
+        arguments = (self._kernel_X, self._block, point.centre, unit, out)
+        self._run(passes.influences, arguments)
+        out += self._influence_of_zeros(point.centre * unit)
+        return out
+
+    def _influence_of_zeros(self, zero: Floats) -> float:
+        """What the kernel leaves out of each row's influence."""
+        return 0.0
 
     def _last_at(self, point: Point) -> Data | None:
         """r of the last sweep of sums, if that was at this place."""
@@ -253,19 +285,41 @@ class Rows(abc.ABC):
         if self.weight is not None:
             h *= self.weight
             h *= self.weight_unit
-        t = np.clip(r, -point.threshold, point.threshold) / scale
+        extra = np.ones((self.n_rows, 2))
+        np.clip(r, -point.threshold, point.threshold, out=extra[:, 1])
+        extra[:, 1] /= scale
+
         q = self.n_features + 2
-        inside, outside = np.zeros((q, q)), np.zeros((q, q))
-        for start in range(0, self.n_rows, self._gram_rows):
-            rows = slice(start, start + self._gram_rows)
-            extra = np.stack([np.ones_like(t[rows]), t[rows]], axis=1)
-            out = outlier[rows]
-            self._add_gram(point, start, np.where(out, 0.0, h[rows]), extra, inside)
-            if out.any():
-                self._add_gram(
-                    point, start, np.where(out, h[rows], 0.0), extra, outside
-                )
-        return inside, outside
+        n_parts = self._gram_parts(q)
+        ends = [self.n_rows * k // n_parts for k in range(n_parts + 1)]
+        inside, outside = np.zeros((n_parts, q, q)), np.zeros((n_parts, q, q))
+
+        def add(first: int, last: int) -> None:
+            with np.errstate(over="ignore", invalid="ignore"):  # in a thread of its own
+                for k in range(first, last):
+                    for start in range(ends[k], ends[k + 1], self._gram_rows):
+                        rows = slice(start, min(start + self._gram_rows, ends[k + 1]))
+                        out = outlier[rows]
+                        mass = np.where(out, 0.0, h[rows])
+                        self._add_gram(point, rows, mass, extra[rows], inside[k])
+                        if out.any():
+                            mass = np.where(out, h[rows], 0.0)
+                            self._add_gram(point, rows, mass, extra[rows], outside[k])
+
+        work = self.n_rows * q**2 // _GRAM_WORK
+        run_blocks(add, n_parts, work, self.threads, ())
+        return (
+            self._finished_gram(point, inside.sum(axis=0)),
+            self._finished_gram(point, outside.sum(axis=0)),
+        )
+
+    def _gram_parts(self, q: int) -> int:
+        """Into how many parts a Gram matrix is split, of q × q numbers each."""
+        return int(np.clip(self.n_elements // (4 * q**2), 1, _GRAM_PARTS))
+
+    def _finished_gram(self, point: Point, gram: Floats) -> Floats:
+        """The Gram matrix, of what `_add_gram` added up."""
+        return gram
 
     def sample(self, n_rows: int) -> Rows:
         """About `n_rows` rows, picked in proportion to their weights.
@@ -279,6 +333,32 @@ class Rows(abc.ABC):
         """
         index, counts = np.unique(self._pick(n_rows), return_counts=True)
         return self._take(index, counts.astype(np.float64))
+
+    def sample_by(self, share: Floats, n_rows: int) -> Rows:
+        """Rows picked in proportion to their weights times a share.
+
+        Sums over the sample estimate those over all rows. A row that would be picked
+        once or more is taken once, with its own weight: so the rows that matter most
+        are not estimated but there.
+
+        Parameters
+        ----------
+        share : ndarray of shape (n,)
+            Positive; overwritten.
+        n_rows : int
+            Their number, about.
+        """
+        weight = np.ones(self.n_rows) if self.weight is None else self.weight.copy()
+        weight *= self.weight_unit
+        length = weight * share
+        certain = length * n_rows >= length.sum()
+        length[certain] = 0.0
+        rest = max(n_rows - int(certain.sum()), 1)
+        index, counts = np.unique(_stratified(length, rest), return_counts=True)
+        drawn = counts * (length.sum() / rest) / share[index]
+        (taken,) = np.nonzero(certain)
+        drawn = np.concatenate([weight[taken], drawn])
+        return self._take(np.concatenate([taken, index]), drawn)
 
     def moments(self, *, centred: bool) -> Moments:
         """Location and spread of the columns, from some thousand rows at most.
@@ -304,21 +384,16 @@ class Rows(abc.ABC):
 
     def _pick(self, n_rows: int) -> NDArray[np.intp]:
         """About `n_rows` rows, with repetitions, in proportion to their weights."""
-        if self.weight is None and n_rows >= self.n_rows:
+        if self.weight is not None:
+            return _stratified(self.weight * self.weight_unit, n_rows)
+        if n_rows >= self.n_rows:
             return np.arange(self.n_rows)
-        pieces = np.random.default_rng(0).random(n_rows)
-        pieces += np.arange(n_rows)
-        pieces /= n_rows
-        if self.weight is None:
-            picks = (pieces * self.n_rows).astype(np.intp)
-        else:
-            ends = np.cumsum(self.weight * self.weight_unit)
-            picks = np.searchsorted(ends, pieces * ends[-1], side="right")
+        picks = (_pieces(n_rows) * self.n_rows).astype(np.intp)
         return np.minimum(picks, self.n_rows - 1, out=picks)
 
     def _run(self, kernel: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         self.n_sweeps += 1
-        run_blocks(kernel, self._n_blocks, self._elements, self.threads, arguments)
+        run_blocks(kernel, self._n_blocks, self.n_elements, self.threads, arguments)
 
 
 class DenseRows(Rows):
@@ -331,7 +406,7 @@ class DenseRows(Rows):
         self.X = _read_only(X)
         self.n_features = X.shape[1]
         self.dtype = X.dtype
-        self._elements = X.size
+        self.n_elements = X.size
         self._block = block_rows(X.itemsize * self.n_features)
         self._gram_rows = _GRAM_ROWS
         if X.flags.f_contiguous and not X.flags.c_contiguous:
@@ -354,6 +429,13 @@ class DenseRows(Rows):
     def _columns(self, index: NDArray[np.intp]) -> Iterator[tuple[slice, Floats]]:
         yield slice(None), self.X[index].astype(np.float64, copy=False)
 
+    def double_precision(self) -> tuple[Floats, Floats, Floats]:
+        """X, y and weight (empty for none) as C-ordered float64; meant for few rows."""
+        X = np.ascontiguousarray(self.X, dtype=np.float64)
+        y = np.ascontiguousarray(self.y, dtype=np.float64)
+        weight = _NO_WEIGHT if self.weight is None else self.weight
+        return _read_only(X), _read_only(y), _read_only(weight)
+
     def standardised(self, centre: Floats, unit: Floats) -> Floats:
         return (self.X - centre) * unit
 
@@ -366,15 +448,18 @@ class DenseRows(Rows):
         return result
 
     def _add_gram(
-        self, point: Point, start: int, h: Floats, extra: Floats, gram: Floats
+        self, point: Point, rows: slice, h: Floats, extra: Floats, gram: Floats
     ) -> None:
-        (kept,) = np.nonzero(h)
-        Z = np.empty((kept.size, gram.shape[0]))
         p = self.n_features
-        np.subtract(self.X[start + kept], point.centre, out=Z[:, :p])
+        X = self.X[rows]
+        kept = h > 0
+        if not kept.all():
+            X, h, extra = X[kept], h[kept], extra[kept]
+        Z = np.empty((len(h), p + 2))
+        np.subtract(X, point.centre, out=Z[:, :p])
         Z[:, :p] *= point.unit
-        Z[:, p:] = extra[kept]
-        Z *= np.sqrt(h[kept])[:, np.newaxis]
+        Z[:, p:] = extra
+        Z *= np.sqrt(h)[:, np.newaxis]
         gram += Z.T @ Z
 
 
@@ -394,7 +479,7 @@ class CSRRows(Rows):
         self.n_features = X.shape[1]
         self._arrays = tuple(_read_only(a) for a in (X.data, X.indices, X.indptr))
         self.dtype = X.dtype
-        self._elements = X.nnz
+        self.n_elements = X.nnz
         # Each block has sums of its own for all p columns: they should not take more
         # than a small part of the memory, or time, that the data take.
         rows_per_sum = 32 * self.n_features * self.n_rows // max(X.nnz, 1)
@@ -403,7 +488,7 @@ class CSRRows(Rows):
             rows_per_sum,
         )
         self._chunk = 256
-        self._gram_rows = max(self.n_rows, 1)
+        self._gram_rows = max(self.n_rows, 1)  # (of each part)
 
     @property
     def is_finite(self) -> bool:
@@ -423,8 +508,12 @@ class CSRRows(Rows):
         zero = point.centre * point.unit
         squares = sums.squares
         if squares is not None:
-            squares = squares + sums.inlier * zero**2
+            mass = np.array([[sums.inlier], [self.total_weight - sums.inlier]])
+            squares = squares + mass * zero**2
         return replace(sums, gradient=sums.gradient - sums.c * zero, squares=squares)
+
+    def _influence_of_zeros(self, zero: Floats) -> float:
+        return float(zero @ zero)
 
     def _take(self, index: NDArray[np.intp], weight: Floats) -> Rows:
         return CSRRows(self.X[index], self.y[index], weight, threads=self.threads)
@@ -446,32 +535,38 @@ class CSRRows(Rows):
         return np.maximum(np.abs(highest), np.abs(lowest))
 
     def _add_gram(
-        self, point: Point, start: int, h: Floats, extra: Floats, gram: Floats
+        self, point: Point, rows: slice, h: Floats, extra: Floats, gram: Floats
     ) -> None:
+        """Not centred, and of the columns of X the upper triangle only."""
         p = self.n_features
-        X = self.X[start : start + h.size]
-        block = np.zeros_like(gram)
+        X = self.X[rows]
         csr.add_gram_csr(
             tuple(_read_only(a) for a in (X.data, X.indices, X.indptr)),
             h,
             point.unit,
-            block[:p, :p],
+            gram[:p, :p],
         )
-        upper = np.triu(block[:p, :p])
-        block[:p, :p] = upper + np.triu(upper, 1).T
         weighted = h[:, np.newaxis] * extra
-        sums = (X.T @ weighted) * point.unit[:, np.newaxis]
-        # Σ h (z − m)(z − m)ᵀ = Σ h z zᵀ − m aᵀ − a mᵀ + (Σ h) m mᵀ with a = Σ h z.
-        shift = point.centre * point.unit
-        mass = h.sum()
-        a = (X.T @ h) * point.unit
-        block[:p, :p] -= np.outer(shift, a) + np.outer(a, shift)
-        block[:p, :p] += mass * np.outer(shift, shift)
-        block[:p, p:] = sums - np.outer(shift, weighted.sum(axis=0))
-        block[p:, :p] = block[:p, p:].T
+        gram[:p, p:] += (X.T @ weighted) * point.unit[:, np.newaxis]
         half = np.sqrt(h)[:, np.newaxis] * extra
-        block[p:, p:] = half.T @ half
-        gram += block
+        gram[p:, p:] += half.T @ half
+
+    def _finished_gram(self, point: Point, gram: Floats) -> Floats:
+        p = self.n_features
+        upper = gram[:p, :p]
+        diagonal = np.diagonal(upper).copy()
+        upper += upper.T
+        np.fill_diagonal(upper, diagonal)
+        m = point.centre * point.unit
+        if m.any():
+            # Σ h (z − m)(z − m)ᵀ = Σ h z zᵀ − m aᵀ − a mᵀ + (Σ h) m mᵀ, a = Σ h z;
+            # a and Σ h stand in the column of ones.
+            a, mass = gram[:p, p].copy(), gram[p, p]
+            cross = np.outer(m, a - 0.5 * mass * m)
+            upper -= cross + cross.T
+            gram[:p, p:] -= np.outer(m, gram[p, p:])
+        gram[p:, :p] = gram[:p, p:].T
+        return gram
 
 
 def make_rows(X: Any, y: Data, weight: Floats | None, threads: int) -> Rows:
@@ -482,6 +577,21 @@ def make_rows(X: Any, y: Data, weight: Floats | None, threads: int) -> Rows:
             X.sum_duplicates()
         return CSRRows(X, y, weight, threads=threads)
     return DenseRows(X, y, weight, threads=threads)
+
+
+def _pieces(n: int) -> Floats:
+    """One point in each of n equal pieces of [0, 1), always the same."""
+    points = np.random.default_rng(0).random(n)
+    points += np.arange(n)
+    points /= n
+    return points
+
+
+def _stratified(length: Floats, n: int) -> NDArray[np.intp]:
+    """n picks in proportion to length, with repetitions."""
+    ends = np.cumsum(length)
+    picks = np.searchsorted(ends, _pieces(n) * ends[-1], side="right")
+    return np.minimum(picks, len(length) - 1, out=picks)
 
 
 def _read_only(array: Any) -> Any:

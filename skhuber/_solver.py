@@ -86,19 +86,16 @@ class Whitening:
         diagonal = hessian if hessian.ndim == 1 else np.diagonal(hessian)
         self._root = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
         self._factor: Floats | None = None
+        self._stiffer: Floats | None = None
         if hessian.ndim == 1:
             return
         unit = hessian / np.outer(self._root, self._root)
         np.fill_diagonal(unit, 1.0)
         for ridge in self._RIDGES:
-            unit.flat[:: unit.shape[0] + 1] = 1.0 + ridge
-            try:
-                factor = scipy.linalg.cholesky(unit, check_finite=False)
-            except np.linalg.LinAlgError:
-                continue
-            # A pivot as small as its rounding error is no pivot.
-            if np.diagonal(factor).min() ** 2 > 1e-15 * unit.shape[0]:
-                self._factor = factor
+            self._factor = _cholesky(unit, ridge)
+            if self._factor is not None:
+                if ridge > 0:
+                    self._stiffer = _cholesky(unit, 100 * ridge)
                 return
 
     def unwhiten(self, v: Floats) -> Floats:
@@ -109,12 +106,7 @@ class Whitening:
 
     def whiten_gradient(self, gradient: Floats) -> Floats:
         """R⁻ᵀg, the gradient with respect to v."""
-        scaled = gradient / self._root
-        if self._factor is None:
-            return scaled
-        return scipy.linalg.solve_triangular(
-            self._factor, scaled, trans="T", check_finite=False
-        )
+        return _solve_transposed(self._factor, gradient / self._root)
 
     def last_coordinate(self, x_last: float) -> float:
         """The last coordinate of v, which depends on the last of x alone."""
@@ -126,11 +118,43 @@ class Whitening:
 
         Without the last variable, H is the leading block of RᵀR, and its factor the
         leading block of R.
+
+        Where a ridge was needed, a larger one shows whether it matters. It does not
+        along directions in which the function is flat (equal columns, say). Where it
+        does, the curvature there is lost to rounding, and the gap without a ridge is
+        larger by the same factor at least: it is made larger by its square.
         """
-        white = self.whiten_gradient(gradient)
-        if last_is_held:
-            white = white[:-1]
-        return 0.5 * float(white @ white)
+        free = len(gradient) - last_is_held
+        scaled = gradient / self._root
+        white = _solve_transposed(self._factor, scaled)[:free]
+        gap = 0.5 * float(white @ white)
+        if self._stiffer is None:
+            return gap
+        white = _solve_transposed(self._stiffer, scaled)[:free]
+        lowered = 0.5 * float(white @ white)
+        if not 0 < lowered < 0.5 * gap:
+            return gap
+        return gap * (gap / lowered) ** 2
+
+
+def _cholesky(unit: Floats, ridge: float) -> Floats | None:
+    """R of RᵀR = a matrix with the diagonal 1 + ridge; None if it is singular."""
+    unit.flat[:: unit.shape[0] + 1] = 1.0 + ridge
+    try:
+        factor = scipy.linalg.cholesky(unit, check_finite=False)
+    except np.linalg.LinAlgError:
+        return None
+    # A pivot as small as its rounding error is no pivot.
+    if np.diagonal(factor).min() ** 2 <= 1e-15 * unit.shape[0]:
+        return None
+    return factor
+
+
+def _solve_transposed(factor: Floats | None, g: Floats) -> Floats:
+    """R⁻ᵀg; no R is the identity."""
+    if factor is None:
+        return g
+    return scipy.linalg.solve_triangular(factor, g, trans="T", check_finite=False)
 
 
 def solve_semidefinite(

@@ -57,7 +57,13 @@ class Sums:
     inlier: float
     """Σ s over the rows with |r| ≤ threshold."""
     squares: Floats | None
-    """(p,), Σ s z² over the same rows, where asked for."""
+    """(2, p), Σ s z² over the same rows, and over the others; where asked for."""
+
+    @property
+    def all_squares(self) -> Floats:
+        """(p,), Σ s z²."""
+        assert self.squares is not None
+        return self.squares.sum(axis=0)
 
     @property
     def is_finite(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import assert_all_finite, check_array, column_or_1d
 
 
 def check_real(
@@ -88,15 +88,24 @@ def check_target(
             "HuberRegressor requires y to be passed, but the target y is None."
         )
     with naming("y"):
-        target: NDArray[Any] = check_array(
-            y,
-            ensure_2d=False,
-            dtype=[np.float64, np.float32],
-            order="C",
-            input_name="y",
-            ensure_min_samples=0,
-        )
-        target = column_or_1d(target, warn=True)
+        if (
+            type(y) is np.ndarray
+            and y.ndim == 1
+            and y.dtype in (np.float64, np.float32)
+        ):
+            # What follows would take longer than a small fit.
+            assert_all_finite(y, input_name="y")
+            target: NDArray[Any] = y
+        else:
+            target = check_array(
+                y,
+                ensure_2d=False,
+                dtype=[np.float64, np.float32],
+                order="C",
+                input_name="y",
+                ensure_min_samples=0,
+            )
+            target = column_or_1d(target, warn=True)
     if target.shape != (n_samples,):
         raise ValueError(
             "y must have one value for each sample of X: found inconsistent numbers of "

@@ -7,9 +7,9 @@ import scipy.sparse as sp
 import naive
 from compare import assert_same_bits, certificate
 from skhuber import HuberRegressor
-from skhuber._fit import _sample
 from skhuber._minimise import _NEWTON_WORK
 from skhuber._rows import make_rows
+from skhuber._sketch import Sketch
 
 pytestmark = pytest.mark.compiled
 
@@ -45,7 +45,7 @@ def response(X):
 def test_these_data_are_sampled():
     rows = make_rows(PLAIN, NOISE, None, 1)
     assert N * P**2 > _NEWTON_WORK
-    assert _sample(rows).n_rows < N / 10
+    assert Sketch(rows).part.n_rows < N / 10
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -20,16 +20,21 @@ MAY_IMPORT = {
     "_validation": set(),
     "metrics": {"_validation"},
     "_fit": {
+        "_direct",
         "_mad",
         "_minimise",
+        "_numba",
         "_objective",
         "_problem",
         "_rows",
+        "_sketch",
         "_solver",
         "_sweep",
     },
-    "_mad": {"_minimise", "_objective", "_problem", "_rows", "_solver", "_sweep"},
-    "_minimise": {"_objective", "_problem", "_rows", "_solver", "_sweep"},
+    "_direct": {"_kernels", "_objective", "_rows", "_solver"},
+    "_mad": {"_minimise", "_objective", "_problem", "_sketch", "_solver", "_sweep"},
+    "_minimise": {"_objective", "_problem", "_rows", "_sketch", "_solver", "_sweep"},
+    "_sketch": {"_rows", "_sweep"},
     "_problem": {"_objective", "_rows", "_sweep"},
     "_objective": {"_sweep"},
     "_solver": set(),
@@ -41,6 +46,7 @@ MAY_IMPORT = {
     "_kernels/dense": {"_numba"},
     "_kernels/csr": {"_numba"},
     "_kernels/passes": {"_kernels", "_numba"},
+    "_kernels/direct": {"_kernels", "_numba"},
 }
 # And who may import what of the outside that shapes the layers.
 ONLY_THERE = {

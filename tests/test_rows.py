@@ -112,7 +112,8 @@ def test_sums(layout, dtype, weight, where):
     np.testing.assert_allclose(sums.cr, s @ (c * r), rtol=1e-12)
     np.testing.assert_allclose(sums.cc, s @ c**2, rtol=1e-12)
     np.testing.assert_allclose(sums.inlier, inside.sum(), rtol=1e-12)
-    np.testing.assert_allclose(sums.squares, inside @ z**2, rtol=1e-11)
+    np.testing.assert_allclose(sums.squares[0], inside @ z**2, rtol=1e-11)
+    np.testing.assert_allclose(sums.all_squares, s @ z**2, rtol=1e-11)
     np.testing.assert_allclose(rows.total_weight, s.sum(), rtol=1e-12)
     without = rows.sums(at)
     assert without.squares is None
@@ -141,7 +142,7 @@ def test_residuals_of_the_last_sweep_cost_no_other_one(layout):
     rows = make_rows(LAYOUTS[layout](DATA), TARGET, None, 1)
     here, elsewhere = point(), point(intercept=0.2)
     rows.sums(here)
-    again = rows.residuals(here)
+    again = rows.residuals(here).copy()
     rows.grams(here, 0.5)
     rows.robust_weights(point(threshold=0.3))
     assert rows.n_sweeps == 1 + 1  # (the Gram matrix is one)
@@ -170,7 +171,7 @@ def test_wide_rows(dtype, weight):
     size = np.abs(s * c) @ np.abs(z) + 1
     np.testing.assert_allclose(sums.gradient / size, (s * c) @ z / size, atol=1e-13)
     inside = s * (np.abs(r) <= at.threshold)
-    np.testing.assert_allclose(sums.squares, inside @ z**2, rtol=1e-11)
+    np.testing.assert_allclose(sums.squares[0], inside @ z**2, rtol=1e-11)
     np.testing.assert_allclose(sums.cr, s @ (c * r), rtol=1e-12)
     np.testing.assert_allclose(rows.residuals(at), r, rtol=1e-11, atol=1e-12)
 

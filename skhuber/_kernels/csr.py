@@ -44,6 +44,19 @@ def add_squares_row_csr(X, i, centre, unit, h, q):
         q[j] += h * (z * z - zero * zero)
 
 
+@row_kernel
+def influence_row_csr(X, i, centre, unit):
+    """As in `add_squares_row_csr`: what stored entries change."""
+    data, indices, indptr = X
+    total = 0.0
+    for e in range(np.uintp(indptr[i]), np.uintp(indptr[i + 1])):
+        j = np.uintp(indices[e])
+        z = (data[e] - centre[j]) * unit[j]
+        zero = centre[j] * unit[j]
+        total += z * z - zero * zero
+    return total
+
+
 @block_kernel
 def add_gram_csr(X, h, unit, gram):
     """gram += Σ_i h_i z_i z_iᵀ with z = x / d, not centred; the upper triangle only."""

@@ -6,6 +6,7 @@ digits, and X is never copied. The sums are of doubles, whatever the type of X.
 `project`            out_k  = Σ_j (x_kj − μ_j) a_j
 `back_project`       g_j   += Σ_k c_k (x_kj − μ_j)
 `add_squares`        q_j   += Σ_k h_k ((x_kj − μ_j) / d_j)²
+`influence`          out_k  = Σ_j ((x_kj − μ_j) / d_j)²
 
 Each comes in up to three forms, which differ in what they read together:
 
@@ -57,6 +58,15 @@ def add_squares_row(X, i, centre, unit, h, q):
     for j in range(X.shape[1]):
         z = (X[i, j] - centre[j]) * unit[j]
         q[j] += h * z * z
+
+
+@row_kernel
+def influence_row(X, i, centre, unit):
+    total = 0.0
+    for j in range(X.shape[1]):
+        z = (X[i, j] - centre[j]) * unit[j]
+        total += z * z
+    return total
 
 
 @block_kernel
@@ -210,3 +220,18 @@ def add_squares_columns(X, start, stop, centre, unit, h, q):
     masses = h[: stop - start]
     for j in range(X.shape[1]):
         q[j] += _column_squares(X[start:stop, j], centre[j], unit[j], masses)
+
+
+@block_kernel
+def _add_column_squares(x, mean, unit, out):
+    for k in range(out.shape[0]):
+        z = (x[k] - mean) * unit
+        out[k] += z * z
+
+
+@block_kernel
+def influence_columns(X, start, stop, centre, unit, out):
+    row_sums = out[: stop - start]
+    row_sums[:] = 0.0
+    for j in range(X.shape[1]):
+        _add_column_squares(X[start:stop, j], centre[j], unit[j], row_sums)

@@ -93,6 +93,43 @@ def _add_squares_row(X, i, centre, unit, h, q):
     return lambda X, i, centre, unit, h, q: function(X, i, centre, unit, h, q)
 
 
+def _pick_influence_row(X):
+    return csr.influence_row_csr if _layout(X) == "csr" else dense.influence_row
+
+
+def influence_row(X, i, centre, unit):
+    return _pick_influence_row(X)(X, i, centre, unit)
+
+
+@overload(influence_row, inline="always")
+def _influence_row(X, i, centre, unit):
+    function = _pick_influence_row(X)
+    return lambda X, i, centre, unit: function(X, i, centre, unit)
+
+
+@block_kernel
+def _influence_of_each_row(X, start, stop, centre, unit, out):
+    for i in range(start, stop):
+        out[i - start] = influence_row(X, i, centre, unit)
+
+
+def _pick_influence(X):
+    columns = _layout(X) == "columns"
+    return dense.influence_columns if columns else _influence_of_each_row
+
+
+def influence(X, start, stop, centre, unit, out):
+    _pick_influence(X)(X, start, stop, centre, unit, out)
+
+
+@overload(influence)
+def _influence(X, start, stop, centre, unit, out):
+    function = _pick_influence(X)
+    return lambda X, start, stop, centre, unit, out: function(
+        X, start, stop, centre, unit, out
+    )
+
+
 @block_kernel
 def _project_each_row(X, start, stop, centre, slope, out):
     for i in range(start, stop):
@@ -276,13 +313,16 @@ def _sum_chunk(X, y, weight, start, stop, centre, slope, numbers, kept, g, scala
 
 
 @block_kernel
-def _inliers(weight, start, stop, numbers, kept):
-    """s inside the threshold and 0 outside."""
-    h = np.empty(stop - start)
+def _masses(weight, start, stop, numbers, kept):
+    """s of the inliers, 0 of the others; and the other way round."""
+    inside = np.empty(stop - start)
+    outside = np.empty(stop - start)
     for k in range(stop - start):
-        inside = abs(kept[start + k]) <= numbers[3]
-        h[k] = _weight(weight, start + k, numbers) if inside else 0.0
-    return h
+        s = _weight(weight, start + k, numbers)
+        is_inside = abs(kept[start + k]) <= numbers[3]
+        inside[k] = s if is_inside else 0.0
+        outside[k] = 0.0 if is_inside else s
+    return inside, outside
 
 
 @block_kernel
@@ -304,8 +344,8 @@ def sums(
 ):
     """Σ s c (x − μ), Σ s c, Σ s c r, Σ s c², Σ s over inliers; `kept` takes every r.
 
-    Where `squares` has columns also Σ s ((x − μ)/d)² over the inliers: the diagonal of
-    the Hessian.
+    Where `squares` has 2p columns also Σ s ((x − μ)/d)² over the inliers (the diagonal
+    of the Hessian) and over the outliers.
     """
     n_features = centre.shape[0]
     for block in range(first, last):
@@ -319,8 +359,10 @@ def sums(
                 X, y, weight, start, stop, centre, slope, numbers, kept, g, scalars
             )
             if squares.shape[1] > 0:
-                h = _inliers(weight, start, stop, numbers, kept)
-                add_squares(X, start, stop, centre, unit, h, squares[block])
+                inside, outside = _masses(weight, start, stop, numbers, kept)
+                q = squares[block]
+                add_squares(X, start, stop, centre, unit, inside, q[:n_features])
+                add_squares(X, start, stop, centre, unit, outside, q[n_features:])
             start = stop
 
 
@@ -331,6 +373,15 @@ def residuals(first, last, X, y, rows, centre, slope, numbers, out):
         start = block * rows
         stop = min(start + rows, y.shape[0])
         _residuals(X, y, start, stop, centre, slope, numbers, out[start:stop])
+
+
+@block_kernel
+def influences(first, last, X, rows, centre, unit, out):
+    """Σ_j ((x_j − μ_j)/d_j)² of every row."""
+    for block in range(first, last):
+        start = block * rows
+        stop = min(start + rows, out.shape[0])
+        influence(X, start, stop, centre, unit, out[start:stop])
 
 
 @block_kernel

@@ -1,0 +1,90 @@
+"""A sample of the rows that stands for all of them, and when it does not.
+
+A uniform sample tells little of columns that rest on a few rows: rare dummies, or
+columns with leverage points (rows far longer than the others). It is found wanting,
+once, when a sweep over all rows has shown how large the columns are. Then another
+sample takes its place, half of it picked uniformly and half in proportion to
+
+    ℓ_i = Σ_j z_ij² / mean_i z_ij²,
+
+the leverage of a row if the columns were uncorrelated (Drineas and Mahoney, RandNLA,
+Communications of the ACM 59(6), 2016, on sampling by leverage). Rows on which a column
+rests are then all in it, as they are.
+"""
+
+from __future__ import annotations
+
+from skhuber._rows import Rows
+from skhuber._sweep import Floats, Point
+
+# A sample has 20 rows for each column: its Hessian is then off by about √(1/20) in its
+# worst direction, and each step of L-BFGS on all rows shrinks the error by as much or
+# more. Of larger data it has a fiftieth, which costs about what one sweep costs.
+_ROWS_PER_COLUMN = 20
+_SHARE = 50
+_ROWS_MIN = 2000
+# A sample of more than half of the rows would save nothing.
+_MOST = 2
+
+# A column that is so many times larger than the sample shows has rows that matter and
+# that the sample lacks. (A column that all rows show alike is known to some per cent.)
+_UNKNOWN = 3.0
+# Rows of equal length that would make as good a sample, for each column. Fewer are too
+# few: the condition number of the sample's Hessian in coordinates in which that of all
+# rows is the identity is then about seven (Marchenko and Pastur).
+_EFFECTIVE_ROWS_PER_COLUMN = 5
+
+
+class Sketch:
+    """All rows, and a part of them that stands for all.
+
+    Attributes
+    ----------
+    rows : Rows
+        All.
+    part : Rows
+        A sample, or all rows where it would not be far smaller.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self._size = max(
+            _ROWS_PER_COLUMN * rows.n_features, rows.n_rows // _SHARE, _ROWS_MIN
+        )
+        self.rows = rows
+        self.part = rows
+        if _MOST * self._size <= rows.n_rows:
+            self.part = rows.sample(self._size)
+        self._is_final = self.part is rows
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the part is smaller than the whole."""
+        return self.part is not self.rows
+
+    def improve(self, point: Point, squares: Floats) -> bool:
+        """Take another sample if this one lacks rows that matter; say whether it did.
+
+        Parameters
+        ----------
+        point : Point
+        squares : ndarray of shape (p,)
+            Σ s z² of all rows there.
+        """
+        if self._is_final:
+            return False
+        self._is_final = True
+        part = self.part
+        known = part.sums(point, squares=True).all_squares / part.total_weight
+        actual = squares / self.rows.total_weight
+        if not (actual > _UNKNOWN * known).any():
+            share = part.influences(point, known)
+            if part.weight is not None:
+                share *= part.weight
+            effective = share.sum() ** 2 / (share @ share)
+            if effective >= _EFFECTIVE_ROWS_PER_COLUMN * part.n_features:
+                return False
+        share = self.rows.influences(point, actual)
+        share *= 0.5 / self.rows.n_features
+        share += 0.5
+        self.part = self.rows.sample_by(share, self._size)
+        return True
