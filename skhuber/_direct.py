@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from skhuber._kernels import direct
+from skhuber._numba import IS_COMPILED
 from skhuber._objective import RESIDUAL_ROUNDING, Frame, HuberObjective
 from skhuber._rows import DenseRows, Rows
 from skhuber._solver import Solution, Status
@@ -23,10 +24,11 @@ _ROWS_PER_COLUMN = 5
 
 
 def is_direct_work(rows: Rows) -> bool:
-    """Whether the data are small enough, and dense."""
+    """Whether the data are small enough, and dense; and kernels are compiled."""
     n, p = rows.n_rows, rows.n_features
     return (
-        isinstance(rows, DenseRows)
+        IS_COMPILED
+        and isinstance(rows, DenseRows)
         and n * p**2 <= _WORK
         and p <= _COLUMNS
         and n >= _ROWS_PER_COLUMN * p

@@ -29,6 +29,7 @@ import numba
 from threadpoolctl import ThreadpoolController
 
 __all__ = [
+    "IS_COMPILED",
     "block_kernel",
     "block_rows",
     "one_blas_thread",
@@ -36,6 +37,9 @@ __all__ = [
     "run_blocks",
     "thread_count",
 ]
+
+# False where numba is switched off (NUMBA_DISABLE_JIT) and kernels are interpreted.
+IS_COMPILED = not numba.config.DISABLE_JIT
 
 # Reassociation lets sums be vectorised, contraction gives fused multiply-adds.
 # `nnan` and `ninf` stay out: with them the compiler may assume that no NaN and no

@@ -31,7 +31,7 @@ MAY_IMPORT = {
         "_solver",
         "_sweep",
     },
-    "_direct": {"_kernels", "_objective", "_rows", "_solver"},
+    "_direct": {"_kernels", "_numba", "_objective", "_rows", "_solver"},
     "_mad": {"_minimise", "_objective", "_problem", "_sketch", "_solver", "_sweep"},
     "_minimise": {"_objective", "_problem", "_rows", "_sketch", "_solver", "_sweep"},
     "_sketch": {"_rows", "_sweep"},
