@@ -220,6 +220,7 @@ def _fit_in_frame(
             warm=start is not None,
             may_stay=start is not None,
         )
+    del sketch  # its memory is for what comes next
     # The least-squares start is itself a Newton step over all rows.
     n_iter_least = int(start is None and settings.max_iter > 0)
     return _described(rows, settings, objective, solution, n_iter_least=n_iter_least)

@@ -36,6 +36,8 @@ _DIRECT_ITER = 40
 # n·p² up to which Newton steps on all rows are cheaper than L-BFGS: their Gram matrix
 # takes some milliseconds.
 _NEWTON_WORK = 2**24
+# And on a sample, where a few digits will do.
+_SAMPLE_NEWTON_WORK = 2**20
 # From this many rows on, sweeps are spared: a sample knows the minimum well.
 _FEW_ROWS = 2**16
 # n·p² up to which they are affordable where L-BFGS got stuck (a minute or so).
@@ -113,7 +115,7 @@ def _on_sample(sketch: Sketch, objective: HuberObjective, theta: Floats) -> Floa
     # It lies about p/(2m) from the minimum on all rows, relatively: it is enough to
     # come much nearer to it than that.
     loose = 0.01 * rows.n_features / rows.n_rows
-    if _newton_work(rows) <= _NEWTON_WORK:
+    if _newton_work(rows) <= _SAMPLE_NEWTON_WORK:
         return _small(part, theta, loose, _SAMPLE_ITER).x
     return _rounds(part, sketch, theta, loose, _SAMPLE_ITER).x
 

@@ -24,17 +24,21 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from skhuber._kernels import csr, passes
+from skhuber._kernels import csr, dense, passes
 from skhuber._numba import block_rows, run_blocks
 from skhuber._sweep import Floats, Moments, Point, Sums
 
-# Rows of a dense X that the Gram matrix copies and standardises at a time.
-_GRAM_ROWS = 1024
+# Bytes of rows of a dense X that the Gram matrix copies and standardises at a time: a
+# small part of a level-2 cache, but at least as many rows as columns, so that adding
+# up the products costs little beside the products.
+_GRAM_BYTES = 2**17
 # Parts of the rows whose Gram matrices are added up by themselves, maybe in several
 # threads: at most so many.
-_GRAM_PARTS = 8
-# Multiplications of a Gram matrix that take as long as a sweep takes for one element.
-_GRAM_WORK = 8
+_GRAM_PARTS = 4
+# Multiplications of a Gram matrix that are worth as many threads as one element of a
+# sweep. (They take a quarter of its time; but the threads wait for each other, in
+# Python, between two products.)
+_GRAM_WORK = 32
 # Bytes of a chunk of rows (`chunk` in the kernels) that are looked at more than once:
 # a small part of a level-2 cache.
 _CHUNK_BYTES = 2**16
@@ -42,7 +46,7 @@ _CHUNK_BYTES = 2**16
 # Rows from which the columns' medians are taken.
 _MOMENT_ROWS = 1000
 # Numbers of a sparse X that are made dense at a time.
-_DENSE_ELEMENTS = 2**20
+_DENSE_ELEMENTS = 2**17
 
 Data = NDArray[np.float64] | NDArray[np.float32]
 
@@ -80,7 +84,6 @@ class Rows(abc.ABC):
     dtype: np.dtype[Any]
     _block: int  # rows in a block
     _chunk: int  # rows in a part of a block that is looked at again
-    _gram_rows: int  # rows that the Gram matrix takes at a time
 
     def __init__(self, y: Data, weight: Floats | None, threads: int) -> None:
         self.y = _read_only(y)
@@ -136,7 +139,10 @@ class Rows(abc.ABC):
     def _add_gram(
         self, point: Point, rows: slice, h: Floats, extra: Floats, gram: Floats
     ) -> None:
-        """gram += Σ h [z, extra][z, extra]ᵀ over some rows, or what makes it that."""
+        """gram += Σ h [z, extra][z, extra]ᵀ over some of the rows.
+
+        What is left to be done once for all of them does `_finished_gram`.
+        """
 
     def _kernel_intercept(self, point: Point) -> float:
         """The intercept that the kernels subtract."""
@@ -293,18 +299,16 @@ class Rows(abc.ABC):
         n_parts = self._gram_parts(q)
         ends = [self.n_rows * k // n_parts for k in range(n_parts + 1)]
         inside, outside = np.zeros((n_parts, q, q)), np.zeros((n_parts, q, q))
+        mass_inside = np.where(outlier, 0.0, h)
+        mass_outside = np.where(outlier, h, 0.0) if outlier.any() else None
 
         def add(first: int, last: int) -> None:
             with np.errstate(over="ignore", invalid="ignore"):  # in a thread of its own
                 for k in range(first, last):
-                    for start in range(ends[k], ends[k + 1], self._gram_rows):
-                        rows = slice(start, min(start + self._gram_rows, ends[k + 1]))
-                        out = outlier[rows]
-                        mass = np.where(out, 0.0, h[rows])
-                        self._add_gram(point, rows, mass, extra[rows], inside[k])
-                        if out.any():
-                            mass = np.where(out, h[rows], 0.0)
-                            self._add_gram(point, rows, mass, extra[rows], outside[k])
+                    part = slice(ends[k], ends[k + 1])
+                    self._add_gram(point, part, mass_inside, extra, inside[k])
+                    if mass_outside is not None:
+                        self._add_gram(point, part, mass_outside, extra, outside[k])
 
         work = self.n_rows * q**2 // _GRAM_WORK
         run_blocks(add, n_parts, work, self.threads, ())
@@ -408,7 +412,9 @@ class DenseRows(Rows):
         self.dtype = X.dtype
         self.n_elements = X.size
         self._block = block_rows(X.itemsize * self.n_features)
-        self._gram_rows = _GRAM_ROWS
+        self._gram_rows = max(
+            _GRAM_BYTES // (8 * (self.n_features + 2)), self.n_features
+        )
         if X.flags.f_contiguous and not X.flags.c_contiguous:
             self._chunk = self._block
         else:
@@ -450,17 +456,20 @@ class DenseRows(Rows):
     def _add_gram(
         self, point: Point, rows: slice, h: Floats, extra: Floats, gram: Floats
     ) -> None:
-        p = self.n_features
-        X = self.X[rows]
-        kept = h > 0
-        if not kept.all():
-            X, h, extra = X[kept], h[kept], extra[kept]
-        Z = np.empty((len(h), p + 2))
-        np.subtract(X, point.centre, out=Z[:, :p])
-        Z[:, :p] *= point.unit
-        Z[:, p:] = extra
-        Z *= np.sqrt(h)[:, np.newaxis]
-        gram += Z.T @ Z
+        root, extra = np.sqrt(h[rows]), extra[rows]
+        Z = np.empty((self._gram_rows, self.n_features + 2))
+        for k in range(0, len(root), self._gram_rows):
+            part = slice(k, k + self._gram_rows)
+            filled = dense.standardise_rows(
+                self.X,
+                rows.start + k,
+                point.centre,
+                point.unit,
+                root[part],
+                extra[part],
+                Z,
+            )
+            gram += Z[:filled].T @ Z[:filled]
 
 
 class CSRRows(Rows):
@@ -488,7 +497,6 @@ class CSRRows(Rows):
             rows_per_sum,
         )
         self._chunk = 256
-        self._gram_rows = max(self.n_rows, 1)  # (of each part)
 
     @property
     def is_finite(self) -> bool:
@@ -539,7 +547,7 @@ class CSRRows(Rows):
     ) -> None:
         """Not centred, and of the columns of X the upper triangle only."""
         p = self.n_features
-        X = self.X[rows]
+        X, h, extra = self.X[rows], h[rows], extra[rows]
         csr.add_gram_csr(
             tuple(_read_only(a) for a in (X.data, X.indices, X.indptr)),
             h,

@@ -19,10 +19,11 @@ from skhuber._sweep import Floats, Point
 
 # A sample has 20 rows for each column: its Hessian is then off by about √(1/20) in its
 # worst direction, and each step of L-BFGS on all rows shrinks the error by as much or
-# more. Of larger data it has a fiftieth, which costs about what one sweep costs.
+# more. Of larger data it has one row in 50, which costs about what one sweep costs (and
+# takes 2 % of the memory of the data).
 _ROWS_PER_COLUMN = 20
 _SHARE = 50
-_ROWS_MIN = 2000
+_ROWS_MIN = 1500
 # A sample of more than half of the rows would save nothing.
 _MOST = 2
 

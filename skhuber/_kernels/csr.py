@@ -33,20 +33,23 @@ def back_project_row_csr(X, i, centre, c, g):
         g[np.uintp(indices[e])] += c * data[e]
 
 
-@row_kernel
-def add_squares_row_csr(X, i, centre, unit, h, q):
+@block_kernel
+def add_squares_csr(X, start, stop, centre, unit, h, q):
     """A stored entry replaces the square of an unstored zero by its own."""
     data, indices, indptr = X
-    for e in range(np.uintp(indptr[i]), np.uintp(indptr[i + 1])):
-        j = np.uintp(indices[e])
-        z = (data[e] - centre[j]) * unit[j]
-        zero = centre[j] * unit[j]
-        q[j] += h * (z * z - zero * zero)
+    for i in range(start, stop):
+        mass = h[i - start]
+        if mass != 0.0:
+            for e in range(np.uintp(indptr[i]), np.uintp(indptr[i + 1])):
+                j = np.uintp(indices[e])
+                z = (data[e] - centre[j]) * unit[j]
+                zero = centre[j] * unit[j]
+                q[j] += mass * (z * z - zero * zero)
 
 
 @row_kernel
 def influence_row_csr(X, i, centre, unit):
-    """As in `add_squares_row_csr`: what stored entries change."""
+    """As in `add_squares_csr`: what stored entries change."""
     data, indices, indptr = X
     total = 0.0
     for e in range(np.uintp(indptr[i]), np.uintp(indptr[i + 1])):

@@ -54,13 +54,6 @@ def back_project_row(X, i, centre, c, g):
 
 
 @row_kernel
-def add_squares_row(X, i, centre, unit, h, q):
-    for j in range(X.shape[1]):
-        z = (X[i, j] - centre[j]) * unit[j]
-        q[j] += h * z * z
-
-
-@row_kernel
 def influence_row(X, i, centre, unit):
     total = 0.0
     for j in range(X.shape[1]):
@@ -93,6 +86,30 @@ def back_project_rows(X, start, stop, centre, c, g):
         i += 8
     while i < stop:
         back_project_row(X, i, centre, c[i - start], g)
+        i += 1
+
+
+@block_kernel
+def add_squares_rows(X, start, stop, centre, unit, h, q):
+    i = start
+    while i + 4 <= stop:
+        k = i - start
+        h0, h1, h2, h3 = h[k], h[k + 1], h[k + 2], h[k + 3]
+        if h0 + h1 + h2 + h3 != 0.0:
+            for j in range(X.shape[1]):
+                mean = centre[j]
+                scale = unit[j]
+                z0 = (X[i, j] - mean) * scale
+                z1 = (X[i + 1, j] - mean) * scale
+                z2 = (X[i + 2, j] - mean) * scale
+                z3 = (X[i + 3, j] - mean) * scale
+                q[j] += h0 * z0 * z0 + h1 * z1 * z1 + h2 * z2 * z2 + h3 * z3 * z3
+        i += 4
+    while i < stop:
+        if h[i - start] != 0.0:
+            for j in range(X.shape[1]):
+                z = (X[i, j] - centre[j]) * unit[j]
+                q[j] += h[i - start] * z * z
         i += 1
 
 
@@ -235,3 +252,20 @@ def influence_columns(X, start, stop, centre, unit, out):
     row_sums[:] = 0.0
     for j in range(X.shape[1]):
         _add_column_squares(X[start:stop, j], centre[j], unit[j], row_sums)
+
+
+@block_kernel
+def standardise_rows(X, start, centre, unit, root, extra, Z):
+    """Fill Z with root·[z, extra] of the rows whose root is not 0; return how many."""
+    n_features = X.shape[1]
+    filled = 0
+    for k in range(root.shape[0]):
+        factor = root[k]
+        if factor != 0.0:
+            for j in range(n_features):
+                z = (X[start + k, j] - centre[j]) * unit[j]
+                Z[filled, j] = z * factor
+            for j in range(extra.shape[1]):
+                Z[filled, n_features + j] = extra[k, j] * factor
+            filled += 1
+    return filled

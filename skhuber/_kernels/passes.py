@@ -79,20 +79,6 @@ def _back_project_row(X, i, centre, c, g):
     return lambda X, i, centre, c, g: function(X, i, centre, c, g)
 
 
-def _pick_add_squares_row(X):
-    return csr.add_squares_row_csr if _layout(X) == "csr" else dense.add_squares_row
-
-
-def add_squares_row(X, i, centre, unit, h, q):
-    _pick_add_squares_row(X)(X, i, centre, unit, h, q)
-
-
-@overload(add_squares_row, inline="always")
-def _add_squares_row(X, i, centre, unit, h, q):
-    function = _pick_add_squares_row(X)
-    return lambda X, i, centre, unit, h, q: function(X, i, centre, unit, h, q)
-
-
 def _pick_influence_row(X):
     return csr.influence_row_csr if _layout(X) == "csr" else dense.influence_row
 
@@ -167,25 +153,20 @@ def _back_project(X, start, stop, centre, c, g):
     return lambda X, start, stop, centre, c, g: function(X, start, stop, centre, c, g)
 
 
-@block_kernel
-def _add_squares_of_each_row(X, start, stop, centre, unit, h, q):
-    for i in range(start, stop):
-        if h[i - start] != 0.0:
-            add_squares_row(X, i, centre, unit, h[i - start], q)
-
-
-def _pick_add_squares(X):
-    columns = _layout(X) == "columns"
-    return dense.add_squares_columns if columns else _add_squares_of_each_row
+_ADD_SQUARES = {
+    "csr": csr.add_squares_csr,
+    "columns": dense.add_squares_columns,
+    "rows": dense.add_squares_rows,
+}
 
 
 def add_squares(X, start, stop, centre, unit, h, q):
-    _pick_add_squares(X)(X, start, stop, centre, unit, h, q)
+    _ADD_SQUARES[_layout(X)](X, start, stop, centre, unit, h, q)
 
 
 @overload(add_squares)
 def _add_squares(X, start, stop, centre, unit, h, q):
-    function = _pick_add_squares(X)
+    function = _ADD_SQUARES[_layout(X)]
     return lambda X, start, stop, centre, unit, h, q: function(
         X, start, stop, centre, unit, h, q
     )
