@@ -2,8 +2,8 @@
 
 Where the exact Hessian of all rows is cheap: Newton steps. Else: L-BFGS in whitened
 coordinates, after the same problem has been solved on a sample (`skhuber._sketch`). The
-Hessian that whitens has the correlations of the sample's inliers and the diagonal of
-all inliers, which the first sweep over them gathers along with value and gradient.
+Hessian that whitens is that of the sample's inliers, its diagonal raised where that of
+all inliers is far larger; the first sweep gathers it along with value and gradient.
 If that ends short of the tolerance, it starts again with the exact Hessian at the
 point reached, and in the end takes Newton steps.
 """
@@ -47,6 +47,10 @@ FULL_HESSIAN_MAX = 3000
 # Of sparse data the Hessian is only its diagonal, at first, if it would have more
 # numbers than a 32nd of what is stored: its algebra would cost more than the sweeps.
 _HESSIAN_SHARE = 32
+# By more than this factor a column is stiffer than a sample of 20 rows for each shows.
+_STIFFER = 1.5
+# The most steps of polish.
+_POLISH_STEPS = 6
 # Sets of L-BFGS steps, each whitened anew, and the most steps of all but the last.
 _ROUNDS = 4
 _ROUND_ITER = 12
@@ -279,7 +283,7 @@ def _rounds(
                 solution,
                 lower_last=lower_last,
                 tolerance=tolerance,
-                max_steps=3,
+                max_steps=_POLISH_STEPS,
             )
         theta = solution.x
         if solution.status is Status.CONVERGED or n_iter >= max_iter:
@@ -292,7 +296,7 @@ def _rounds(
 
 
 def _is_cheap(rows: Rows) -> bool:
-    """Whether sweeps cost so little that the last digits are worth three more."""
+    """Whether sweeps cost so little that the last digits are worth some more."""
     return rows.n_rows <= _FEW_ROWS and rows.n_rows * rows.n_features <= 2**22
 
 
@@ -315,13 +319,14 @@ def _whitening(
             theta = _on_sample(sketch, objective, theta)
             diagonal, _ = problem.diagonal(theta)
         hessian, above = Problem(objective, sketch.part).hessian(theta)
-        # The correlations of the sample, with the diagonal of all rows.
+        # Columns that all rows show to be stiffer than the sample does are made so.
+        # (The others stay as they are: among strongly correlated columns a little more
+        # on the diagonal would hide the direction in which they differ. Nor is the
+        # whole matrix scaled: that would turn the direction in which columns add up
+        # to nothing, as dummies of all levels do, into a steep one.)
         known = np.diagonal(hessian)
-        root = np.sqrt(
-            np.divide(diagonal, known, out=np.ones_like(known), where=known > 0)
-        )
-        hessian *= np.outer(root, root)
-        np.fill_diagonal(hessian, diagonal)
+        index = np.nonzero(diagonal > _STIFFER * known)[0]
+        hessian[index, index] = diagonal[index]
     # Directions in which only outliers lie get a little curvature from these.
     hessian += 1e-3 * above
     return theta, Whitening(hessian)

@@ -43,14 +43,17 @@ _GRAM_WORK = 32
 # a small part of a level-2 cache.
 _CHUNK_BYTES = 2**16
 
-# Rows from which the columns' medians are taken.
-_MOMENT_ROWS = 1000
+# Numbers from which the columns' medians are taken, and the least and most rows.
+_MOMENT_ELEMENTS = 50_000
+_MOMENT_ROWS = 200, 1000
 # Numbers of a sparse X that are made dense at a time.
 _DENSE_ELEMENTS = 2**17
 
 Data = NDArray[np.float64] | NDArray[np.float32]
 
 _NO_WEIGHT: Floats = np.empty(0)
+_NO_INDEX: NDArray[np.intp] = np.empty(0, dtype=np.intp)
+_NO_INDEX.flags.writeable = False
 
 
 class Rows(abc.ABC):
@@ -119,9 +122,14 @@ class Rows(abc.ABC):
     def _kernel_X(self) -> object:
         """X as the kernels take it."""
 
+    @property
+    def takes_no_copies(self) -> bool:
+        """Whether a sample of these rows is none but their numbers."""
+        return False
+
     @abc.abstractmethod
-    def _take(self, index: NDArray[np.intp], weight: Floats) -> Rows:
-        """A copy of some rows, with these weights."""
+    def _take(self, index: NDArray[np.intp], weight: Floats | None) -> Rows:
+        """Some rows, with these weights."""
 
     @abc.abstractmethod
     def _columns(self, index: NDArray[np.intp]) -> Iterator[tuple[slice, Floats]]:
@@ -332,10 +340,13 @@ class Rows(abc.ABC):
         cut into equal pieces, and a point is drawn in each. That spreads the picks
         over the data as evenly as a stride would, without a stride's aliasing
         with periods in the data. A row of weight zero is never picked. The picks have
-        equal weights, so rows picked k times have weight k. The draw is the same in
-        every run.
+        equal weights, so rows picked k times have weight k; where all rows have, few
+        are picked twice, and for simplicity's sake count once. The draw is the same
+        in every run.
         """
         index, counts = np.unique(self._pick(n_rows), return_counts=True)
+        if self.weight is None:
+            return self._take(index, None)
         return self._take(index, counts.astype(np.float64))
 
     def sample_by(self, share: Floats, n_rows: int) -> Rows:
@@ -371,7 +382,8 @@ class Rows(abc.ABC):
         distances from it would then be equal to rounding). Any number amid the
         column serves as well as any other.
         """
-        index = self._pick(_MOMENT_ROWS)
+        n_rows = np.clip(_MOMENT_ELEMENTS // self.n_features, *_MOMENT_ROWS)
+        index = self._pick(int(n_rows))
         centre = np.zeros(self.n_features)
         spread = np.empty(self.n_features)
         for columns, X in self._columns(index):
@@ -401,55 +413,93 @@ class Rows(abc.ABC):
 
 
 class DenseRows(Rows):
-    """Rows of a dense X of float32 or float64, in any layout."""
+    """Rows of a dense X of float32 or float64, in any layout.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, p)
+    y, weight, threads
+        As for `Rows`.
+    picked : ndarray of int of shape (n,), default=None
+        Which rows of X these are, where they are not all.
+    """
 
     def __init__(
-        self, X: Data, y: Data, weight: Floats | None = None, *, threads: int = 1
+        self,
+        X: Data,
+        y: Data,
+        weight: Floats | None = None,
+        *,
+        threads: int = 1,
+        picked: NDArray[np.intp] | None = None,
     ) -> None:
         super().__init__(y, weight, threads)
         self.X = _read_only(X)
+        self.picked = None if picked is None else _read_only(picked)
         self.n_features = X.shape[1]
         self.dtype = X.dtype
-        self.n_elements = X.size
+        self.n_elements = self.n_rows * self.n_features
         self._block = block_rows(X.itemsize * self.n_features)
         self._gram_rows = max(
             _GRAM_BYTES // (8 * (self.n_features + 2)), self.n_features
         )
-        if X.flags.f_contiguous and not X.flags.c_contiguous:
+        if self._has_long_columns:
             self._chunk = self._block
         else:
             row_bytes = max(X.itemsize * self.n_features, 1)
             self._chunk = max(_CHUNK_BYTES // row_bytes // 8 * 8, 8)
 
     @property
+    def _has_long_columns(self) -> bool:
+        return self.X.flags.f_contiguous and not self.X.flags.c_contiguous
+
+    @property
     def is_finite(self) -> bool:
-        return bool(np.isfinite(self.X).all())
+        parts = range(0, self.n_rows, self._block)
+        return all(np.isfinite(self._part(k, k + self._block)).all() for k in parts)
+
+    def _part(self, start: int, stop: int) -> Data:
+        """The rows start ≤ k < stop of X, as they are."""
+        if self.picked is None:
+            return self.X[start:stop]
+        return self.X[self.picked[start:stop]]
 
     @property
     def _kernel_X(self) -> object:
-        return self.X
+        return self.X if self.picked is None else (self.X, self.picked)
 
-    def _take(self, index: NDArray[np.intp], weight: Floats) -> Rows:
-        return DenseRows(self.X[index], self.y[index], weight, threads=self.threads)
+    @property
+    def takes_no_copies(self) -> bool:
+        return not self._has_long_columns
+
+    def _take(self, index: NDArray[np.intp], weight: Floats | None) -> Rows:
+        y, threads = self.y[index], self.threads
+        if self.picked is not None:
+            index = self.picked[index]
+        if self.takes_no_copies:
+            return DenseRows(self.X, y, weight, threads=threads, picked=index)
+        return DenseRows(self.X[index], y, weight, threads=threads)
 
     def _columns(self, index: NDArray[np.intp]) -> Iterator[tuple[slice, Floats]]:
+        if self.picked is not None:
+            index = self.picked[index]
         yield slice(None), self.X[index].astype(np.float64, copy=False)
 
     def double_precision(self) -> tuple[Floats, Floats, Floats]:
         """X, y and weight (empty for none) as C-ordered float64; meant for few rows."""
-        X = np.ascontiguousarray(self.X, dtype=np.float64)
+        X = np.ascontiguousarray(self._part(0, self.n_rows), dtype=np.float64)
         y = np.ascontiguousarray(self.y, dtype=np.float64)
         weight = _NO_WEIGHT if self.weight is None else self.weight
         return _read_only(X), _read_only(y), _read_only(weight)
 
     def standardised(self, centre: Floats, unit: Floats) -> Floats:
-        return (self.X - centre) * unit
+        return (self._part(0, self.n_rows) - centre) * unit
 
     def largest(self, centre: Floats) -> Floats:
         self.n_sweeps += 1
         result = np.zeros(self.n_features)
         for start in range(0, self.n_rows, self._block):
-            distance = np.abs(self.X[start : start + self._block] - centre)
+            distance = np.abs(self._part(start, start + self._block) - centre)
             np.maximum(result, distance.max(axis=0), out=result)
         return result
 
@@ -462,6 +512,7 @@ class DenseRows(Rows):
             part = slice(k, k + self._gram_rows)
             filled = dense.standardise_rows(
                 self.X,
+                _NO_INDEX if self.picked is None else self.picked,
                 rows.start + k,
                 point.centre,
                 point.unit,
@@ -523,7 +574,7 @@ class CSRRows(Rows):
     def _influence_of_zeros(self, zero: Floats) -> float:
         return float(zero @ zero)
 
-    def _take(self, index: NDArray[np.intp], weight: Floats) -> Rows:
+    def _take(self, index: NDArray[np.intp], weight: Floats | None) -> Rows:
         return CSRRows(self.X[index], self.y[index], weight, threads=self.threads)
 
     def _columns(self, index: NDArray[np.intp]) -> Iterator[tuple[slice, Floats]]:

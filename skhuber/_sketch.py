@@ -19,11 +19,15 @@ from skhuber._sweep import Floats, Point
 
 # A sample has 20 rows for each column: its Hessian is then off by about √(1/20) in its
 # worst direction, and each step of L-BFGS on all rows shrinks the error by as much or
-# more. Of larger data it has one row in 50, which costs about what one sweep costs (and
-# takes 2 % of the memory of the data).
+# more. Of larger data it has a fiftieth, which costs about what one sweep costs, and
+# 2 % of their memory if it is a copy.
 _ROWS_PER_COLUMN = 20
 _SHARE = 50
 _ROWS_MIN = 1500
+# If it is none, it has up to 200 rows for each column, or a tenth: that spares two or
+# three sweeps.
+_MORE_ROWS_PER_COLUMN = 200
+_LARGER_SHARE = 10
 # A sample of more than half of the rows would save nothing.
 _MOST = 2
 
@@ -48,9 +52,11 @@ class Sketch:
     """
 
     def __init__(self, rows: Rows) -> None:
-        self._size = max(
-            _ROWS_PER_COLUMN * rows.n_features, rows.n_rows // _SHARE, _ROWS_MIN
-        )
+        n, p = rows.n_rows, rows.n_features
+        self._size = max(_ROWS_PER_COLUMN * p, n // _SHARE, _ROWS_MIN)
+        if rows.takes_no_copies:
+            more = min(_MORE_ROWS_PER_COLUMN * p, n // _LARGER_SHARE)
+            self._size = max(self._size, more)
         self.rows = rows
         self.part = rows
         if _MOST * self._size <= rows.n_rows:

@@ -81,6 +81,7 @@ class Whitening:
     # Rounding errors of a sum of products are about 1e-16 of the diagonal; the last
     # ridge makes any positive semidefinite matrix of ten million rows definite.
     _RIDGES = (0.0, 1e-14, 1e-12, 1e-10, 1e-8, 1e-6)
+    _LOST = 1e4
 
     def __init__(self, hessian: Floats) -> None:
         diagonal = hessian if hessian.ndim == 1 else np.diagonal(hessian)
@@ -119,10 +120,10 @@ class Whitening:
         Without the last variable, H is the leading block of RᵀR, and its factor the
         leading block of R.
 
-        Where a ridge was needed, a larger one shows whether it matters. It does not
-        along directions in which the function is flat (equal columns, say). Where it
-        does, the curvature there is lost to rounding, and the gap without a ridge is
-        larger by the same factor at least: it is made larger by its square.
+        Where a ridge was needed, a hundred times larger one shows what hangs on it:
+        nothing along directions in which the function is flat (equal columns, say). The
+        rest is in directions whose curvature is lost to rounding, and would be larger
+        without a ridge. Nobody knows by how much; `_LOST` is meant to be too much.
         """
         free = len(gradient) - last_is_held
         scaled = gradient / self._root
@@ -132,9 +133,7 @@ class Whitening:
             return gap
         white = _solve_transposed(self._stiffer, scaled)[:free]
         lowered = 0.5 * float(white @ white)
-        if not 0 < lowered < 0.5 * gap:
-            return gap
-        return gap * (gap / lowered) ** 2
+        return gap + self._LOST * max(gap - lowered, 0.0)
 
 
 def _cholesky(unit: Floats, ridge: float) -> Floats | None:

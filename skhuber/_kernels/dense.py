@@ -17,6 +17,8 @@ Each comes in up to three forms, which differ in what they read together:
     Some rows of many columns, of which that cache would not hold even one together
     with the sums. Eight rows are then back-projected at a time, so that the sums are
     loaded and stored once for eight rows.
+``_row_picked``
+    One of certain rows, of a pair (X, picked): row k is X[picked[k]].
 ``_columns``
     Some rows of an F-ordered array, eight columns at a time for the same reason, on
     1-D slices, because numba does not vectorise a loop that indexes an F-ordered 2-D
@@ -60,6 +62,31 @@ def influence_row(X, i, centre, unit):
         z = (X[i, j] - centre[j]) * unit[j]
         total += z * z
     return total
+
+
+@row_kernel
+def project_row_picked(X, i, centre, slope):
+    return project_row(X[0], X[1][i], centre, slope)
+
+
+@row_kernel
+def back_project_row_picked(X, i, centre, c, g):
+    back_project_row(X[0], X[1][i], centre, c, g)
+
+
+@row_kernel
+def influence_row_picked(X, i, centre, unit):
+    return influence_row(X[0], X[1][i], centre, unit)
+
+
+@block_kernel
+def add_squares_picked(X, start, stop, centre, unit, h, q):
+    for i in range(start, stop):
+        if h[i - start] != 0.0:
+            row = X[1][i]
+            for j in range(X[0].shape[1]):
+                z = (X[0][row, j] - centre[j]) * unit[j]
+                q[j] += h[i - start] * z * z
 
 
 @block_kernel
@@ -255,16 +282,19 @@ def influence_columns(X, start, stop, centre, unit, out):
 
 
 @block_kernel
-def standardise_rows(X, start, centre, unit, root, extra, Z):
-    """Fill Z with root·[z, extra] of the rows whose root is not 0; return how many."""
+def standardise_rows(X, picked, start, centre, unit, root, extra, Z):
+    """Fill Z with root·[z, extra] of the rows whose root is not 0; return how many.
+
+    An empty `picked` stands for all rows of X.
+    """
     n_features = X.shape[1]
     filled = 0
     for k in range(root.shape[0]):
         factor = root[k]
         if factor != 0.0:
+            i = picked[start + k] if picked.shape[0] > 0 else start + k
             for j in range(n_features):
-                z = (X[start + k, j] - centre[j]) * unit[j]
-                Z[filled, j] = z * factor
+                Z[filled, j] = (X[i, j] - centre[j]) * unit[j] * factor
             for j in range(extra.shape[1]):
                 Z[filled, n_features + j] = extra[k, j] * factor
             filled += 1

@@ -7,7 +7,8 @@ results to their places in an array of n.
 Arguments that all share:
 
 ``X``
-    A 2-D array, or the (data, indices, indptr) of a CSR matrix.
+    A 2-D array, or a pair of one and the numbers of certain rows, or the (data,
+    indices, indptr) of a CSR matrix.
 ``y``, ``weight``
     Arrays of n; an empty weight stands for a weight of one for every row.
 ``centre``, ``slope``
@@ -38,9 +39,9 @@ SUM_C, SUM_CR, SUM_CC, SUM_INLIER = range(N_SCALARS)
 
 
 def _layout(X):
-    """Of an array or its numba type: "csr", "columns" for Fortran order, or "rows"."""
+    """Of X or its numba type: "csr", "picked", "columns" (Fortran order) or "rows"."""
     if isinstance(X, tuple | types.BaseTuple):
-        return "csr"
+        return "csr" if len(X) == 3 else "picked"
     if isinstance(X, types.Array):
         return "columns" if X.layout == "F" else "rows"
     return "columns" if X.flags.f_contiguous and not X.flags.c_contiguous else "rows"
@@ -51,45 +52,54 @@ def _layout(X):
 # switched off.
 
 
-def _pick_project_row(X):
-    return csr.project_row_csr if _layout(X) == "csr" else dense.project_row
+_PROJECT_ROW = {
+    "csr": csr.project_row_csr,
+    "picked": dense.project_row_picked,
+    "rows": dense.project_row,
+}
 
 
 def project_row(X, i, centre, slope):
-    return _pick_project_row(X)(X, i, centre, slope)
+    return _PROJECT_ROW[_layout(X)](X, i, centre, slope)
 
 
 @overload(project_row, inline="always")
 def _project_row(X, i, centre, slope):
-    function = _pick_project_row(X)
+    function = _PROJECT_ROW[_layout(X)]
     return lambda X, i, centre, slope: function(X, i, centre, slope)
 
 
-def _pick_back_project_row(X):
-    return csr.back_project_row_csr if _layout(X) == "csr" else dense.back_project_row
+_BACK_PROJECT_ROW = {
+    "csr": csr.back_project_row_csr,
+    "picked": dense.back_project_row_picked,
+    "rows": dense.back_project_row,
+}
 
 
 def back_project_row(X, i, centre, c, g):
-    _pick_back_project_row(X)(X, i, centre, c, g)
+    _BACK_PROJECT_ROW[_layout(X)](X, i, centre, c, g)
 
 
 @overload(back_project_row, inline="always")
 def _back_project_row(X, i, centre, c, g):
-    function = _pick_back_project_row(X)
+    function = _BACK_PROJECT_ROW[_layout(X)]
     return lambda X, i, centre, c, g: function(X, i, centre, c, g)
 
 
-def _pick_influence_row(X):
-    return csr.influence_row_csr if _layout(X) == "csr" else dense.influence_row
+_INFLUENCE_ROW = {
+    "csr": csr.influence_row_csr,
+    "picked": dense.influence_row_picked,
+    "rows": dense.influence_row,
+}
 
 
 def influence_row(X, i, centre, unit):
-    return _pick_influence_row(X)(X, i, centre, unit)
+    return _INFLUENCE_ROW[_layout(X)](X, i, centre, unit)
 
 
 @overload(influence_row, inline="always")
 def _influence_row(X, i, centre, unit):
-    function = _pick_influence_row(X)
+    function = _INFLUENCE_ROW[_layout(X)]
     return lambda X, i, centre, unit: function(X, i, centre, unit)
 
 
@@ -155,6 +165,7 @@ def _back_project(X, start, stop, centre, c, g):
 
 _ADD_SQUARES = {
     "csr": csr.add_squares_csr,
+    "picked": dense.add_squares_picked,
     "columns": dense.add_squares_columns,
     "rows": dense.add_squares_rows,
 }
@@ -270,6 +281,7 @@ def _sum_dense_rows(
 
 _SUM_CHUNK = {
     "csr": _sum_row_by_row,
+    "picked": _sum_row_by_row,
     "columns": _sum_together,
     "rows": _sum_dense_rows,
 }
