@@ -267,12 +267,14 @@ def _frame(sketch: Sketch, settings: Settings, *, by_largest: bool) -> Frame:
         raise NonFiniteSumsError
     moments = sample.moments(centred=settings.fit_intercept)
     spread = moments.spread
-    if by_largest or (sketch.is_sample and not spread.all()):
-        # Columns that are constant in the sample need not be so elsewhere.
-        largest = rows.largest(moments.centre)
-        spread = largest if by_largest else np.where(spread > 0, spread, largest)
-        if not np.isfinite(spread).all():
-            raise NonFiniteSumsError
+    if by_largest:
+        spread = rows.largest(moments.centre)
+    # Columns that are constant in some rows need not be so in others.
+    for more in (sample, rows) if sketch.is_sample else ():
+        if not spread.all():
+            spread = np.where(spread > 0, spread, more.largest(moments.centre))
+    if not np.isfinite(spread).all():
+        raise NonFiniteSumsError
     y = sample.y.astype(np.float64)
     weight = sample.weight
     y_centre = weighted_median(y, weight) if settings.fit_intercept else 0.0

@@ -46,10 +46,12 @@ IS_COMPILED = not numba.config.DISABLE_JIT
 # infinity occurs, and bad input would no longer show in the sums.
 _FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 
-# Bytes of X in a block: as much as a level-2 cache holds. The second look at a block in
-# F order (for the gradient) then mostly does not go to memory again. Half as much
-# would fit better, but the runs of a column that lie in a block get too short.
-_BLOCK_BYTES = 2**20
+# Bytes of X in a block, enough to keep a thread busy for tens of microseconds.
+_BLOCK_BYTES = 2**18
+# In F order all of a block is looked at before the second look: as much as a level-2
+# cache holds. Half as much would fit better, but the runs of a column that lie in a
+# block get too short.
+_COLUMN_BLOCK_BYTES = 2**20
 # A block has at least as many rows as make such a run worth while, and at most as many
 # as leave enough blocks for the threads.
 _BLOCK_ROWS_MIN = 256
@@ -88,9 +90,10 @@ def _compiled(function: Callable[..., Any], **options: Any) -> Any:
         return numba.njit(**options)(function)
 
 
-def block_rows(bytes_per_row: float) -> int:
+def block_rows(bytes_per_row: float, *, long_columns: bool = False) -> int:
     """Rows of a block; it depends on the shape of the data and on nothing else."""
-    rows = _BLOCK_BYTES / max(bytes_per_row, 1.0)
+    size = _COLUMN_BLOCK_BYTES if long_columns else _BLOCK_BYTES
+    rows = size / max(bytes_per_row, 1.0)
     # A power of two, so that in F order most blocks start on a cache line.
     power = 1 << max(int(rows).bit_length() - 1, 0)
     return min(max(power, _BLOCK_ROWS_MIN), _BLOCK_ROWS_MAX)

@@ -382,7 +382,8 @@ class Rows(abc.ABC):
         distances from it would then be equal to rounding). Any number amid the
         column serves as well as any other.
         """
-        n_rows = np.clip(_MOMENT_ELEMENTS // self.n_features, *_MOMENT_ROWS)
+        per_row = max(self.n_elements / self.n_rows, 1)
+        n_rows = np.clip(_MOMENT_ELEMENTS / per_row, *_MOMENT_ROWS)
         index = self._pick(int(n_rows))
         centre = np.zeros(self.n_features)
         spread = np.empty(self.n_features)
@@ -439,7 +440,9 @@ class DenseRows(Rows):
         self.n_features = X.shape[1]
         self.dtype = X.dtype
         self.n_elements = self.n_rows * self.n_features
-        self._block = block_rows(X.itemsize * self.n_features)
+        self._block = block_rows(
+            X.itemsize * self.n_features, long_columns=self._has_long_columns
+        )
         self._gram_rows = max(
             _GRAM_BYTES // (8 * (self.n_features + 2)), self.n_features
         )
@@ -542,7 +545,7 @@ class CSRRows(Rows):
         self.n_elements = X.nnz
         # Each block has sums of its own for all p columns: they should not take more
         # than a small part of the memory, or time, that the data take.
-        rows_per_sum = 32 * self.n_features * self.n_rows // max(X.nnz, 1)
+        rows_per_sum = 128 * self.n_features * self.n_rows // max(X.nnz, 1)
         self._block = max(
             block_rows((X.data.itemsize + 4) * X.nnz / max(self.n_rows, 1)),
             rows_per_sum,
