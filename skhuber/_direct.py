@@ -6,13 +6,18 @@ the general way of `skhuber._fit`, and nothing is lost but some microseconds.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from skhuber._kernels import direct
+from skhuber._mad import MAX_UPDATES, SCALE_TOL, RootSearch
 from skhuber._numba import IS_COMPILED
 from skhuber._objective import RESIDUAL_ROUNDING, Frame, HuberObjective
+from skhuber._problem import NORMAL_MAD
 from skhuber._rows import DenseRows, Rows
 from skhuber._solver import Solution, Status
+from skhuber._sweep import Floats
 
 # n·p² up to which the data lie in the cache, and Python calls would take longer than
 # the work.
@@ -21,6 +26,11 @@ _WORK = 2**20
 # long columns, few of them.
 _COLUMNS = 64
 _ROWS_PER_COLUMN = 5
+# A scale above all residuals, in units of the spread of y.
+_ANY_SCALE = 1e6
+
+_NO_START: Floats = np.empty(0)
+_Found = tuple[HuberObjective, Solution] | None
 
 
 def is_direct_work(rows: Rows) -> bool:
@@ -35,63 +45,119 @@ def is_direct_work(rows: Rows) -> bool:
     )
 
 
-def minimise_directly(
-    rows: DenseRows,
-    *,
-    rho: float,
-    scale: float | None,
-    alpha: float,
-    fit_intercept: bool,
-    tol: float,
-    max_iter: int,
-) -> tuple[HuberObjective, Solution] | None:
-    """The minimum, certified, and the objective it is the minimum of; or None.
+class Direct:
+    """Small data, standardised, and the minimum of the objective on them.
 
     Parameters
     ----------
     rows : DenseRows
-    rho, alpha, fit_intercept, tol, max_iter
+    rho, alpha, fit_intercept
         As in `skhuber._fit.Settings`.
-    scale : float or None
-        The fixed scale in the unit of y; None for a joint one.
     """
-    n, p = rows.n_rows, rows.n_features
-    A = np.empty((p + 2, n))
-    t, s, r = np.empty(n), np.empty(n), np.empty(n)
-    centre, x_power, y_centre, y_power, ordinary = direct.standardise(
-        *rows.double_precision(), rows.weight_unit, fit_intercept, A, t, s
-    )
-    rows.n_sweeps += 3
-    if not ordinary:
+
+    def __init__(
+        self, rows: DenseRows, *, rho: float, alpha: float, fit_intercept: bool
+    ) -> None:
+        n, p = rows.n_rows, rows.n_features
+        self._rows = rows
+        self._rho = rho
+        self._columns = np.empty((p + 2, n))
+        self._y, self._weight, self._r = np.empty(n), np.empty(n), np.empty(n)
+        self._unweighted = rows.weight is None
+        centre, x_power, y_centre, y_power, self._is_ordinary = direct.standardise(
+            *rows.double_precision(),
+            rows.weight_unit,
+            fit_intercept,
+            self._columns,
+            self._y,
+            self._weight,
+        )
+        rows.n_sweeps += 3
+        self._objective = HuberObjective(
+            Frame(centre, x_power, y_centre, y_power, fit_intercept),
+            rho=rho,
+            alpha=alpha,
+            scale=None,
+            total_weight=rows.total_weight,
+            weight_power=rows.weight_power,
+        )
+
+    def minimise(self, scale: float | None, *, tol: float, max_iter: int) -> _Found:
+        """The minimum with this scale, in the unit of y; with a joint one for None.
+
+        The result is the objective and its minimum, certified; or None.
+        """
+        if scale is not None:
+            scale = float(np.ldexp(scale, -self._objective.frame.y_power))
+        found = self._minimise(self._rho, scale, tol, max_iter)
+        if found is None:
+            return None
+        objective = self._objective
+        if scale is not None:
+            objective = objective.with_scale(scale)
+        self._rows.remember(objective.point(found.x), self._r)
+        return objective, found
+
+    def mad_fixed_point(self, *, tol: float, max_iter: int) -> _Found:
+        """The same at the fixed point of `skhuber._mad`, from the same start."""
+        # With no threshold this is least squares, whatever the scale.
+        found = self._minimise(np.inf, _ANY_SCALE, tol, max_iter)
+        if found is None or not self._unweighted:
+            return None
+        scale = self._median_scale()
+        search = RootSearch()
+        n_iter = 0
+        for _ in range(MAX_UPDATES):
+            limit = max_iter - n_iter
+            found = self._minimise(self._rho, scale, tol, limit, start=found.x)
+            if found is None:
+                return None
+            n_iter += found.n_iter
+            new_scale = self._median_scale()
+            if abs(new_scale - scale) <= SCALE_TOL * scale:
+                objective = self._objective.with_scale(scale)
+                self._rows.remember(objective.point(found.x), self._r)
+                return objective, replace(found, n_iter=n_iter)
+            if not new_scale > 0:
+                return None
+            log_scale = search.next(np.log(scale), np.log(new_scale / scale))
+            scale = float(np.exp(log_scale))
         return None
-    objective = HuberObjective(
-        Frame(centre, x_power, y_centre, y_power, fit_intercept),
-        rho=rho,
-        alpha=alpha,
-        scale=None if scale is None else float(np.ldexp(scale, -y_power)),
-        total_weight=rows.total_weight,
-        weight_power=rows.weight_power,
-    )
-    theta, value, gap, n_iter, n_sweeps, certified = direct.minimise(
-        A,
-        t,
-        s,
-        objective.penalty,
-        rho,
-        scale is None,
-        1.0 if scale is None else objective.fixed_scale,
-        fit_intercept,
-        tol,
-        RESIDUAL_ROUNDING,
-        objective.scale_floor,
-        max_iter,
-        r,
-    )
-    rows.n_sweeps += n_sweeps
-    if not certified:
-        return None
-    rows.remember(objective.point(theta), r)
-    # (No caller asks for the gradient.)
-    gradient = np.zeros_like(theta)
-    solution = Solution(theta, value, gradient, gap, n_iter, Status.CONVERGED)
-    return objective, solution
+
+    def _median_scale(self) -> float:
+        return float(np.median(np.abs(self._r))) / NORMAL_MAD
+
+    def _minimise(
+        self,
+        rho: float,
+        scale: float | None,
+        tol: float,
+        max_iter: int,
+        *,
+        start: Floats = _NO_START,
+    ) -> Solution | None:
+        if not self._is_ordinary:
+            return None
+        objective = self._objective
+        theta, value, gap, n_iter, n_sweeps, is_certified = direct.minimise(
+            self._columns,
+            self._y,
+            self._weight,
+            objective.penalty,
+            rho,
+            scale is None,
+            1.0 if scale is None else scale,
+            objective.frame.fit_intercept,
+            tol,
+            RESIDUAL_ROUNDING,
+            objective.scale_floor,
+            max_iter,
+            start,
+            self._r,
+        )
+        self._rows.n_sweeps += n_sweeps
+        if not is_certified:
+            return None
+        # (No caller asks for the gradient.)
+        gradient = np.zeros_like(theta)
+        return Solution(theta, value, gradient, gap, n_iter, Status.CONVERGED)

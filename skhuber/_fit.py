@@ -22,7 +22,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from skhuber._direct import is_direct_work, minimise_directly
+from skhuber._direct import Direct, is_direct_work
 from skhuber._mad import mad_fixed_point
 from skhuber._minimise import FULL_HESSIAN_MAX, hessian_pays, minimise
 from skhuber._numba import one_blas_thread
@@ -171,19 +171,21 @@ def _fit_rotated(rows: Rows, settings: Settings, start: Start | None) -> Fit:
 
 def _fit_directly(rows: Rows, settings: Settings) -> Fit | None:
     """Fit small and ordinary data; None for others."""
-    if settings.scale == "mad" or not is_direct_work(rows):
+    if not is_direct_work(rows):
         return None
     assert isinstance(rows, DenseRows)
-    scale = None if isinstance(settings.scale, str) else settings.scale
-    found = minimise_directly(
+    direct = Direct(
         rows,
         rho=settings.rho,
-        scale=scale,
         alpha=settings.alpha,
         fit_intercept=settings.fit_intercept,
-        tol=settings.tol,
-        max_iter=settings.max_iter,
     )
+    tol, max_iter = settings.tol, settings.max_iter
+    if settings.scale == "mad":
+        found = direct.mad_fixed_point(tol=tol, max_iter=max_iter)
+    else:
+        scale = None if isinstance(settings.scale, str) else settings.scale
+        found = direct.minimise(scale, tol=tol, max_iter=max_iter)
     return found and _described(rows, settings, *found, n_iter_least=1)
 
 

@@ -22,9 +22,9 @@ from skhuber._solver import Solution, Status
 from skhuber._sweep import Floats
 
 # The scale is found to this relative change of one more iteration.
-_TOL = 1e-10
+SCALE_TOL = 1e-10
 # And with at most so many; six to fifteen are usual.
-_UPDATES = 100
+MAX_UPDATES = 100
 
 
 def mad_fixed_point(
@@ -60,7 +60,7 @@ def mad_fixed_point(
         near = _iterate(part, objective, theta, tol=1e-8, max_iter=100, scale_tol=1e-4)
         objective, theta = near[0], near[1].x
     return _iterate(
-        sketch, objective, theta, tol=tol, max_iter=max_iter, scale_tol=_TOL
+        sketch, objective, theta, tol=tol, max_iter=max_iter, scale_tol=SCALE_TOL
     )
 
 
@@ -74,9 +74,9 @@ def _iterate(
     scale_tol: float,
 ) -> tuple[HuberObjective, Solution]:
     """Iterate σ → median|r(σ)| / Φ⁻¹(3/4) until it changes by less than scale_tol."""
-    search = _RootSearch()
+    search = RootSearch()
     n_iter = 0
-    for _ in range(_UPDATES):
+    for _ in range(MAX_UPDATES):
         _, _, scale = objective.split(theta)
         solution = minimise(
             sketch,
@@ -101,7 +101,7 @@ def _iterate(
     return objective, replace(solution, status=Status.MAX_ITER)
 
 
-class _RootSearch:
+class RootSearch:
     """Where the change by which an iteration moves a number is zero.
 
     Two changes of one sign in a row are extrapolated, by at most three times the last

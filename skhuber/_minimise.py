@@ -47,6 +47,9 @@ FULL_HESSIAN_MAX = 3000
 # Of sparse data the Hessian is only its diagonal, at first, if it would have more
 # numbers than a 32nd of what is stored: its algebra would cost more than the sweeps.
 _HESSIAN_SHARE = 32
+# Where a Hessian is only its diagonal, the gap must be smaller by this factor: it comes
+# out too small, by the least eigenvalue of the columns' correlations at most.
+_DIAGONAL_TRUST = 0.01
 # By more than this factor a column is stiffer than a sample of 20 rows for each shows.
 _STIFFER = 1.5
 # The most steps of polish.
@@ -255,7 +258,8 @@ def _rounds(
         tol = 0.5 * tol
 
     def tolerance(theta: Floats, value: float) -> float:
-        return objective.tolerance(theta, value, tol)
+        trust = _DIAGONAL_TRUST if whitening.is_diagonal else 1.0
+        return objective.tolerance(theta, value, trust * tol)
 
     n_iter = 0
     for k in range(_ROUNDS):

@@ -11,7 +11,7 @@ from skhuber._sweep import Floats, Sums
 
 _EPS = float(np.finfo(np.float64).eps)
 # The median of |r| of standard normal residuals.
-_NORMAL_MAD = float(ndtri(0.75))
+NORMAL_MAD = float(ndtri(0.75))
 
 
 class NonFiniteSumsError(ArithmeticError):
@@ -67,7 +67,7 @@ class Problem:
     def median_scale(self, theta: Floats) -> float:
         """median|r| / Φ⁻¹(3/4), standardised."""
         distance = np.abs(self.rows.residuals(self.objective.point(theta)))
-        return weighted_median(distance, self.rows.weight) / _NORMAL_MAD
+        return weighted_median(distance, self.rows.weight) / NORMAL_MAD
 
     def _evaluate(self, theta: Floats, sums: Sums) -> tuple[float, Floats]:
         value, gradient = self.objective.value_gradient(

@@ -99,7 +99,8 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
         Whether the residual of a sample lies beyond the threshold.
     robust_weights_ : ndarray of shape (n_samples,)
         ψ(r)/r: 1 up to the threshold, ``rho_ * scale_ / |r|`` beyond it. Weighted least
-        squares with these weights (times `sample_weight`) gives the same fit.
+        squares with these weights (times `sample_weight`) gives the same fit. In the
+        type of X.
     objective_ : float
         Value of the objective.
     optimality_gap_ : float

@@ -76,6 +76,10 @@ class Whitening:
     Parameters
     ----------
     hessian : ndarray of shape (q, q), or (q,) for a diagonal one
+
+    Attributes
+    ----------
+    is_diagonal : bool
     """
 
     # Rounding errors of a sum of products are about 1e-16 of the diagonal; the last
@@ -88,7 +92,8 @@ class Whitening:
         self._root = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
         self._factor: Floats | None = None
         self._stiffer: Floats | None = None
-        if hessian.ndim == 1:
+        self.is_diagonal = hessian.ndim == 1
+        if self.is_diagonal:
             return
         unit = hessian / np.outer(self._root, self._root)
         np.fill_diagonal(unit, 1.0)

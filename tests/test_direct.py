@@ -7,7 +7,7 @@ import naive
 import problems
 from compare import assert_same_bits, certificate
 from skhuber import HuberRegressor, _fit
-from skhuber._direct import is_direct_work, minimise_directly
+from skhuber._direct import Direct, is_direct_work
 from skhuber._rows import make_rows
 
 SETTINGS = {
@@ -26,7 +26,10 @@ WEIGHT = np.random.default_rng(1).integers(0, 4, 60).astype(float)
 def fit(X, y, weight=None, **changed):
     """Coefficients, intercept and scale in the units of the data, or None."""
     rows = make_rows(X, y, weight, 1)
-    found = minimise_directly(rows, **(SETTINGS | changed))
+    settings = SETTINGS | changed
+    limits = {name: settings[name] for name in ("tol", "max_iter")}
+    model = {name: settings[name] for name in ("rho", "alpha", "fit_intercept")}
+    found = Direct(rows, **model).minimise(settings["scale"], **limits)
     if found is None:
         return None
     objective, solution = found
@@ -96,18 +99,34 @@ def test_what_is_not_ordinary_is_declined(X, y, changed):
 
 
 @pytest.mark.compiled
-def test_both_ways_lead_to_the_same_fit(monkeypatch):
+@pytest.mark.parametrize("scale", ["joint", "mad", 1.5])
+def test_both_ways_lead_to_the_same_fit(monkeypatch, scale):
     for seed in range(20):
         X, y, _, _ = problems.plain(50 + 10 * seed, 1 + seed % 6, seed)
-        one = HuberRegressor().fit(X, y)
+        one = HuberRegressor(scale=scale).fit(X, y)
         with monkeypatch.context() as patch:
             patch.setattr(_fit, "is_direct_work", lambda rows: False)
-            other = HuberRegressor().fit(X, y)
-        assert certificate(one, X, y) <= 1e-12
+            other = HuberRegressor(scale=scale).fit(X, y)
+        if scale == "joint":
+            assert certificate(one, X, y) <= 1e-12
         np.testing.assert_allclose(one.coef_, other.coef_, rtol=1e-9)
         np.testing.assert_allclose(one.scale_, other.scale_, rtol=1e-9)
         np.testing.assert_allclose(one.robust_weights_, other.robust_weights_, 1e-8)
         assert one.optimality_gap_ <= 1e-12
+
+
+def test_a_scale_that_is_the_median_of_its_own_residuals():
+    X, y = PROBLEM.X, PROBLEM.y
+    direct = Direct(make_rows(X, y, None, 1), rho=1.345, alpha=0.0, fit_intercept=True)
+    objective, solution = direct.mad_fixed_point(tol=1e-12, max_iter=100)
+    u, intercept, scale = objective.split(solution.x)
+    coef, intercept = objective.frame.to_natural(u, intercept)
+    r = naive.residuals(X, y, coef, intercept)
+    found = objective.natural_scale(scale)
+    np.testing.assert_allclose(found, naive.mad_scale(r), rtol=1e-9)
+    psi = np.clip(r, -1.345 * found, 1.345 * found)
+    np.testing.assert_allclose(X.T @ psi / found, 0.0, atol=1e-5)
+    np.testing.assert_allclose(psi.sum() / found, 0.0, atol=1e-5)
 
 
 @pytest.mark.compiled

@@ -221,3 +221,19 @@ def test_a_singular_system_moves_nothing_along_its_null_space():
     # A gradient along the null space beyond rounding is a straight slope: go far.
     x = solve_semidefinite(H, np.array([5.0, 3.0, 0.0]), noise=1e-20)
     assert x[0] - x[1] > 1e6
+
+
+def test_a_gap_that_hangs_on_a_ridge_is_no_certificate():
+    # Two equal variables: the Hessian is singular, and gets a ridge.
+    whitening = Whitening(np.ones((2, 2)))
+    along, across = np.array([1.0, 1.0]), np.array([1e-9, -1e-9])
+    np.testing.assert_allclose(whitening.gap(along, False), 0.5, rtol=1e-3)
+    # Across, the function falls without end, however flat it looks with the ridge.
+    with_ridge = 0.5 * np.sum(whitening.whiten_gradient(across) ** 2)
+    assert with_ridge < 1e-3
+    assert whitening.gap(across, False) > 1e3 * with_ridge
+
+
+def test_a_diagonal_says_that_it_is_one():
+    assert Whitening(np.ones(3)).is_diagonal
+    assert not Whitening(np.eye(3)).is_diagonal

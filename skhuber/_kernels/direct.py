@@ -203,10 +203,68 @@ def _median_scale(r, work):
 
 
 @block_kernel
+def _start(A, t, s, total, penalty, rho, joint, scale, n_coef, r, c, work, theta):
+    """Least squares or no coefficients, whichever is lower (into theta); the scale.
+
+    The scale is 0 where both are no place to start.
+    """
+    p = penalty.shape[0]
+    n = t.shape[0]
+    root = np.empty(n_coef)
+    g = np.zeros(n_coef + 1)
+    solution = np.zeros(n_coef)
+    H = np.zeros((n_coef, n_coef))
+    _gram(A, s, n_coef, work, H)
+    for i in range(n):
+        c[i] = s[i] * t[i]
+    for j in range(n_coef):
+        for k in range(j + 1):
+            H[j, k] *= 2.0 / total
+        if j < p:
+            H[j, j] += 2.0 * penalty[j]
+        g[j] = 2.0 / total * _dot(c, A[j])
+    if not _factorise(H, root):
+        return 0.0
+    _solve(H, root, g[:n_coef], solution)
+    _residuals(A, t, solution, n_coef, r)
+    least_squares_scale = _median_scale(r, work)
+    null_scale = _median_scale(t, work)
+    comfortable = min(least_squares_scale, null_scale) * max(1.0, 1.35 / rho)
+    if not joint and not scale > 0.3 * comfortable:
+        return 0.0  # far below the residuals
+    sigma = least_squares_scale if joint else scale
+    value = _value_gradient(
+        A, s, total, penalty, rho, sigma, joint, solution, r, c, n_coef, g
+    )
+    null_sigma = null_scale if joint else scale
+    r[:] = t
+    null_value = _value_gradient(
+        A, s, total, penalty, rho, null_sigma, joint, theta, r, c, n_coef, g
+    )
+    if value <= null_value:
+        theta[:n_coef] = solution
+        return sigma
+    return null_sigma
+
+
+@block_kernel
 def minimise(
-    A, t, s, penalty, rho, joint, scale, fit_intercept, tol, noise, floor, max_iter, r
+    A,
+    t,
+    s,
+    penalty,
+    rho,
+    joint,
+    scale,
+    fit_intercept,
+    tol,
+    noise,
+    floor,
+    max_iter,
+    start,
+    r,
 ):
-    """The minimum of the objective, from the better of two starts.
+    """The minimum of the objective.
 
     Parameters
     ----------
@@ -222,6 +280,8 @@ def minimise(
     floor : float
         Least joint scale.
     max_iter : int
+    start : array
+        θ to start from, with a fixed scale; empty for the better of two starts.
     r : array of n
         Becomes the residuals.
 
@@ -249,39 +309,16 @@ def minimise(
     g = np.zeros(q)
     failed = (theta, 0.0, 0.0, 0, 0, False)
 
-    # Least squares, and no coefficients at all.
-    H = np.zeros((n_coef, n_coef))
-    _gram(A, s, n_coef, work, H)
-    for i in range(n):
-        c[i] = s[i] * t[i]
-    for j in range(n_coef):
-        for k in range(j + 1):
-            H[j, k] *= 2.0 / total
-        if j < p:
-            H[j, j] += 2.0 * penalty[j]
-        g[j] = 2.0 / total * _dot(c, A[j])
-    if not _factorise(H, root):
-        return failed
-    _solve(H, root[:n_coef], g[:n_coef], step[:n_coef])
-    _residuals(A, t, step, n_coef, r)
-    least_squares_scale = _median_scale(r, work)
-    null_scale = _median_scale(t, work)
-    sigma = least_squares_scale if joint else scale
-    value = _value_gradient(
-        A, s, total, penalty, rho, sigma, joint, step, r, c, n_coef, g
-    )
-    theta[:] = step
-    null = np.zeros(q)
-    null_sigma = null_scale if joint else scale
-    r[:] = t
-    null_value = _value_gradient(
-        A, s, total, penalty, rho, null_sigma, joint, null, r, c, n_coef, g
-    )
-    if not value <= null_value:
-        theta[:] = 0.0
-        sigma = null_sigma
-    comfortable = min(least_squares_scale, null_scale) * max(1.0, 1.35 / rho)
-    if not joint and not sigma > 0.3 * comfortable:
+    n_sweeps = 1
+    sigma = scale
+    if start.shape[0] > 0:
+        theta[:] = start
+    else:
+        sigma = _start(
+            A, t, s, total, penalty, rho, joint, scale, n_coef, r, c, work, theta
+        )
+        n_sweeps += 5
+    if not sigma > 0.0:
         return failed
     if joint:
         theta[n_coef] = sigma
@@ -289,7 +326,6 @@ def minimise(
     value = _value_gradient(
         A, s, total, penalty, rho, sigma, joint, theta, r, c, n_coef, g
     )
-    n_sweeps = 6
 
     H = np.zeros((q, q))
     trial = np.empty(q)
