@@ -4,9 +4,9 @@
     python docs/benchmarks/run.py fits --data "1,000 × 10" NOx
     python docs/benchmarks/run.py sweeps memory start scaling
 
-Writes results.md, and time_gap.png of the fits, into this folder. Needs the test extra
-(statsmodels, matplotlib); skglm and scm2cpp-learn take part where they are installed.
-Nothing else should run meanwhile.
+Writes results.md, and time_gap.png of the fits, into this folder. Needs what
+``pip install -e '.[benchmarks]'`` installs; a peer that is missing is left out. Nothing
+else should run meanwhile.
 
 **Time** is the median of up to five fits after one to warm up (of fewer, where they
 take long), without pauses. Ratios hold from machine to machine; times do not.
