@@ -11,10 +11,10 @@ from dataclasses import replace
 import numpy as np
 
 from skhuber._kernels import direct
-from skhuber._mad import MAX_UPDATES, SCALE_TOL, RootSearch
+from skhuber._mad import MAX_UPDATES, RootSearch
 from skhuber._numba import IS_COMPILED
 from skhuber._objective import RESIDUAL_ROUNDING, Frame, HuberObjective
-from skhuber._problem import NORMAL_MAD
+from skhuber._problem import NORMAL_MAD, weighted_median
 from skhuber._rows import DenseRows, Rows
 from skhuber._solver import Solution, Status
 from skhuber._sweep import Floats
@@ -26,6 +26,9 @@ _WORK = 2**20
 # long columns, few of them.
 _COLUMNS = 64
 _ROWS_PER_COLUMN = 5
+# A MAD scale is found to this relative change of one more iteration: minima are known
+# to their last digits here.
+_SCALE_TOL = 1e-12
 # A scale above all residuals, in units of the spread of y.
 _ANY_SCALE = 1e6
 
@@ -63,7 +66,6 @@ class Direct:
         self._rho = rho
         self._columns = np.empty((p + 2, n))
         self._y, self._weight, self._r = np.empty(n), np.empty(n), np.empty(n)
-        self._unweighted = rows.weight is None
         centre, x_power, y_centre, y_power, self._is_ordinary = direct.standardise(
             *rows.double_precision(),
             rows.weight_unit,
@@ -102,7 +104,7 @@ class Direct:
         """The same at the fixed point of `skhuber._mad`, from the same start."""
         # With no threshold this is least squares, whatever the scale.
         found = self._minimise(np.inf, _ANY_SCALE, tol, max_iter)
-        if found is None or not self._unweighted:
+        if found is None:
             return None
         scale = self._median_scale()
         search = RootSearch()
@@ -114,7 +116,7 @@ class Direct:
                 return None
             n_iter += found.n_iter
             new_scale = self._median_scale()
-            if abs(new_scale - scale) <= SCALE_TOL * scale:
+            if abs(new_scale - scale) <= _SCALE_TOL * scale:
                 objective = self._objective.with_scale(scale)
                 self._rows.remember(objective.point(found.x), self._r)
                 return objective, replace(found, n_iter=n_iter)
@@ -125,7 +127,7 @@ class Direct:
         return None
 
     def _median_scale(self) -> float:
-        return float(np.median(np.abs(self._r))) / NORMAL_MAD
+        return weighted_median(np.abs(self._r), self._rows.weight) / NORMAL_MAD
 
     def _minimise(
         self,

@@ -22,7 +22,7 @@ from skhuber._solver import Solution, Status
 from skhuber._sweep import Floats
 
 # The scale is found to this relative change of one more iteration.
-SCALE_TOL = 1e-10
+_SCALE_TOL = 1e-10
 # And with at most so many; six to fifteen are usual.
 MAX_UPDATES = 100
 
@@ -60,7 +60,7 @@ def mad_fixed_point(
         near = _iterate(part, objective, theta, tol=1e-8, max_iter=100, scale_tol=1e-4)
         objective, theta = near[0], near[1].x
     return _iterate(
-        sketch, objective, theta, tol=tol, max_iter=max_iter, scale_tol=SCALE_TOL
+        sketch, objective, theta, tol=tol, max_iter=max_iter, scale_tol=_SCALE_TOL
     )
 
 
