@@ -29,7 +29,8 @@ def fit(X, y, weight=None, **changed):
     settings = SETTINGS | changed
     limits = {name: settings[name] for name in ("tol", "max_iter")}
     model = {name: settings[name] for name in ("rho", "alpha", "fit_intercept")}
-    found = Direct(rows, **model).minimise(settings["scale"], **limits)
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = Direct(rows, **model).minimise(settings["scale"], **limits)
     if found is None:
         return None
     objective, solution = found

@@ -72,8 +72,9 @@ def standardise(X, y, weight, weight_unit, fit_intercept, A, t, s):
         if not (0.0 < spread < math.inf):
             return centre, power, 0.0, 0, False
         centre[j] = mean
-        power[j] = math.frexp(spread)[1] - 1
-        unit = math.ldexp(1.0, -power[j])
+        x_power = math.frexp(spread)[1] - 1
+        power[j] = x_power
+        unit = math.ldexp(1.0, -x_power)
         for i in range(n):
             a[i] *= unit
     A[p] = 1.0
