@@ -359,7 +359,7 @@ class Rows(abc.ABC):
         Parameters
         ----------
         share : ndarray of shape (n,)
-            Positive; overwritten.
+            Positive.
         n_rows : int
             Their number, about.
         """

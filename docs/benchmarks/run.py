@@ -470,6 +470,18 @@ def apart(function):
     return float(np.median(times[5:]))
 
 
+def fresh(program, **environment):
+    """What a program prints in a process of its own, started in this folder."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=HERE,
+        env=os.environ | environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
 def run_memory(out):
     """Peak memory beyond the inputs, allocated and resident."""
     out.append("## Peak memory beyond the inputs, of the size of X\n")
@@ -477,14 +489,7 @@ def run_memory(out):
     for name in list(DATA)[2:8]:
         # In a process of its own: what another fit has freed is resident already.
         program = f"import run; print(*run.peak_memory({name!r}))"
-        output = subprocess.run(
-            [sys.executable, "-c", program],
-            cwd=HERE,
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        allocated, resident = map(float, output.stdout.split())
+        allocated, resident = map(float, fresh(program).split())
         row = f"| {name} | {allocated:.1%} | {resident:.1%} |"
         say("  " + row)
         out.append(row)
@@ -542,18 +547,8 @@ def run_start(out):
 
     def seconds(code, n=7, cache=None):
         program = f"import time; t = time.perf_counter(); {code}; print(t_end - t)"
-        environment = os.environ | ({"NUMBA_CACHE_DIR": cache} if cache else {})
-        times = []
-        for _ in range(n):
-            output = subprocess.run(
-                [sys.executable, "-c", program],
-                env=environment,
-                check=True,
-                capture_output=True,
-                text=True,
-            )
-            times.append(float(output.stdout))
-        return float(np.median(times))
+        changed = {"NUMBA_CACHE_DIR": cache} if cache else {}
+        return float(np.median([float(fresh(program, **changed)) for _ in range(n)]))
 
     def add(label, value):
         say(f"  {label}: {value:.3f} s")

@@ -137,6 +137,17 @@ def _value_gradient(A, s, total, penalty, rho, scale, joint, theta, r, c, n_coef
 
 
 @block_kernel
+def _evaluate(A, t, s, total, penalty, rho, scale, joint, theta, n_coef, r, c, g):
+    """F at θ and the scale there; the residuals into r, the gradient into g."""
+    sigma = theta[n_coef] if joint else scale
+    _residuals(A, t, theta, n_coef, r)
+    value = _value_gradient(
+        A, s, total, penalty, rho, sigma, joint, theta, r, c, n_coef, g
+    )
+    return value, sigma
+
+
+@block_kernel
 def _gram(A, h, q, work, H):
     """H = Σ_i h_i A_i A_iᵀ over the first q rows of A; the lower triangle."""
     for j in range(q):
@@ -323,9 +334,8 @@ def minimise(
         return failed
     if joint:
         theta[n_coef] = sigma
-    _residuals(A, t, theta, n_coef, r)
-    value = _value_gradient(
-        A, s, total, penalty, rho, sigma, joint, theta, r, c, n_coef, g
+    value, sigma = _evaluate(
+        A, t, s, total, penalty, rho, scale, joint, theta, n_coef, r, c, g
     )
 
     H = np.zeros((q, q))
@@ -365,20 +375,19 @@ def minimise(
                 return failed
             for j in range(q):
                 trial[j] = theta[j] - length * step[j]
-            trial_sigma = trial[n_coef] if joint else scale
-            _residuals(A, t, trial, n_coef, trial_r)
-            trial_value = _value_gradient(
+            trial_value, trial_sigma = _evaluate(
                 A,
+                t,
                 s,
                 total,
                 penalty,
                 rho,
-                trial_sigma,
+                scale,
                 joint,
                 trial,
+                n_coef,
                 trial_r,
                 c,
-                n_coef,
                 trial_g,
             )
             n_sweeps += 1
@@ -396,20 +405,19 @@ def minimise(
     for _ in range(3):
         for j in range(q):
             trial[j] = theta[j] - step[j]
-        trial_sigma = trial[n_coef] if joint else scale
-        _residuals(A, t, trial, n_coef, trial_r)
-        trial_value = _value_gradient(
+        trial_value, trial_sigma = _evaluate(
             A,
+            t,
             s,
             total,
             penalty,
             rho,
-            trial_sigma,
+            scale,
             joint,
             trial,
+            n_coef,
             trial_r,
             c,
-            n_coef,
             trial_g,
         )
         n_sweeps += 1
