@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 
 from skhuber._direct import Direct, is_direct_work
 from skhuber._mad import mad_fixed_point
+from skhuber._median import weighted_median
 from skhuber._minimise import FULL_HESSIAN_MAX, hessian_pays, minimise
 from skhuber._numba import one_blas_thread
 from skhuber._objective import Frame, HuberObjective, exponent
-from skhuber._problem import NonFiniteSumsError, Problem, weighted_median
+from skhuber._problem import NonFiniteSumsError, Problem
 from skhuber._rows import Data, DenseRows, Rows
 from skhuber._sketch import Sketch
 from skhuber._solver import Solution, Status, solve_semidefinite

@@ -32,6 +32,7 @@ __all__ = [
     "IS_COMPILED",
     "block_kernel",
     "block_rows",
+    "formula_kernel",
     "one_blas_thread",
     "row_kernel",
     "run_blocks",
@@ -70,6 +71,14 @@ def block_kernel(function: Callable[..., Any]) -> Any:
     return _compiled(function)
 
 
+def formula_kernel(function: Callable[..., Any]) -> Any:
+    """The same for a scalar formula, computed as it is written.
+
+    So its value has the same bits in whichever loop it stands.
+    """
+    return _compiled(function, fastmath=False)
+
+
 def row_kernel(function: Callable[..., Any]) -> Any:
     """The same for a function that is called for every row.
 
@@ -79,10 +88,11 @@ def row_kernel(function: Callable[..., Any]) -> Any:
 
 
 def _compiled(function: Callable[..., Any], **options: Any) -> Any:
-    options |= {
+    options = {
         "fastmath": _FASTMATH,
         "nogil": True,
         "error_model": "numpy",
+        **options,
     }
     try:
         return numba.njit(cache=True, **options)(function)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import ndtri
 
+from skhuber._median import NORMAL_MAD, weighted_median
 from skhuber._objective import HuberObjective
 from skhuber._rows import Rows
 from skhuber._sweep import Floats, Sums
-
-_EPS = float(np.finfo(np.float64).eps)
-# The median of |r| of standard normal residuals.
-NORMAL_MAD = float(ndtri(0.75))
 
 
 class NonFiniteSumsError(ArithmeticError):
@@ -76,21 +72,3 @@ class Problem:
         if np.isfinite(value) and np.isfinite(gradient).all():
             return value, gradient
         return np.inf, np.zeros_like(gradient)
-
-
-def weighted_median(values: Floats, weight: Floats | None) -> float:
-    """Median in which a weight of two counts as the value twice."""
-    if weight is None:
-        return float(np.median(values))
-    kept = weight > 0
-    values, weight = values[kept], weight[kept]
-    order = np.argsort(values, kind="stable")
-    ends = np.cumsum(weight[order])
-    half = 0.5 * ends[-1]
-    # Where a cumulated weight is just one half, the median is halfway to the next. Just
-    # one half is what rounding of the sums may have made of it.
-    slack = len(ends) * _EPS * ends[-1]
-    lower = values[order[np.searchsorted(ends, half - slack, side="left")]]
-    last = min(np.searchsorted(ends, half + slack, side="right"), len(ends) - 1)
-    upper = values[order[last]]
-    return float(lower + 0.5 * (upper - lower))

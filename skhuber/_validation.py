@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -23,9 +23,13 @@ def check_real(
     finite: bool = True,
     allowed: str = "",
 ) -> float:
-    """Return a number > above or ≥ least, or raise an error that names it."""
-    bound = f"> {above:g}" if above is not None else f">= {least:g}"
-    allowed = allowed or f"a {'finite ' if finite else ''}number {bound}"
+    """Return a number > above, ≥ least or any, or raise an error that names it."""
+    bound = ""
+    if above is not None:
+        bound = f" > {above:g}"
+    elif least is not None:
+        bound = f" >= {least:g}"
+    allowed = allowed or f"a {'finite ' if finite else ''}number{bound}"
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"{name} must be {allowed}, got {value!r}.")
     number = float(value)
@@ -47,6 +51,25 @@ def check_count(name: str, value: object, *, least: int) -> int:
     if value < least:
         raise ValueError(f"{name} must be {allowed}, got {value!r}.")
     return int(value)
+
+
+def check_integer(name: str, value: object) -> int:
+    """Return any integer, or raise an error that names it."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}.")
+    return int(value)
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
+    """Return one of several words, or raise an error that names them."""
+    if not isinstance(value, str) or value not in choices:
+        allowed = " or ".join(
+            part
+            for part in (", ".join(map(repr, choices[:-1])), repr(choices[-1]))
+            if part
+        )
+        raise ValueError(f"{name} must be {allowed}, got {value!r}.")
+    return value
 
 
 def check_flag(name: str, value: object) -> bool:

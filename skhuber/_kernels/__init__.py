@@ -1,7 +1,13 @@
-"""Compiled loops over rows.
+"""Compiled loops.
 
-`scalar` has the Huber formulas, each once; `dense` and `csr` know how to read the
-rows of one layout; `passes` puts the two together into sweeps. Nothing here knows
-a model or an estimator, and nothing outside `skhuber._rows` (for the data of a
-regression) imports from here.
+For regression, over rows: `scalar` has the Huber formulas, each once; `dense` and `csr`
+know how to read the rows of one layout; `passes` puts the two together into sweeps;
+`direct` minimises small problems. Only `skhuber._rows` and `skhuber._direct` import
+these.
+
+For losses of arrays, over elements: `rules` says which loss, `formulas` has the scalar
+formulas, `elementwise` the loop; `ctc` runs over utterances. Only `skhuber.losses`
+imports these.
+
+Nothing here knows a model or an estimator.
 """
