@@ -562,8 +562,9 @@ def test_no_array_but_the_results(dtype):
     _, of_both = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert both[0] == value
-    assert of_value < 0.01 * pred.nbytes
-    assert of_both < 1.01 * pred.nbytes
+    buffers = 2**18  # bytes, whatever the size of the arrays
+    assert of_value < buffers < 0.05 * pred.nbytes
+    assert of_both < pred.nbytes + buffers
 
 
 @compiled
