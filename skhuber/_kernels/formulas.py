@@ -45,8 +45,8 @@ def absolute(rule, pred, label, extra):
 def huber(rule, pred, label, extra):
     residual = pred - label
     clipped = clip(residual, rule.threshold)
-    slope = clipped / rule.unit
-    curvature = 0.0 if abs(residual) > rule.threshold else 1.0 / rule.unit
+    slope = clip(residual * rule.curvature, rule.slope)
+    curvature = 0.0 if abs(residual) > rule.threshold else rule.curvature
     return slope * (residual - 0.5 * clipped), slope, -slope, 0.0, curvature
 
 

@@ -37,10 +37,11 @@ class Absolute(NamedTuple):
 
 
 class Huber(NamedTuple):
-    """Quadratic up to the threshold, linear beyond, divided by the unit."""
+    """curvature · r² / 2 up to the threshold, slope · (|r| − threshold / 2) beyond."""
 
     threshold: float
-    unit: float
+    curvature: float
+    slope: float
 
 
 class Hinge(NamedTuple):

@@ -10,6 +10,7 @@ from element to element; and the product of such weights with a head of that siz
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -424,7 +425,11 @@ class HuberLoss(ElementwiseLoss):
         self.form = check_choice("form", form, ["unit_slope", "unit_curvature"])
 
     def _rule(self) -> rules.Rule:
-        return rules.Huber(self.rho, self.rho if self.form == "unit_slope" else 1.0)
+        if self.form == "unit_curvature":
+            return rules.Huber(self.rho, 1.0, self.rho)
+        # The reciprocal of a subnormal rho overflows.
+        curvature = min(1.0 / self.rho, sys.float_info.max)
+        return rules.Huber(self.rho, curvature, 1.0)
 
 
 class HingeLoss(ElementwiseLoss):
