@@ -5,9 +5,9 @@
 Writes losses.md into this folder. Needs torch (its CPU build is enough), which
 ``pip install -e .`` does not install. Nothing else should run meanwhile.
 
-Each library is run in blocks of 15 calls after 5 to warm up, the blocks of the libraries
-in turn; so threads that one leaves spinning do not slow the others. The time is the
-median of all calls. torch does what a training step does: the loss in
+Each library is run in blocks of 15 calls after 5 to warm up, the blocks of the
+libraries in turn; so threads that one leaves spinning do not slow the others. The time
+is the median of all calls. torch does what a training step does: the loss in
 single precision, and `backward`. It may use as many threads as the loss here.
 """
 
