@@ -27,7 +27,7 @@ from skhuber._mad import mad_fixed_point
 from skhuber._median import weighted_median
 from skhuber._minimise import FULL_HESSIAN_MAX, hessian_pays, minimise
 from skhuber._numba import one_blas_thread
-from skhuber._objective import Frame, HuberObjective, exponent
+from skhuber._objective import RESIDUAL_ROUNDING, Frame, HuberObjective, exponent
 from skhuber._problem import NonFiniteSumsError, Problem
 from skhuber._rows import Data, DenseRows, Rows
 from skhuber._sketch import Sketch
@@ -37,6 +37,12 @@ from skhuber._sweep import Floats
 _EPS = float(np.finfo(np.float64).eps)
 # Coefficients of more than two to this power are left at zero: 2^1024 overflows.
 _COEFFICIENT_POWER = 980
+# F of an exact fit is about its scale; one of more than so many is none.
+_EXACT = 1e3
+# Where a scale that fell to zero is held instead, in mean residuals.
+_COLLAPSED_SCALE = 1e-9
+# With a scale (in units of the spread of y) below this, sums of squares overflow.
+_LEAST_SCALE_OF_SQUARES = 2.0**-400
 # Data with at most this many rows for each column may have fewer independent rows than
 # columns, and are fitted in the basis of their singular vectors if that takes no more
 # than this many multiplications (a second or so).
@@ -99,7 +105,10 @@ def fit_rows(rows: Rows, settings: Settings, start: Start | None = None) -> Fit:
     if direct_fit is not None:
         return direct_fit
     with one_blas_thread():
-        return _fit_by_sweeps(rows, settings, start)
+        fit = _fit_by_sweeps(rows, settings, start)
+        if not fit.converged and _is_zero_to_rounding(rows, settings, fit):
+            fit = replace(fit, converged=True, gap=0.0)
+        return fit
 
 
 def _fit_by_sweeps(rows: Rows, settings: Settings, start: Start | None) -> Fit:
@@ -212,8 +221,12 @@ def _fit_in_frame(
     else:
         if not isinstance(settings.scale, str):
             scale = float(np.ldexp(settings.scale, -frame.y_power))
-            # Below the floor the minimum is no longer another one, to rounding.
-            objective = objective.with_scale(max(scale, objective.scale_floor))
+            # Below the floor neither the minimum nor its value is another one, to
+            # rounding. (Of squares the value is: they are divided by the scale.)
+            floor = objective.scale_floor
+            if np.isinf(settings.rho):
+                floor = _LEAST_SCALE_OF_SQUARES
+            objective = objective.with_scale(max(scale, floor))
         solution = minimise(
             sketch,
             objective,
@@ -223,10 +236,99 @@ def _fit_in_frame(
             warm=start is not None,
             may_stay=start is not None,
         )
+        if objective.joint:
+            objective, solution = _with_scale_collapsed(
+                sketch, objective, solution, settings
+            )
     del sketch  # its memory is for what comes next
     # The least-squares start is itself a Newton step over all rows.
     n_iter_least = int(start is None and settings.max_iter > 0)
     return _described(rows, settings, objective, solution, n_iter_least=n_iter_least)
+
+
+def _is_at_a_vertex(rows: Rows, objective: HuberObjective, theta: Floats) -> bool:
+    """Whether no more rows are met than needs be, or too many are not."""
+    point = objective.point(theta)
+    inside = np.abs(rows.residuals(point)) <= point.threshold
+    weight = np.ones(rows.n_rows) if rows.weight is None else rows.weight
+    inside &= weight > 0
+    outside = 1.0 - weight[inside].sum() / weight.sum()
+    return bool(
+        np.count_nonzero(inside) <= len(theta) or outside * objective.rho**2 >= 1.0
+    )
+
+
+def _is_zero_to_rounding(rows: Rows, settings: Settings, fit: Fit) -> bool:
+    """Whether F is no more than rounding errors of the residuals would make it.
+
+    So it is where every target is met exactly: nothing then certifies the fit, as it
+    has no digits left. A residual has errors of some units in the last place of the
+    numbers that it is the difference of.
+    """
+    centre = np.zeros(rows.n_features)
+    if settings.fit_intercept:
+        centre = rows.moments(centred=True).centre
+    size = float(np.abs(rows.y - np.float64(rows.y[0])).max())
+    if not settings.fit_intercept:
+        size = float(np.abs(rows.y).max())
+    size += float(np.abs(fit.coef) @ rows.largest(centre))
+    error = RESIDUAL_ROUNDING * size
+    if settings.scale == "joint":
+        loss = (2.0 + 2.0 * settings.rho) * error
+    else:
+        loss = min(error / fit.scale if fit.scale > 0 else np.inf, 2.0 * settings.rho)
+        loss *= error
+    total = rows.total_weight * 2.0**-rows.weight_power
+    return fit.objective <= total * loss
+
+
+def _with_scale_collapsed(
+    sketch: Sketch, objective: HuberObjective, solution: Solution, settings: Settings
+) -> tuple[HuberObjective, Solution]:
+    """The solution; if its scale fell to zero at a vertex, one that can be trusted.
+
+    With more than 1/ρ² of the weight in outliers F falls with the scale down to zero,
+    where it is 2ρ Σ s|r|, and has its minimum at a vertex. At the least scale a
+    residual that should be zero is one of a thousand units in its last place, and the
+    slopes at a vertex are as uncertain: nobody can tell the lowest one from its
+    neighbours. At 1e-9 of the mean residual one can, and F is higher by no more than
+    that part.
+
+    (Where a majority of the rows is met exactly, the scale is zero, too, but that
+    majority determines the fit; where all are, F is zero but for the penalty.)
+    """
+    u, intercept, scale = objective.split(solution.x)
+    loss = solution.value - float(objective.penalty @ u**2)
+    is_exact = loss <= _EXACT * scale
+    if scale > 2 * objective.scale_floor or is_exact or np.isinf(objective.rho):
+        return objective, solution
+    at_a_vertex = _is_at_a_vertex(sketch.rows, objective, solution.x)
+    uncertain = max(solution.gap, RESIDUAL_ROUNDING / scale * loss)
+    collapsed = replace(solution, status=Status.COLLAPSED, gap=uncertain)
+    floor = _COLLAPSED_SCALE * loss / (2 * objective.rho)
+    raised = objective.with_floor(floor)
+    try:
+        again = minimise(
+            sketch,
+            raised,
+            raised.theta(u, intercept, max(floor, scale)),
+            tol=settings.tol,
+            max_iter=settings.max_iter - solution.n_iter,
+            warm=True,
+        )
+    except NonFiniteSumsError:  # where single targets are 1e300 times the others
+        return objective, collapsed if at_a_vertex else solution
+    n_iter = solution.n_iter + again.n_iter
+    u, intercept, held = raised.split(again.x)
+    problem = Problem(objective, sketch.rows)
+    lower, _ = problem.value_gradient(objective.theta(u, intercept, scale))
+    if lower > solution.value * (1 + _COLLAPSED_SCALE):
+        return objective, replace(collapsed if at_a_vertex else solution, n_iter=n_iter)
+    if not at_a_vertex and lower > solution.value * (1 - _COLLAPSED_SCALE):
+        return objective, replace(solution, n_iter=n_iter)
+    # F is convex: with a scale of zero it is lower by no more than its slope says.
+    gap = again.gap + max(float(again.gradient[-1]), 0.0) * held
+    return raised, replace(again, status=Status.COLLAPSED, gap=gap, n_iter=n_iter)
 
 
 def _described(

@@ -94,11 +94,12 @@ def _iterate(
         # Below the floor residuals are rounding errors, and so is their median.
         if abs(new_scale - scale) <= scale_tol * scale + floor:
             return objective, solution
+        minimised = objective
         if n_iter >= max_iter:
             break
         log_scale = search.next(np.log(scale), np.log(new_scale / scale))
         objective = objective.with_scale(max(float(np.exp(log_scale)), floor))
-    return objective, replace(solution, status=Status.MAX_ITER)
+    return minimised, replace(solution, status=Status.MAX_ITER)
 
 
 class RootSearch:

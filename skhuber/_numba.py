@@ -26,6 +26,7 @@ from typing import Any
 
 import joblib
 import numba
+from numba.core.caching import FunctionCache
 from threadpoolctl import ThreadpoolController
 
 __all__ = [
@@ -94,10 +95,32 @@ def _compiled(function: Callable[..., Any], **options: Any) -> Any:
         "error_model": "numpy",
         **options,
     }
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # numba found no writable folder
-        return numba.njit(**options)(function)
+    kernel = numba.njit(**options)(function)
+    if IS_COMPILED:
+        # As `cache=True` does; without a cache where numba finds no writable folder.
+        with contextlib.suppress(RuntimeError):
+            kernel._cache = _ForgivingCache(function)
+    return kernel
+
+
+class _ForgivingCache(FunctionCache):
+    """numba's cache on disk, but no fit fails for its damage or for a full disk.
+
+    (numba lets either error out of the first call of a function. It has no public name
+    for the place where a function keeps its cache.)
+    """
+
+    def load_overload(self, *args: Any) -> Any:
+        try:
+            return super().load_overload(*args)
+        except Exception:
+            with contextlib.suppress(Exception):
+                self.flush()  # so that the next process finds an empty one
+            return None
+
+    def save_overload(self, *args: Any) -> None:
+        with contextlib.suppress(Exception):
+            super().save_overload(*args)
 
 
 def block_rows(bytes_per_row: float, *, long_columns: bool = False) -> int:

@@ -121,6 +121,8 @@ class HuberObjective:
         The fixed scale in units of 2^y_power; None for a joint one.
     total_weight, weight_power
         The sum of the weights is total_weight · 2^-weight_power.
+    floor : float
+        A lower bound of a joint scale, where it is to be above what rounding needs.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class HuberObjective:
         scale: float | None,
         total_weight: float,
         weight_power: int,
+        floor: float = 0.0,
     ) -> None:
         self.frame = frame
         self.rho = rho
@@ -145,6 +148,7 @@ class HuberObjective:
         self.n_features = len(frame.centre)
         self._total_weight = total_weight
         self._weight_power = weight_power
+        self._floor = floor
         # Of the basis (z, 1, t) of a Gram matrix, what θ has.
         self._kept = np.array(
             [True] * self.n_features + [frame.fit_intercept, self.joint]
@@ -152,6 +156,13 @@ class HuberObjective:
 
     def with_scale(self, scale: float) -> HuberObjective:
         """The same with the scale fixed at this standardised value."""
+        return self._with(scale, self._floor)
+
+    def with_floor(self, floor: float) -> HuberObjective:
+        """The same with a joint scale that stays above this standardised value."""
+        return self._with(None, floor)
+
+    def _with(self, scale: float | None, floor: float) -> HuberObjective:
         return HuberObjective(
             self.frame,
             rho=self.rho,
@@ -159,6 +170,7 @@ class HuberObjective:
             scale=scale,
             total_weight=self._total_weight,
             weight_power=self._weight_power,
+            floor=floor,
         )
 
     @property
@@ -171,7 +183,7 @@ class HuberObjective:
         """Least scale that the data can show."""
         # y itself has no finer resolution than its last place.
         resolution = _EPS * abs(self.frame.y_centre) * self.frame.y_unit
-        return max(_SCALE_FLOOR, 4 * resolution)
+        return max(_SCALE_FLOOR, 4 * resolution, self._floor)
 
     def theta(self, u: Floats, intercept: float, scale: float) -> Floats:
         """Put θ together (of the standardised coefficients, intercept and scale)."""

@@ -36,6 +36,12 @@ if TYPE_CHECKING:
 _SCALES = '"joint", "mad" or a finite number > 0'
 
 
+# What a pickled model says of itself. The number changes with the names or the meaning
+# of the attributes, not with every version of the package.
+_FORMAT_NAME = "_skhuber_format"
+_FORMAT = 1
+
+
 class HuberRegressor(RegressorMixin, BaseEstimator):
     """Linear regression that outliers cannot pull away.
 
@@ -273,6 +279,21 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled, with a mark of its format."""
+        return {**super().__getstate__(), _FORMAT_NAME: _FORMAT}
+
+    def __setstate__(self, state: Any) -> None:
+        """Take what was pickled; what was not pickled as this is refused."""
+        found = state.get(_FORMAT_NAME) if isinstance(state, dict) else None
+        if found != _FORMAT:
+            raise ValueError(
+                "This is not a HuberRegressor that this version of skhuber can read: "
+                f"its state must have format {_FORMAT}, got {found!r}. Load it with "
+                "the version that pickled it, or fit it again."
+            )
+        super().__setstate__({k: v for k, v in state.items() if k != _FORMAT_NAME})
 
     def _fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None

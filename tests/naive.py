@@ -352,7 +352,7 @@ def best_scale(residual, rho, sample_weight=None):
     # The mean of min(r**2 / sigma**2, rho**2) falls in sigma; it is 1 at the best.
     for _ in range(200):
         sigma = 0.5 * (low + high)
-        if s @ np.minimum(size / sigma, rho) ** 2 > s.sum():
+        if sigma > 0 and s @ np.minimum(size / sigma, rho) ** 2 > s.sum():
             low = sigma
         else:
             high = sigma

@@ -1,0 +1,361 @@
+"""Fits at once, in threads, forks and workers: all survive, with the same bits.
+
+Each case runs in a process of its own, with a limit on its time, so that a crash or a
+deadlock is a failure of that case. The programs print a digest of the fits they made;
+it must be that of a serial fit.
+"""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+compiled = pytest.mark.compiled
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+
+# What numba's own parallel loops would run on. The kernels here run on Python threads,
+# but other libraries of the process may choose any layer.
+LAYERS = ["omp", "workqueue", "tbb"]
+# Seconds, for fits that take a few with a cold cache.
+LIMIT = 300
+
+PRELUDE = """
+import hashlib, multiprocessing, os, signal, sys, threading, warnings
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+import joblib
+import numba
+import numpy as np
+import scipy.sparse as sp
+from skhuber import HuberRegressor
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(60_000, 8))
+y = X @ np.arange(1.0, 9.0) + rng.standard_t(2.0, 60_000)
+DATA = {
+    "C": (X, y),
+    "F": (np.asfortranarray(X), y),
+    "csr": (sp.csr_array(np.where(X > 1, X, 0)), y),
+    "small": (X[:100], y[:100]),
+}
+
+
+def digest(name, **parameters):
+    X, y = DATA[name]
+    model = HuberRegressor(**parameters).fit(X, y)
+    numbers = [model.coef_, model.intercept_, model.scale_, model.robust_weights_]
+    numbers.append(model.predict(X[:50]))
+    total = hashlib.sha256()
+    for number in numbers:
+        total.update(np.asarray(number).tobytes())
+    return total.hexdigest()[:16]
+
+
+def digests(_=None):
+    return tuple(digest(name) for name in DATA)
+
+
+def numba_runs_in_parallel():
+    '''Something else that uses numba's threads, as a user's own code may.'''
+    @numba.njit(parallel=True)
+    def total(x):
+        s = 0.0
+        for i in numba.prange(x.size):
+            s += x[i]
+        return s
+    return total(np.ones(10_000))
+"""
+
+
+def run(program, *, layer="workqueue", threads=2, **environment):
+    """Run a program after the prelude; the lines that it prints."""
+    code = textwrap.dedent(PRELUDE) + textwrap.dedent(program)
+    environment = {
+        **os.environ,
+        "NUMBA_THREADING_LAYER": layer,
+        "NUMBA_NUM_THREADS": str(threads),
+        **environment,
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=LIMIT,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.split("\n")[:-1]
+
+
+@pytest.fixture(scope="module")
+def serial():
+    """Digests of fits on one thread, one after another."""
+    (line,) = run("print(*digests())", threads=1)
+    return line
+
+
+def check_all(lines, expected, count):
+    assert len(lines) == count
+    assert set(lines) == {expected}
+
+
+@compiled
+@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_the_same_bits(serial, layer, threads):
+    lines = run("print(*digests()); print(*digests())", layer=layer, threads=threads)
+    check_all(lines, serial, 2)
+
+
+@compiled
+@pytest.mark.parametrize("layer", LAYERS)
+def test_threads_at_once(serial, layer):
+    if layer == "tbb":
+        pytest.importorskip("tbb")
+    # numba's own workqueue layer aborts a process in which two threads launch at once,
+    # so its parallel loop runs alone here, before.
+    program = """
+    numba_runs_in_parallel()
+    found = []
+    barrier = threading.Barrier(8)
+
+    def work():
+        barrier.wait()
+        for _ in range(3):
+            found.append(digests())
+
+    workers = [threading.Thread(target=work) for _ in range(8)]
+    [w.start() for w in workers]
+    [w.join() for w in workers]
+    for d in found:
+        print(*d)
+    """
+    check_all(run(program, layer=layer), serial, 24)
+
+
+@compiled
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+@pytest.mark.parametrize(
+    "backend",
+    ["threading", "loky", pytest.param("multiprocessing", marks=forks)],
+)
+def test_workers_of_joblib(serial, backend, layer):
+    # joblib's workers get functions by name or by value; a module is what both find.
+    program = f"""
+    numba_runs_in_parallel()
+    digests()
+    with joblib.parallel_backend({backend!r}, n_jobs=2):
+        found = joblib.Parallel()(joblib.delayed(digests)(i) for i in range(6))
+    for d in found:
+        print(*d)
+    """
+    check_all(run(program, layer=layer), serial, 6)
+
+
+@compiled
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_pool_of_threads(serial, layer):
+    program = """
+    with ThreadPoolExecutor(4) as pool:
+        for d in pool.map(digests, range(8)):
+            print(*d)
+    """
+    check_all(run(program, layer=layer), serial, 8)
+
+
+@compiled
+def test_nested_in_a_grid_search():
+    program = """
+    from sklearn.model_selection import GridSearchCV
+    X, y = DATA["C"]
+    for n_jobs in (1, 2):
+        for backend in ("loky", "threading"):
+            with joblib.parallel_backend(backend):
+                search = GridSearchCV(
+                    HuberRegressor(), {"rho": [1.2, 1.5, 2.0]}, n_jobs=n_jobs, cv=3
+                ).fit(X, y)
+            scores = search.cv_results_["mean_test_score"]
+            print(search.best_params_, scores.tobytes().hex())
+    """
+    lines = run(program)
+    assert len(lines) == 4
+    assert len(set(lines)) == 1
+
+
+# What a fork finds: a process that has fitted, and used numba's threads.
+FORK = """
+def child():
+    for _ in range(2):
+        print(*digests(), flush=True)
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def fork_and_wait():
+    with warnings.catch_warnings():
+        # Python warns of forks of processes with threads: this is what is tested.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        child()
+    _, status = os.waitpid(pid, 0)
+    assert status == 0, status
+"""
+
+
+@compiled
+@forks
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_a_fork_after_a_fit(serial, layer):
+    program = """
+    print(*digests(), flush=True)
+    fork_and_wait()
+    print(*digests(), flush=True)
+    """
+    check_all(run(FORK + textwrap.dedent(program), layer=layer), serial, 4)
+
+
+@compiled
+@forks
+def test_a_fork_of_a_thread_while_others_fit(serial):
+    program = """
+    print(*digests(), flush=True)
+    busy = [threading.Thread(target=digests) for _ in range(3)]
+    [t.start() for t in busy]
+    forking = threading.Thread(target=fork_and_wait)
+    forking.start()
+    forking.join()
+    [t.join() for t in busy]
+    print(*digests(), flush=True)
+    """
+    check_all(run(FORK + textwrap.dedent(program)), serial, 4)
+
+
+@compiled
+@forks
+def test_workers_forked_before_they_serve(serial):
+    """As gunicorn does with preload: fit once, fork, serve from threads."""
+    program = """
+    digests()
+
+    def serve():
+        with ThreadPoolExecutor(3) as pool:
+            for d in pool.map(digests, range(3)):
+                os.write(1, (" ".join(d) + "\\n").encode())
+        os._exit(0)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pids = []
+        for _ in range(3):
+            pid = os.fork()
+            if pid == 0:
+                serve()
+            pids.append(pid)
+    assert all(os.waitpid(pid, 0)[1] == 0 for pid in pids)
+    """
+    check_all(run(program), serial, 9)
+
+
+@compiled
+@pytest.mark.parametrize("method", ["spawn", pytest.param("forkserver", marks=forks)])
+def test_start_methods(serial, method, tmp_path):
+    # A started process imports the main module, so this one is a file.
+    code = textwrap.dedent(PRELUDE) + textwrap.dedent(
+        f"""
+        if __name__ == "__main__":
+            digests()
+            context = multiprocessing.get_context({method!r})
+            with ProcessPoolExecutor(2, mp_context=context) as pool:
+                for d in pool.map(digests, range(4)):
+                    print(*d)
+        """
+    )
+    path = tmp_path / "program.py"
+    path.write_text(code, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        env={**os.environ, "NUMBA_NUM_THREADS": "2"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    check_all(done.stdout.split("\n")[:-1], serial, 4)
+
+
+@compiled
+@forks
+def test_an_interrupt_leaves_the_estimator_as_it_was():
+    program = """
+    import pickle
+    large = np.tile(X, (10, 1)), np.tile(y, 10)
+    small = HuberRegressor(rho=1.01).fit(X[:100], y[:100])
+
+    def state(model):
+        return tuple((k, repr(v)) for k, v in sorted(vars(model).items()))
+
+    pickled = pickle.dumps(small)
+    before = state(small)
+    after = state(pickle.loads(pickled).fit(*large))
+    unchanged = 0
+    for wait in np.linspace(0.01, 0.2, 12):
+        model = small
+        threading.Timer(wait, os.kill, (os.getpid(), signal.SIGINT)).start()
+        try:
+            while True:
+                model = pickle.loads(pickled)
+                model.fit(*large)
+        except KeyboardInterrupt:
+            pass
+        assert state(model) in (before, after)
+        unchanged += state(model) == before
+    assert unchanged > 0
+    print(digest("C") == digest("C", n_jobs=1))
+    """
+    assert run(program) == ["True"]
+
+
+@compiled
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+@pytest.mark.parametrize(("n_jobs", "most"), [(1, 0), (2, 1), (None, 3)])
+def test_helpers_are_no_more_than_allowed(n_jobs, most):
+    """Of four threads that numba may use, a fit starts at most n_jobs − 1."""
+    program = f"""
+    highest = 0
+    for _ in range(3):
+        digest("C", n_jobs={n_jobs})
+        names = [t.name for t in threading.enumerate()]
+        highest = max(highest, sum(n.startswith("skhuber") for n in names))
+    print(highest)
+    """
+    lines = run(program, threads=4, LOKY_MAX_CPU_COUNT="4")
+    assert int(lines[0]) <= most
+    assert n_jobs == 1 or int(lines[0]) > 0
+
+
+@compiled
+def test_workers_do_not_oversubscribe():
+    """In a worker of joblib that may use one CPU, a fit starts no thread."""
+    program = """
+    def threads_of_a_fit(i):
+        digest("C")
+        return sum(t.name.startswith("skhuber") for t in threading.enumerate())
+
+    with joblib.parallel_backend("loky", n_jobs=2, inner_max_num_threads=1):
+        print(*joblib.Parallel()(joblib.delayed(threads_of_a_fit)(i) for i in range(4)))
+    """
+    lines = run(program, threads=4, LOKY_MAX_CPU_COUNT="2")
+    assert lines == ["0 0 0 0"]
+
+
+@compiled
+def test_threads_share_their_helpers():
+    """Eight fits at once start no more helpers than one."""
+    program = """
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: digest("C"), range(16)))
+    print(sum(t.name.startswith("skhuber") for t in threading.enumerate()))
+    """
+    assert int(run(program, threads=3, LOKY_MAX_CPU_COUNT="3")[0]) <= 2
