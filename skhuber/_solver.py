@@ -45,10 +45,6 @@ Noise = Callable[[Floats], float]
 _LEAST_SHARE = 0.3
 
 
-# A rise by this share of the value cannot be missed for its rounding errors.
-_NOTICEABLE = 1e-10
-
-
 class Status(enum.Enum):
     """How a minimisation ended, in words for a person."""
 
@@ -264,17 +260,9 @@ def newton(
         if converged or n_iter >= max_iter:
             status = Status.CONVERGED if converged else Status.MAX_ITER
             solution = Solution(x, value, gradient, gap, n_iter, status)
-            if not converged or (may_stay and n_iter == 0):
-                return solution
-            solution = _polish_newton(function, model, solution)
-            lower = _lower_point_ahead(function, model, solution, lower_last)
-            if lower is None:
-                return solution
-            if n_iter >= max_iter:
-                return replace(solution, status=Status.MAX_ITER)
-            x, value, gradient = lower
-            n_iter += 1
-            continue
+            if converged and not (may_stay and n_iter == 0):
+                solution = _polish_newton(function, model, solution)
+            return solution
         while True:
             step = model.step(gradient, damping)
             x_new = x + step
@@ -313,37 +301,6 @@ def _polish_newton(
         if not gained:
             break
     return solution
-
-
-def _lower_point_ahead(
-    function: Function, model: _Quadratic, solution: Solution, lower_last: float
-) -> tuple[Floats, float, Floats] | None:
-    """Look where a quadratic function would be higher; None if this one is, too.
-
-    The gap is that of a quadratic function. One that is quadratic only in narrow zones,
-    and straight in between (least absolute deviations, nearly), has a tiny gap in any
-    of them, however far its minimum is. k Newton steps from the minimum of a quadratic
-    function it is (k − 1)² gaps higher; this one may have fallen on.
-    """
-    step = model.step(solution.gradient, 0.0)
-    if not (solution.gap > 0 and step.any()):
-        return None
-    k = max(4.0, float(np.sqrt(_NOTICEABLE * abs(solution.value) / solution.gap)))
-    if lower_last > 0 and step[-1] < 0:
-        room = solution.x[-1] - max(lower_last, _LEAST_SHARE * solution.x[-1])
-        k = min(k, room / -step[-1])
-    found = None
-    value = solution.value - _rounding(solution.value)
-    while k >= 4.0:
-        x = solution.x + k * step
-        ahead, gradient = function(x)
-        if not ahead < value:
-            break
-        found, value = (x, ahead, gradient), ahead
-        k *= 4.0
-        if lower_last > 0 and step[-1] < 0:
-            break
-    return found
 
 
 class _Quadratic:

@@ -214,12 +214,42 @@ def test_weights_of_the_scale_mean_repetition():
 
 
 def test_targets_that_are_mostly_equal():
-    y = np.array([5.0] * 8 + [6.0, 7.0])
-    gradient, hessian = boosting_objective(HuberLoss(1.0))(y, np.zeros(10))
-    assert np.isfinite([gradient, hessian]).all()
+    y = np.array([5.0] * 8 + [6.0, 1e9])
+    objective = boosting_objective(HuberLoss(1.0))
+    gradient, hessian = objective(y, np.zeros(10))
+    # The scale is that of those that are not equal, weights or not.
+    unit = np.median([1.0, 1e9 - 5]) / 0.6744897501960817
+    np.testing.assert_allclose(np.abs(gradient).max(), unit, rtol=1e-9)
     assert (hessian > 0).all()
-    gradient, _ = boosting_objective(HuberLoss(1.0))(np.full(5, 3.0), np.zeros(5))
+    gradient, _ = objective(y, np.zeros(10), [1.0] * 9 + [0.0])
+    np.testing.assert_allclose(gradient[8], -1 / 0.6744897501960817, rtol=1e-9)
+    gradient, _ = objective(np.full(5, 3.0), np.zeros(5))
     np.testing.assert_array_equal(gradient, -np.ones(5))
+    gradient, _ = objective(y, np.zeros(10), np.zeros(10))
+    np.testing.assert_array_equal(gradient, np.zeros(10))
+
+
+def test_other_targets_have_another_scale():
+    objective = boosting_objective(HuberLoss(1.0))
+    rng = np.random.default_rng(0)
+    for unit in (1.0, 1000.0, 1.0):
+        y = rng.normal(size=100) * unit
+        gradient, _ = objective(y, np.full(100, 1e9))
+        fresh, _ = boosting_objective(HuberLoss(1.0))(y, np.full(100, 1e9))
+        np.testing.assert_array_equal(gradient, fresh)
+        again, _ = objective(y, np.full(100, 1e9))
+        np.testing.assert_array_equal(again, fresh)
+
+
+def test_data_without_weights():
+    X, y, _ = regression()
+    objective = boosting_objective(HuberLoss(0.5))
+    for data in (xgboost.DMatrix(X, y), lightgbm.Dataset(X, y).construct()):
+        label = data.get_label()
+        assert data.get_weight() is None or data.get_weight().size == 0
+        np.testing.assert_array_equal(
+            objective(np.zeros(len(y)), data), objective(label, np.zeros(len(y)))
+        )
 
 
 def test_an_object_like_any_other():
@@ -240,5 +270,14 @@ def test_errors():
         boosting_objective(losses.PoissonNLLLoss(from_logits=False))
     with pytest.raises(ValueError, match="target_scale must be 'mad' or a finite nu"):
         boosting_objective(HuberLoss(), target_scale=0.0)
+    with pytest.raises(ValueError, match="loss must have a weight > 0"):
+        boosting_objective(HuberLoss(weight=-1.0))
+    objective = boosting_objective(HuberLoss())
+    with pytest.raises(ValueError, match="the targets must be a one-dimensional arr"):
+        objective(np.ones((3, 2)), np.ones((3, 2)))
+    with pytest.raises(ValueError, match=r"predictions must be .* of 3, as many as"):
+        objective(np.ones(3), np.ones(4))
+    with pytest.raises(ValueError, match="sample_weight must be a one-dimensional a"):
+        objective(np.ones(3), np.ones(3), np.ones((3, 1)))
     with pytest.raises(TypeError, match="target_scale must be 'mad' or a finite numb"):
         boosting_objective(HuberLoss(), target_scale="std")

@@ -24,8 +24,6 @@ from skhuber._numba import block_kernel
 
 _NORMAL_MAD = 0.6744897501960817  # Φ⁻¹(3/4): the median of |r| of normal residuals
 _EPS = 2.0**-52
-# As in `skhuber._solver`: a rise by this share of the value cannot be missed.
-_NOTICEABLE = 1e-10
 # A pivot of a Hessian with a unit diagonal below this is for the general way: it says
 # that the last six digits of a step would be left.
 _LEAST_PIVOT = 1e-10
@@ -435,21 +433,4 @@ def minimise(
         gap = trial_gap
         if not gained:
             break
-
-    # As in `skhuber._solver`: a function that is quadratic in narrow zones only, and
-    # straight in between, shows it where a quadratic one would be higher.
-    if gap > 0.0:
-        _solve(H, root, g, step)
-        length = max(4.0, math.sqrt(_NOTICEABLE * value / gap))
-        if joint and step[n_coef] > 0.0:
-            length = min(length, (1.0 - _LEAST_SHARE) * sigma / step[n_coef])
-        for j in range(q):
-            trial[j] = theta[j] - length * step[j]
-        trial_value, _ = _evaluate(
-            A, t, s, total, penalty, rho, scale, joint, trial, n_coef, trial_r, c,
-            trial_g,
-        )  # fmt: skip
-        n_sweeps += 1
-        if length >= 4.0 and trial_value < value * (1.0 - 8 * _EPS):
-            return failed
     return theta, value, gap, n_iter, n_sweeps, True

@@ -89,8 +89,11 @@ def cross_entropy_of_logits(rule, pred, label, extra):
         of_one, of_zero = rest - pred, rest
         sigmoid, its_rest = small * greater, greater
     positive = extra * z
+    # What has no weight has no part, though it be infinite.
+    part_of_one = 0.0 if positive == 0.0 and not np.isnan(pred) else positive * of_one
+    part_of_zero = 0.0 if z == 1.0 and not np.isnan(pred) else (1.0 - z) * of_zero
     return (
-        positive * of_one + (1.0 - z) * of_zero,
+        part_of_one + part_of_zero,
         (1.0 - z) * sigmoid - positive * its_rest,
         rule.slope * (extra * of_one - of_zero),
         z * of_one,
@@ -129,7 +132,8 @@ def stirling(rule, label):
 def poisson_of_logs(rule, pred, label, extra):
     rate = np.exp(pred)
     full, slope = stirling(rule, label)
-    return rate - label * pred + full, rate - label, slope - pred, 0.0, rate
+    counted = 0.0 if label == 0.0 else label * pred  # also for the log of a rate of 0
+    return rate - counted + full, rate - label, slope - pred, 0.0, rate
 
 
 @formula_kernel
@@ -137,9 +141,10 @@ def poisson_of_rates(rule, pred, label, extra):
     rate = pred + rule.epsilon
     log_rate = np.log(rate)
     full, slope = stirling(rule, label)
-    ratio = label / rate
+    ratio = 0.0 if label == 0.0 else label / rate
+    counted = 0.0 if label == 0.0 else label * log_rate
     return (
-        pred - label * log_rate + full,
+        pred - counted + full,
         1.0 - ratio,
         slope - log_rate,
         0.0,

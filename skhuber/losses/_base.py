@@ -113,7 +113,7 @@ class Loss:
         Parameters
         ----------
         pred, label : ndarray
-            The arguments of the call, all of one dtype.
+            The arguments of the call, in float64; not to be written to.
 
         Returns
         -------
@@ -140,9 +140,15 @@ class Loss:
             self._check_wrt(call, wrt)
         checked_head = self._check_head(call, head)
         self._check_reducible(call)
+        arrays = {name: _for_terms(array) for name, array in call.arrays.items()}
         # Infinite and missing numbers are the caller's, and show in the results.
         with np.errstate(all="ignore"):
-            terms, pull_back = self.terms(**call.arrays)
+            terms, pull_back = self.terms(**arrays)
+            if np.shape(terms) != call.shape:
+                raise ValueError(
+                    f"{type(self).__name__}.terms must return terms of shape "
+                    f"{call.shape}, got shape {np.shape(terms)}."
+                )
             value = self._reduce(call, terms) if want_value else None
             if wrt is None:
                 return value, None
@@ -155,8 +161,20 @@ class Loss:
                 if call.sample_weight is not None:
                     factor = factor * call.sample_weight
                 gradient = pull_back(wrt, np.broadcast_to(factor, call.shape))
-        gradient = gradient.astype(call.dtype, copy=False)
+            # A copy, where it is a view of something that may be shared.
+            gradient = np.array(gradient, dtype=call.dtype)
         return value, gradient.reshape(call.shapes[wrt])
+
+    def _gradient(self, call: Call, wrt: str, head: ArrayLike | None) -> Array:
+        self._check_wrt(call, wrt)
+        gradient: Array = self._evaluate(call, False, wrt, head)[1]
+        return gradient
+
+    def _value_and_gradient(
+        self, call: Call, wrt: str, head: ArrayLike | None
+    ) -> tuple[Any, Array]:
+        self._check_wrt(call, wrt)
+        return self._evaluate(call, True, wrt, head)
 
     def _averaged(self, call: Call) -> int:
         """How many terms a mean is taken of."""
@@ -173,7 +191,7 @@ class Loss:
 
     def _head_factor(self, call: Call, head: Array | None) -> Array:
         """Derivative by the weighted terms: broadcasts to their shape."""
-        unit = np.asarray(self._factor_unit(call), dtype=call.dtype)
+        unit = np.asarray(self._factor_unit(call))
         return unit if head is None else unit * self._spread(call, head)
 
     def _spread(self, call: Call, head: Array) -> Array:
@@ -284,7 +302,7 @@ class Loss:
         check_fits("sample_weight", weight, shape)
         return weight
 
-    def _check_wrt(self, call: Call, wrt: str) -> None:
+    def _check_wrt(self, call: Call, wrt: object) -> None:
         allowed = [
             name for name in call.shapes if name in (*self._real, "sample_weight")
         ]
@@ -342,8 +360,8 @@ class LabelLoss(Loss):
 
     Notes
     -----
-    A new loss is a class with one method, `terms`. It gets the arguments as arrays
-    of one shape and one dtype, and returns the terms of the loss, and a function
+    A new loss is a class with one method, `terms`. It gets the arguments as float64
+    arrays of one shape, and returns the terms of the loss, and a function
     that makes a gradient of the factor of each term::
 
         class LogCoshLoss(LabelLoss):
@@ -443,7 +461,7 @@ class LabelLoss(Loss):
             Of the shape of the argument.
         """
         call = self._call(pred, label, sample_weight)
-        return self._evaluate(call, False, wrt, head)[1]
+        return self._gradient(call, wrt, head)
 
     def value_and_gradient(
         self,
@@ -467,7 +485,7 @@ class LabelLoss(Loss):
         gradient : ndarray
         """
         call = self._call(pred, label, sample_weight)
-        return self._evaluate(call, True, wrt, head)
+        return self._value_and_gradient(call, wrt, head)
 
     def _call(
         self, pred: ArrayLike, label: ArrayLike, sample_weight: ArrayLike | None = None
@@ -495,6 +513,14 @@ def numbers(name: str, value: ArrayLike) -> Array:
     return array
 
 
+def _for_terms(array: Array) -> Array:
+    """What `Loss.terms` may compute with, but not write to: float64, or integers."""
+    kind = np.float64 if array.dtype.kind == "f" else array.dtype
+    view = array.astype(kind, copy=False).view()
+    view.flags.writeable = False
+    return view
+
+
 def fits(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
     """Whether an array of that shape broadcasts to the target."""
     try:
@@ -514,7 +540,7 @@ def check_fits(name: str, array: Array, shape: tuple[int, ...]) -> None:
 
 def sum_to_shape(array: Array, shape: tuple[int, ...]) -> Array:
     """Undo broadcasting: the sum over the axes along which `shape` was repeated."""
-    array = array.sum(axis=tuple(range(array.ndim - len(shape))))
+    array = array.sum(axis=tuple(range(array.ndim - len(shape))), dtype=np.float64)
     repeated = tuple(
         k for k, length in enumerate(shape) if length == 1 and array.shape[k] != 1
     )

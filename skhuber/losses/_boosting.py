@@ -9,12 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from skhuber._median import NORMAL_MAD, weighted_median
 from skhuber._validation import check_real
-from skhuber.losses._base import Loss
 from skhuber.losses._elementwise import (
     ElementwiseLoss,
     HingeLoss,
     HuberLoss,
     L1Loss,
+    SquaredHingeLoss,
 )
 
 __all__ = ["BoostingObjective", "boosting_objective"]
@@ -39,8 +39,32 @@ class BoostingObjective:
     def __init__(
         self, loss: ElementwiseLoss, target_scale: float | str = "mad"
     ) -> None:
+        if not isinstance(loss, ElementwiseLoss):
+            raise TypeError(
+                "loss must be an elementwise loss, which has a diagonal second "
+                f"derivative, got {loss!r}."
+            )
+        of_probabilities = getattr(loss, "from_sigmoid", False)
+        if of_probabilities or not getattr(loss, "from_logits", True):
+            raise ValueError(
+                f"loss must be one of logits, as the sums of trees are, got {loss!r}."
+            )
+        if loss.weight is not None and not loss.weight > 0:
+            raise ValueError(f"loss must have a weight > 0, got {loss!r}.")
+        if target_scale != "mad":
+            target_scale = check_real(
+                "target_scale",
+                target_scale,
+                above=0,
+                allowed="'mad' or a finite number > 0",
+            )
         self.loss = loss
         self.target_scale = target_scale
+        self._last: tuple[Array, Array | None, float] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the targets that were seen last."""
+        return {**vars(self), "_last": None}
 
     def __repr__(self) -> str:
         """As one would write it."""
@@ -67,11 +91,12 @@ class BoostingObjective:
             pred, label, weight = first, second.get_label(), second.get_weight()
         else:
             label, pred, weight = first, second, sample_weight
-        label = np.asarray(label, dtype=np.float64)
-        pred = np.asarray(pred, dtype=np.float64).reshape(label.shape)
-        weight = None if weight is None else np.asarray(weight, dtype=np.float64)
-        if weight is not None and weight.size == 0:  # XGBoost's "no weights"
+        label = _one_for_each("the targets", label, None)
+        pred = _one_for_each("the predictions", pred, label.size)
+        if weight is not None and np.size(weight) == 0:  # XGBoost's "no weights"
             weight = None
+        if weight is not None:
+            weight = _one_for_each("sample_weight", weight, label.size)
         gradient, hessian = self._derivatives(pred, label, weight)
         if weight is not None:
             gradient, hessian = gradient * weight, hessian * weight
@@ -94,7 +119,9 @@ class BoostingObjective:
             return unit * np.sign(pred - label), np.ones_like(pred)
         terms = type(self.loss)(**{**self.loss._parameters(), **_PLAIN})
         gradient = terms.gradient(pred, label)
-        if type(self.loss) is HingeLoss:
+        if isinstance(self.loss, HingeLoss) and not isinstance(
+            self.loss, SquaredHingeLoss
+        ):
             return gradient, np.ones_like(pred)
         return gradient, terms.hessian(pred, label)
 
@@ -102,11 +129,51 @@ class BoostingObjective:
         """The scale of the targets, or the number given for it."""
         if not isinstance(self.target_scale, str):
             return self.target_scale
-        centre = weighted_median(label, weight)
-        scale = weighted_median(np.abs(label - centre), weight) / NORMAL_MAD
-        if scale == 0:  # more than half of the targets are equal
-            scale = float(np.std(label))
-        return scale if scale > 0 else 1.0
+        # The targets of one training are the same in each of its rounds.
+        last = self._last
+        if (
+            last is not None
+            and _are_same(last[0], label)
+            and _are_same(last[1], weight)
+        ):
+            return last[2]
+        scale = _robust_scale(label, weight)
+        copy = None if weight is None else weight.copy()
+        self._last = (label.copy(), copy, scale)
+        return scale
+
+
+def _one_for_each(name: str, values: Any, n: int | None) -> Array:
+    array: Array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or array.size == 0 or n not in (None, array.size):
+        count = "one or more" if n is None else f"{n}, as many as there are targets"
+        raise ValueError(
+            f"{name} must be a one-dimensional array of {count}; got shape "
+            f"{array.shape}."
+        )
+    return array
+
+
+def _are_same(one: Array | None, other: Array | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)
+
+
+def _robust_scale(label: Array, weight: Array | None) -> float:
+    """Median absolute deviation; of the others, if most targets are equal."""
+    if weight is not None:
+        label, weight = label[weight > 0], weight[weight > 0]
+        if label.size == 0:
+            return 1.0
+    deviation = np.abs(label - weighted_median(label, weight))
+    scale = weighted_median(deviation, weight)
+    if scale == 0 and deviation.any():
+        others = deviation > 0
+        scale = weighted_median(
+            deviation[others], None if weight is None else weight[others]
+        )
+    return scale / NORMAL_MAD if scale > 0 else 1.0
 
 
 # Gradients of a sum, of terms without the weight.
@@ -114,7 +181,7 @@ _PLAIN = {"weight": 1.0, "reduction": "sum"}
 
 
 def boosting_objective(
-    loss: Loss, *, target_scale: float | str = "mad"
+    loss: ElementwiseLoss, *, target_scale: float | str = "mad"
 ) -> BoostingObjective:
     """Make an elementwise loss an objective for XGBoost and LightGBM.
 
@@ -129,8 +196,9 @@ def boosting_objective(
     target_scale : "mad" or float, default="mad"
         For HuberLoss, the unit of `rho`, so that one `rho` fits targets of any size.
         "mad" is the median absolute deviation of the training targets from their
-        median, divided by 0.6745 (their standard deviation, if they are normal). With
-        1.0, `rho` is in the units of the targets. For L1Loss, the unit of the steps.
+        median, divided by 0.6745 (their standard deviation, if they are normal; where
+        most targets are equal, that of the others). With 1.0, `rho` is in the units of
+        the targets. For L1Loss, the unit of the steps.
         Other losses have no use for it.
 
     Returns
@@ -144,7 +212,8 @@ def boosting_objective(
     ------
     TypeError, ValueError
         If the loss has no diagonal second derivative, or is one of probabilities or
-        rates, which the sums of trees need not be; if `target_scale` is neither "mad"
+        rates, which the sums of trees need not be, or has a weight that is not
+        positive; if `target_scale` is neither "mad"
         nor a number greater than zero.
 
     Notes
@@ -177,18 +246,4 @@ def boosting_objective(
     >>> np.round(hessian, 3)
     array([0.371, 0.741, 1.   , 0.741, 0.009])
     """
-    if not isinstance(loss, ElementwiseLoss):
-        raise TypeError(
-            "loss must be an elementwise loss, which has a diagonal second derivative, "
-            f"got {loss!r}."
-        )
-    if getattr(loss, "from_sigmoid", False) or not getattr(loss, "from_logits", True):
-        raise ValueError(
-            f"loss must be one of logits, as the sums of trees are, got {loss!r}."
-        )
-    if target_scale != "mad":
-        allowed = "'mad' or a finite number > 0"
-        target_scale = check_real(
-            "target_scale", target_scale, above=0, allowed=allowed
-        )
     return BoostingObjective(loss, target_scale)

@@ -77,8 +77,7 @@ class SoftmaxCrossEntropyLoss(LabelLoss):
         if self.sparse_label:
             terms = -np.take_along_axis(log_p, label, axis=self.axis)
         else:
-            # A class without probability has no part, not even where log p is −∞.
-            parts = np.where(label == 0, 0, label * log_p)
+            parts = _times(label, log_p)
             terms = -parts.sum(axis=self.axis, keepdims=True)
 
         def pull_back(wrt: str, factor: Array) -> Array:
@@ -95,6 +94,7 @@ class SoftmaxCrossEntropyLoss(LabelLoss):
             else:
                 gradient -= label
             gradient *= factor
+            gradient[np.isnan(log_p)] = np.nan
             return gradient
 
         return terms, pull_back
@@ -190,7 +190,7 @@ class KLDivLoss(LabelLoss):
         log_p = pred if self.from_logits else log_softmax(pred, axis=self.axis)
         shifted = label + np.asarray(self._EPSILON, dtype=label.dtype)
         log_label = np.log(shifted)
-        terms = np.where(label == 0, 0, label * (log_label - log_p))
+        terms = _times(label, log_label - log_p)
 
         def pull_back(wrt: str, factor: Array) -> Array:
             if wrt == "label":
@@ -199,6 +199,7 @@ class KLDivLoss(LabelLoss):
             if not self.from_logits:
                 total = gradient.sum(axis=self.axis, keepdims=True)
                 gradient -= softmax(pred, axis=self.axis) * total
+            gradient[np.isnan(log_p)] = np.nan
             return gradient
 
         return terms, pull_back
@@ -213,10 +214,18 @@ class KLDivLoss(LabelLoss):
         return call
 
 
+def _times(label: Array, number: Array) -> Array:
+    """Their product; 0 for a class without probability, also where log p is −∞."""
+    product: Array = np.where((label == 0) & ~np.isnan(number), 0, label * number)
+    return product
+
+
 def _axis_of(name: str, axis: int, shape: tuple[int, ...]) -> int:
     """A non-negative axis of `pred`, or an error."""
     if not -len(shape) <= axis < len(shape):
         raise ValueError(
             f"{name} must be an axis of pred, got {axis} for pred of shape {shape}."
         )
+    if shape[axis] == 0:
+        raise ValueError(f"pred must have a class along axis {axis}, got {shape}.")
     return axis % len(shape)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skhuber._validation import check_choice
-from skhuber.losses._base import Array, Call, Loss, PullBack
+from skhuber.losses._base import Array, Call, Loss, PullBack, sum_to_shape
 from skhuber.losses._checks import check_class, check_length
 
 __all__ = ["CTCLoss"]
@@ -102,7 +102,7 @@ class CTCLoss(Loss):
     ) -> Array:
         """Gradient with respect to `wrt`, as of other losses."""
         call = self._utterances(pred, label, pred_lengths, label_lengths, sample_weight)
-        return self._evaluate(call, False, wrt, head)[1]
+        return self._gradient(call, wrt, head)
 
     def value_and_gradient(
         self,
@@ -117,17 +117,22 @@ class CTCLoss(Loss):
     ) -> tuple[Any, Array]:
         """Value and gradient, from one pass forwards and one backwards."""
         call = self._utterances(pred, label, pred_lengths, label_lengths, sample_weight)
-        return self._evaluate(call, True, wrt, head)
+        return self._value_and_gradient(call, wrt, head)
 
     def terms(
-        self, pred: Array, label: Array, pred_lengths: Array, label_lengths: Array
+        self,
+        pred: ArrayLike,
+        label: ArrayLike,
+        pred_lengths: ArrayLike | None = None,
+        label_lengths: ArrayLike | None = None,
     ) -> tuple[Array, PullBack]:
         """Terms, one for each utterance, and the way back."""
-        arguments = (pred, label, pred_lengths, label_lengths)
-        terms, _ = self._recursions(*arguments, None)
+        call = self._utterances(pred, label, pred_lengths, label_lengths, None)
+        terms, _ = self._recursions(**call.arrays, factor=None)
 
         def pull_back(wrt: str, factor: Array) -> Array:
-            gradient = self._recursions(*arguments, factor)[1]
+            factor = np.broadcast_to(factor, call.shape)
+            gradient = self._recursions(**call.arrays, factor=factor)[1]
             assert gradient is not None
             return gradient
 
@@ -140,18 +145,22 @@ class CTCLoss(Loss):
         wrt: str | None = None,
         head: ArrayLike | None = None,
     ) -> tuple[Any, Any]:
-        if wrt != "pred":
-            return super()._evaluate(call, want_value, wrt, head)
         # The factors do not depend on the terms, so one pass forwards is enough.
         checked_head = self._check_head(call, head)
         self._check_reducible(call)
-        factor = self._head_factor(call, checked_head)
-        if call.sample_weight is not None:
-            factor = factor * call.sample_weight
-        factor = np.broadcast_to(factor, call.shape)
+        factor = np.broadcast_to(self._head_factor(call, checked_head), call.shape)
+        weighted = None
+        if wrt == "pred":
+            weighted = (
+                factor if call.sample_weight is None else (factor * call.sample_weight)
+            )
         with np.errstate(all="ignore"):
-            terms, gradient = self._recursions(**call.arrays, factor=factor)
+            terms, gradient = self._recursions(**call.arrays, factor=weighted)
             value = self._reduce(call, terms) if want_value else None
+        if wrt == "sample_weight":
+            assert call.sample_weight is not None
+            gradient = sum_to_shape(factor * terms, call.sample_weight.shape)
+            gradient = gradient.astype(call.dtype).reshape(call.shapes[wrt])
         return value, gradient
 
     def _recursions(
@@ -225,9 +234,15 @@ class CTCLoss(Loss):
         if pred_lengths is not None:
             of_pred = self._lengths("pred_lengths", pred_lengths, n, frames)
         padding = np.arange(width) >= of_label[:, np.newaxis]
+        # Padding may be anything; it is checked as if it were the first class.
         used = np.where(padding, 0, labels)
-        if not padding.all():
-            check_class("label", used, classes - 1, used.shape)
+        if classes == 1 and not padding.all():
+            raise ValueError(
+                "pred must have a class beside the blank, since label has labels; got "
+                f"shape {shapes['pred']}."
+            )
+        own = used.T if self.label_layout == "TN" else used
+        check_class("label", own, max(classes - 1, 1), own.shape)
         checked = {
             **arrays,
             "label": np.ascontiguousarray(used, dtype=np.intp),

@@ -229,7 +229,7 @@ class ElementwiseLoss(LabelLoss):
         """From the shape of the terms to that of the argument."""
         shape = call.shapes[wrt]
         if wrt == self._extra:
-            return sum_to_shape(derivative, shape)
+            return sum_to_shape(derivative, shape).astype(call.dtype)
         return derivative.reshape(shape)
 
     def _fused(
@@ -379,7 +379,8 @@ class HuberLoss(ElementwiseLoss):
     Parameters
     ----------
     rho : float, default=1.0
-        The residual at which the two meet, in the units of `label`; > 0.
+        The residual at which the two meet, in the units of `label`; > 0. With
+        infinity the loss is r² / 2, or zero.
 
     weight : float, default=None
         A factor of the loss; None is 1.
@@ -421,15 +422,17 @@ class HuberLoss(ElementwiseLoss):
         form: str = "unit_slope",
     ) -> None:
         super().__init__(weight, batch_axis, reduction=reduction)
-        self.rho = check_real("rho", rho, above=0)
+        self.rho = check_real("rho", rho, above=0, finite=False)
         self.form = check_choice("form", form, ["unit_slope", "unit_curvature"])
 
     def _rule(self) -> rules.Rule:
-        if self.form == "unit_curvature":
-            return rules.Huber(self.rho, 1.0, self.rho)
-        # The reciprocal of a subnormal rho overflows.
-        curvature = min(1.0 / self.rho, sys.float_info.max)
-        return rules.Huber(self.rho, curvature, 1.0)
+        unit_curvature = self.form == "unit_curvature"
+        slope = self.rho if unit_curvature else 1.0
+        if np.isinf(self.rho):
+            return rules.Squared(1.0 if unit_curvature else 0.0)
+        if self.rho < sys.float_info.min:  # its reciprocal would overflow
+            return rules.Absolute(slope)
+        return rules.Huber(self.rho, 1.0 if unit_curvature else 1.0 / self.rho, slope)
 
 
 class HingeLoss(ElementwiseLoss):
@@ -636,7 +639,7 @@ class SigmoidBinaryCrossEntropyLoss(ElementwiseLoss):
     ) -> Array:
         """Gradient with respect to `wrt`, as of other losses."""
         call = self._call(pred, label, sample_weight, pos_weight)
-        return self._evaluate(call, False, wrt, head)[1]
+        return self._gradient(call, wrt, head)
 
     def value_and_gradient(
         self,
@@ -650,7 +653,7 @@ class SigmoidBinaryCrossEntropyLoss(ElementwiseLoss):
     ) -> tuple[Any, Array]:
         """Value and gradient, in one sweep over the data."""
         call = self._call(pred, label, sample_weight, pos_weight)
-        return self._evaluate(call, True, wrt, head)
+        return self._value_and_gradient(call, wrt, head)
 
     def hessian(
         self,

@@ -73,7 +73,7 @@ class TripletLoss(Loss):
     ) -> Array:
         """Gradient with respect to `wrt`, as of other losses."""
         call = self._triplets(pred, positive, negative)
-        return self._evaluate(call, False, wrt, head)[1]
+        return self._gradient(call, wrt, head)
 
     def value_and_gradient(
         self,
@@ -86,7 +86,7 @@ class TripletLoss(Loss):
     ) -> tuple[Any, Array]:
         """Value and gradient; what both need is computed once."""
         call = self._triplets(pred, positive, negative)
-        return self._evaluate(call, True, wrt, head)
+        return self._value_and_gradient(call, wrt, head)
 
     def terms(
         self, pred: Array, positive: Array, negative: Array
@@ -94,19 +94,21 @@ class TripletLoss(Loss):
         """Terms, one for each entry of the batch, and the way back."""
         axis = self.batch_axis % pred.ndim
         others = tuple(k for k in range(pred.ndim) if k != axis)
-        distance = (positive - pred) ** 2 - (negative - pred) ** 2
+        # The difference of the squares, without squares that would overflow.
+        distance = (positive - negative) * (positive + negative - 2 * pred)
         lack = distance.sum(axis=others) + self.margin
         # A NaN is not "satisfied": it stays.
         active = np.where(lack <= 0, 0, lack)
 
         def pull_back(wrt: str, factor: Array) -> Array:
-            slope = np.where(lack <= 0, 0, 2 * factor)
-            slope = np.expand_dims(np.where(np.isnan(lack), lack, slope), others)
+            slope = np.expand_dims(np.where(np.isnan(lack), lack, 2 * factor), others)
             if wrt == "pred":
-                return slope * (negative - positive)
-            if wrt == "positive":
-                return slope * (positive - pred)
-            return -slope * (negative - pred)
+                gradient = slope * (negative - positive)
+            elif wrt == "positive":
+                gradient = slope * (positive - pred)
+            else:
+                gradient = -slope * (negative - pred)
+            return np.where(np.expand_dims(lack <= 0, others), 0, gradient)
 
         return active, pull_back
 
@@ -192,7 +194,7 @@ class CosineEmbeddingLoss(Loss):
     ) -> Array:
         """Gradient with respect to `wrt`, as of other losses."""
         call = self._pairs(input1, input2, label, sample_weight)
-        return self._evaluate(call, False, wrt, head)[1]
+        return self._gradient(call, wrt, head)
 
     def value_and_gradient(
         self,
@@ -206,7 +208,7 @@ class CosineEmbeddingLoss(Loss):
     ) -> tuple[Any, Array]:
         """Value and gradient; what both need is computed once."""
         call = self._pairs(input1, input2, label, sample_weight)
-        return self._evaluate(call, True, wrt, head)
+        return self._value_and_gradient(call, wrt, head)
 
     def terms(
         self, input1: Array, input2: Array, label: Array
@@ -350,7 +352,7 @@ class SDMLLoss(Loss):
         head: ArrayLike | None = None,
     ) -> Array:
         """Gradient with respect to `wrt`, as of other losses."""
-        return self._evaluate(self._partners(x1, x2), False, wrt, head)[1]
+        return self._gradient(self._partners(x1, x2), wrt, head)
 
     def value_and_gradient(
         self,
@@ -361,7 +363,7 @@ class SDMLLoss(Loss):
         head: ArrayLike | None = None,
     ) -> tuple[Any, Array]:
         """Value and gradient; what both need is computed once."""
-        return self._evaluate(self._partners(x1, x2), True, wrt, head)
+        return self._value_and_gradient(self._partners(x1, x2), wrt, head)
 
     def terms(self, x1: Array, x2: Array) -> tuple[Array, PullBack]:
         """Terms, one for each entry of the batch, and the way back."""
@@ -369,6 +371,11 @@ class SDMLLoss(Loss):
         if across:
             x1, x2 = x1.T, x2.T
         n = x1.shape[0]
+        if n == 0:
+            return np.empty(0), lambda wrt, factor: np.empty((0, x1.shape[1]))
+        # Only differences count; far from the origin their sums would cancel.
+        centre = x2.mean(axis=0)
+        x1, x2 = x1 - centre, x2 - centre
         # Differences, not the expanded square, which would cancel. Row by row: an
         # array of all of them would be n times as large as the input.
         distance = np.empty((n, n), x1.dtype)
