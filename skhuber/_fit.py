@@ -127,7 +127,10 @@ def _fit_by_sweeps(rows: Rows, settings: Settings, start: Start | None) -> Fit:
         fit = _fit_in_frame(rows, first, start, by_largest=True)
     left = settings.max_iter - fit.n_iter
     if rotatable and not fit.converged and left > 0:
-        again = _fit_rotated(rows, replace(settings, max_iter=left), start)
+        try:
+            again = _fit_rotated(rows, replace(settings, max_iter=left), start)
+        except NonFiniteSumsError:
+            return fit
         if again.converged or again.objective < fit.objective:
             fit = replace(
                 again,

@@ -326,7 +326,7 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
         except NonFiniteSumsError:
             assert_all_finite(data, estimator_name="HuberRegressor", input_name="X")
             raise ValueError(
-                "X has values so large that sums over them overflow."
+                "X or y has values so large that sums over them overflow."
             ) from None
         self.coef_ = result.coef.astype(data.dtype, copy=False)
         self.intercept_ = result.intercept
