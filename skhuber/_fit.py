@@ -48,8 +48,8 @@ _LEAST_SCALE_OF_SQUARES = 2.0**-400
 # than this many multiplications (a second or so).
 _ROTATION_ROWS_PER_COLUMN = 4
 _ROTATION_WORK = 2**32
-# Iterations kept back for a second attempt in that basis.
-_ROTATION_ITER = 300
+# Iterations kept back for a second attempt, in that basis or with another scale.
+_SECOND_ITER = 300
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ def _fit_by_sweeps(rows: Rows, settings: Settings, start: Start | None) -> Fit:
     if rotatable and n <= _ROTATION_ROWS_PER_COLUMN * p:
         return _fit_rotated(rows, settings, start)
     first = settings
-    if rotatable and settings.max_iter >= 2 * _ROTATION_ITER:
-        first = replace(settings, max_iter=settings.max_iter - _ROTATION_ITER)
+    if rotatable and settings.max_iter >= 2 * _SECOND_ITER:
+        first = replace(settings, max_iter=settings.max_iter - _SECOND_ITER)
     try:
         fit = _fit_in_frame(rows, first, start, by_largest=False)
     except NonFiniteSumsError:
@@ -230,12 +230,15 @@ def _fit_in_frame(
             if np.isinf(settings.rho):
                 floor = _LEAST_SCALE_OF_SQUARES
             objective = objective.with_scale(max(scale, floor))
+        kept = 0
+        if objective.joint and settings.max_iter >= 2 * _SECOND_ITER:
+            kept = _SECOND_ITER  # should the scale collapse
         solution = minimise(
             sketch,
             objective,
             _start(sketch, objective, start),
             tol=settings.tol,
-            max_iter=settings.max_iter,
+            max_iter=settings.max_iter - kept,
             warm=start is not None,
             may_stay=start is not None,
         )
@@ -303,7 +306,10 @@ def _with_scale_collapsed(
     u, intercept, scale = objective.split(solution.x)
     loss = solution.value - float(objective.penalty @ u**2)
     is_exact = loss <= _EXACT * scale
-    if scale > 2 * objective.scale_floor or is_exact or np.isinf(objective.rho):
+    least = 2 * objective.scale_floor
+    if solution.status is not Status.CONVERGED:
+        least = max(least, _COLLAPSED_SCALE * loss)  # on its way to zero
+    if scale > least or is_exact or np.isinf(objective.rho):
         return objective, solution
     at_a_vertex = _is_at_a_vertex(sketch.rows, objective, solution.x)
     uncertain = max(solution.gap, RESIDUAL_ROUNDING / scale * loss)

@@ -17,7 +17,17 @@ import naive
 from skhuber import HuberRegressor
 
 # Seeds whose fit was wrong once, and why; the suite fits them all.
-ONCE_WRONG = {}
+ONCE_WRONG = {
+    7: "MAD scale without a fixed point: F was that of another scale",
+    178: "rho=inf: F was that of the least scale",
+    402: "scale zero beside a penalty: a neighbour of the lowest vertex, certified",
+    541: "scale zero: a neighbour of the lowest vertex, certified",
+    1354: "scale zero: a neighbour of the lowest vertex, certified",
+    523: "an exact fit at a fixed scale, not known as such",
+    1018: "outliers of 1e15 in the majority of a group: not found in 1000 iterations",
+    1339: "an exact fit with leverage points, not known as such",
+    1373: "more columns than rows, outliers of 1e13: exact, not known as such",
+}
 
 
 class Drawn(NamedTuple):
@@ -141,6 +151,7 @@ class Checked(NamedTuple):
     gap: float  # by the estimator
     warned: bool
     excess: float  # over the best rival, relative
+    disagreement: float  # with the same problem told otherwise, relative
 
 
 def fitted(parameters, X, y, weight):
@@ -209,7 +220,7 @@ def check(seed):
     if not np.isfinite(model.predict(X)).all():
         wrong.append("a prediction is not finite")
     if wrong:
-        return Checked(wrong, np.inf, warned, np.inf)
+        return Checked(wrong, np.inf, warned, np.inf, np.inf)
     # The objective is stated at the parameters found, to the rounding of residuals:
     # these have errors of eps times what they are the difference of.
     coef = model.coef_.astype(np.float64)
@@ -234,15 +245,20 @@ def check(seed):
         worst = max(worst, excess)
         if model.objective_ > rival * (1 + 1e-9) + rounding:
             wrong.append(f"{name} is better by {excess:.1e} (warned: {warned})")
-    wrong += _equivariance(drawn, model, np.random.default_rng(seed + 1), rounding)
-    return Checked(wrong, float(model.optimality_gap_), warned, worst)
+    told, model_value, other_value = _told_otherwise(drawn, model, seed + 1)
+    difference = abs(other_value - model_value)
+    if difference > 1e-8 * model_value + rounding:
+        wrong.append(f"{told}: {other_value!r} for {model_value!r} (warned: {warned})")
+    # What rounding of the residuals makes is no disagreement.
+    disagreement = max(difference - rounding, 0.0) / model_value if difference else 0.0
+    return Checked(wrong, float(model.optimality_gap_), warned, worst, disagreement)
 
 
-def _equivariance(drawn, model, rng, rounding):
-    """One change of the problem whose effect on the minimum is known."""
+def _told_otherwise(drawn, model, seed):
+    """A change of the problem whose effect is known: its name, F, and F after it."""
+    rng = np.random.default_rng(seed)
     X, y, s = drawn.X, drawn.y, drawn.weight
     parameters = dict(drawn.parameters)
-    tol = 1e-8 * model.objective_ + rounding
     kinds = ["order"]
     if s is not None and np.all(s == np.round(s)) and s.max() < 10:
         kinds.append("repetition")
@@ -277,13 +293,8 @@ def _equivariance(drawn, model, rng, rounding):
         # Where there are several fixed points, rounding may choose among them.
         parameters["scale"] = model.scale_ * factor
         if not parameters["scale"] > 0:
-            return []
+            return kind, model.objective_, model.objective_
         fixed = {**drawn.parameters, "scale": model.scale_}
         model, _ = fitted(fixed, drawn.X, drawn.y, drawn.weight)
-    other, warned = fitted(parameters, X, y, s)
-    if abs(other.objective_ / factor - model.objective_) > tol:
-        return [
-            f"{kind}: {other.objective_ / factor!r} for {model.objective_!r} "
-            f"(warned: {warned})"
-        ]
-    return []
+    other, _ = fitted(parameters, X, y, s)
+    return kind, model.objective_, other.objective_ / factor
