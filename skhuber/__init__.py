@@ -2,6 +2,7 @@
 
 from skhuber import losses, metrics
 from skhuber._regressor import HuberRegressor
+from skhuber._tuning import efficiency_of_rho, rho_for_efficiency
 from skhuber.metrics import d2_huber_score, make_huber_scorer, mean_huber_error
 
 __version__ = "0.1.0"
@@ -9,8 +10,10 @@ __version__ = "0.1.0"
 __all__ = [
     "HuberRegressor",
     "d2_huber_score",
+    "efficiency_of_rho",
     "losses",
     "make_huber_scorer",
     "mean_huber_error",
     "metrics",
+    "rho_for_efficiency",
 ]

@@ -164,7 +164,10 @@ def _fit_rotated(rows: Rows, settings: Settings, start: Start | None) -> Fit:
     _, singular, basis = scipy.linalg.svd(
         weighted, full_matrices=False, check_finite=False
     )
-    rank = np.count_nonzero(singular > max(Z.shape) * _EPS * singular.max(initial=0))
+    # Z has the rounding errors of X, of which the centre was subtracted.
+    offset = np.abs(np.ldexp(moments.centre, -power)).max(initial=0)
+    size = singular.max(initial=0) + np.sqrt(len(weighted)) * offset
+    rank = np.count_nonzero(singular > max(Z.shape) * _EPS * size)
     basis = basis[: max(rank, 1)].T
     if start is not None:
         v = basis.T @ np.ldexp(start.coef, power)
@@ -242,10 +245,7 @@ def _fit_in_frame(
             warm=start is not None,
             may_stay=start is not None,
         )
-        if objective.joint:
-            objective, solution = _with_scale_collapsed(
-                sketch, objective, solution, settings
-            )
+    objective, solution = _with_scale_collapsed(sketch, objective, solution, settings)
     del sketch  # its memory is for what comes next
     # The least-squares start is itself a Newton step over all rows.
     n_iter_least = int(start is None and settings.max_iter > 0)
@@ -298,7 +298,7 @@ def _with_scale_collapsed(
     residual that should be zero is one of a thousand units in its last place, and the
     slopes at a vertex are as uncertain: nobody can tell the lowest one from its
     neighbours. At 1e-9 of the mean residual one can, and F is higher by no more than
-    that part.
+    that part. The same goes for a fixed scale as small as that.
 
     (Where a majority of the rows is met exactly, the scale is zero, too, but that
     majority determines the fit; where all are, F is zero but for the penalty.)
@@ -306,16 +306,19 @@ def _with_scale_collapsed(
     u, intercept, scale = objective.split(solution.x)
     loss = solution.value - float(objective.penalty @ u**2)
     is_exact = loss <= _EXACT * scale
+    floor = _COLLAPSED_SCALE * loss / (2 * objective.rho)
     least = 2 * objective.scale_floor
-    if solution.status is not Status.CONVERGED:
-        least = max(least, _COLLAPSED_SCALE * loss)  # on its way to zero
+    if not objective.joint or solution.status is not Status.CONVERGED:
+        least = max(least, floor)  # (a joint one may be on its way to zero)
     if scale > least or is_exact or np.isinf(objective.rho):
         return objective, solution
     at_a_vertex = _is_at_a_vertex(sketch.rows, objective, solution.x)
     uncertain = max(solution.gap, RESIDUAL_ROUNDING / scale * loss)
     collapsed = replace(solution, status=Status.COLLAPSED, gap=uncertain)
-    floor = _COLLAPSED_SCALE * loss / (2 * objective.rho)
-    raised = objective.with_floor(floor)
+    if objective.joint:
+        raised = objective.with_floor(floor)
+    else:
+        raised = objective.with_scale(max(floor, scale))
     try:
         again = minimise(
             sketch,
@@ -335,9 +338,14 @@ def _with_scale_collapsed(
         return objective, replace(collapsed if at_a_vertex else solution, n_iter=n_iter)
     if not at_a_vertex and lower > solution.value * (1 - _COLLAPSED_SCALE):
         return objective, replace(solution, n_iter=n_iter)
+    again = replace(again, status=Status.COLLAPSED, n_iter=n_iter)
+    if not objective.joint:
+        theta = objective.theta(u, intercept, scale)
+        gap = again.gap + max(again.value - lower, 0.0)
+        return objective, replace(again, x=theta, value=lower, gap=gap)
     # F is convex: with a scale of zero it is lower by no more than its slope says.
     gap = again.gap + max(float(again.gradient[-1]), 0.0) * held
-    return raised, replace(again, status=Status.COLLAPSED, gap=gap, n_iter=n_iter)
+    return raised, replace(again, gap=gap)
 
 
 def _described(

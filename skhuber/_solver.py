@@ -52,8 +52,8 @@ class Status(enum.Enum):
     MAX_ITER = "the limit on the number of iterations was reached"
     STALLED = "no step decreased the objective any further"
     COLLAPSED = (
-        "the scale fell to zero though residuals did not, since too many of them are "
-        "outliers at this rho; what was found is least absolute deviations"
+        "the scale fell to zero (or was given as next to zero) though residuals did "
+        "not; what was found is least absolute deviations"
     )
 
 

@@ -23,6 +23,8 @@ ONCE_WRONG = {
     402: "scale zero beside a penalty: a neighbour of the lowest vertex, certified",
     541: "scale zero: a neighbour of the lowest vertex, certified",
     1354: "scale zero: a neighbour of the lowest vertex, certified",
+    14746: "a fixed scale next to zero: a neighbour of the lowest vertex, certified",
+    19876: "equal columns that differ by rounding were told apart",
     523: "an exact fit at a fixed scale, not known as such",
     1018: "outliers of 1e15 in the majority of a group: not found in 1000 iterations",
     1339: "an exact fit with leverage points, not known as such",
@@ -149,7 +151,7 @@ def contained(drawn):
 class Checked(NamedTuple):
     violations: list
     gap: float  # by the estimator
-    warned: bool
+    warned: bool  # of this fit, or of the same problem told otherwise
     excess: float  # over the best rival, relative
     disagreement: float  # with the same problem told otherwise, relative
 
@@ -243,19 +245,23 @@ def check(seed):
             continue
         excess = float((model.objective_ - rival) / rival)
         worst = max(worst, excess)
-        if model.objective_ > rival * (1 + 1e-9) + rounding:
+        # A fit that is not certified, and says so, may be a little off.
+        if model.objective_ > rival * (1 + (1e-6 if warned else 1e-9)) + rounding:
             wrong.append(f"{name} is better by {excess:.1e} (warned: {warned})")
-    told, model_value, other_value = _told_otherwise(drawn, model, seed + 1)
+    told, model_value, other_value, has_warned = _told_otherwise(drawn, model, seed + 1)
+    warned |= has_warned
     difference = abs(other_value - model_value)
-    if difference > 1e-8 * model_value + rounding:
+    if not warned and difference > 1e-8 * model_value + rounding:
         wrong.append(f"{told}: {other_value!r} for {model_value!r} (warned: {warned})")
     # What rounding of the residuals makes is no disagreement.
-    disagreement = max(difference - rounding, 0.0) / model_value if difference else 0.0
+    disagreement = 0.0
+    if difference > rounding:
+        disagreement = (difference - rounding) / model_value
     return Checked(wrong, float(model.optimality_gap_), warned, worst, disagreement)
 
 
 def _told_otherwise(drawn, model, seed):
-    """A change of the problem whose effect is known: its name, F, and F after it."""
+    """A change whose effect is known: its name, F, F after it, whether that warned."""
     rng = np.random.default_rng(seed)
     X, y, s = drawn.X, drawn.y, drawn.weight
     parameters = dict(drawn.parameters)
@@ -293,8 +299,8 @@ def _told_otherwise(drawn, model, seed):
         # Where there are several fixed points, rounding may choose among them.
         parameters["scale"] = model.scale_ * factor
         if not parameters["scale"] > 0:
-            return kind, model.objective_, model.objective_
+            return kind, model.objective_, model.objective_, False
         fixed = {**drawn.parameters, "scale": model.scale_}
         model, _ = fitted(fixed, drawn.X, drawn.y, drawn.weight)
-    other, _ = fitted(parameters, X, y, s)
-    return kind, model.objective_, other.objective_ / factor
+    other, warned = fitted(parameters, X, y, s)
+    return kind, model.objective_, other.objective_ / factor, warned

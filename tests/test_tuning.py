@@ -1,0 +1,65 @@
+"""Thresholds and the efficiencies they stand for."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.integrate import quad
+from scipy.stats import norm
+
+from skhuber import HuberRegressor, efficiency_of_rho, rho_for_efficiency
+
+
+@pytest.mark.parametrize("rho", [1e-3, 0.01, 0.5, 1.0, 1.345, 1.35, 2.0, 4.0])
+def test_by_integration(rho):
+    slope, _ = quad(norm.pdf, -rho, rho)
+    square, _ = quad(lambda z: z * z * norm.pdf(z), -rho, rho, epsabs=1e-16)
+    square += 2 * rho**2 * norm.sf(rho)
+    np.testing.assert_allclose(efficiency_of_rho(rho), slope**2 / square, rtol=1e-11)
+
+
+def test_textbook_values():
+    # Huber 1981, and what R and statsmodels use.
+    assert round(rho_for_efficiency(0.95), 3) == 1.345
+    np.testing.assert_allclose(efficiency_of_rho(1e-300), 2 / np.pi)
+    assert efficiency_of_rho(np.inf) == efficiency_of_rho(40.0) == 1.0
+    assert rho_for_efficiency(1.0) == np.inf
+
+
+@given(st.floats(1e-6, 5.0))
+def test_one_is_the_inverse_of_the_other(rho):
+    assert rho_for_efficiency(efficiency_of_rho(rho)) == pytest.approx(rho, rel=1e-4)
+
+
+@given(st.floats(1e-8, 8.0), st.floats(1e-8, 8.0))
+def test_it_rises(one, other):
+    low, high = sorted((one, other))
+    assert efficiency_of_rho(low) <= efficiency_of_rho(high) * (1 + 1e-10)
+
+
+def test_it_is_the_efficiency_of_fits():
+    """The variance of fits to normal data, relative to that of least squares."""
+    rng = np.random.default_rng(0)
+    rho = rho_for_efficiency(0.8)
+    X = np.ones((100, 1))
+    estimates = []
+    for _ in range(1500):
+        y = rng.normal(size=100)
+        model = HuberRegressor(rho=rho, scale=1.0, alpha=0, fit_intercept=False)
+        estimates.append(model.fit(X, y).coef_[0])
+    # The variance of 1500 estimates is known to 3.7 %.
+    assert 0.01 / np.var(estimates) == pytest.approx(0.8, rel=0.1)
+
+
+@pytest.mark.parametrize("value", [0.5, 2 / np.pi, 1.01, np.nan, -1.0])
+def test_efficiencies_that_are_none(value):
+    with pytest.raises(ValueError, match=r"efficiency must be a number > 2/pi .*<= 1"):
+        rho_for_efficiency(value)
+    with pytest.raises(TypeError, match="efficiency must be a number"):
+        rho_for_efficiency(str(value))
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan])
+def test_thresholds_that_are_none(value):
+    with pytest.raises(ValueError, match="rho must be a number > 0, got"):
+        efficiency_of_rho(value)
