@@ -230,6 +230,26 @@ def test_gradients_by_differences(name, seed):
         check_by_differences(loss, arguments, second_name(loss))
 
 
+@pytest.mark.parametrize("name", [*KINKS, *MARGINS])
+@pytest.mark.parametrize("side", [-1e-4, 1e-4])
+@given(seed=st.integers(0, 2**32 - 1))
+def test_derivatives_beside_every_kink(name, side, seed):
+    """So near to it that a step of the differences does just not cross it."""
+    rng = np.random.default_rng(seed)
+    _, label = draw(name, (4, 2), seed)
+    if name in MARGINS:
+        pred = label * (MARGINS[name] + side)
+    else:
+        pred = label + rng.choice(KINKS[name], (4, 2)) + side
+    loss = make(name)
+    arguments = {"pred": pred, second_name(loss): label}
+    check_by_differences(loss, arguments, "pred", rtol=1e-4)
+    up, down = (loss.gradient(pred + h, label) for h in (1e-6, -1e-6))
+    np.testing.assert_allclose(
+        loss.hessian(pred, label), (up - down) / 2e-6, rtol=1e-4, atol=1e-7
+    )
+
+
 @pytest.mark.parametrize("name", ELEMENTWISE)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_hessians_by_differences(name, seed):
