@@ -44,7 +44,7 @@ X = x[:, np.newaxis]
 # turns from squares to absolute values.
 
 model = make_pipeline(PolynomialFeatures(7, include_bias=False), HuberRegressor())
-rhos = [1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, np.inf]
+rhos = [1.05, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, np.inf]
 search = GridSearchCV(
     model,
     {"huberregressor__rho": rhos},

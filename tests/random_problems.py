@@ -150,10 +150,10 @@ def contained(drawn):
 
 class Checked(NamedTuple):
     violations: list
-    gap: float  # by the estimator
+    gap: float  # as the estimator says, beyond rounding of the residuals
     warned: bool  # of this fit, or of the same problem told otherwise
-    excess: float  # over the best rival, relative
-    disagreement: float  # with the same problem told otherwise, relative
+    excess: float  # over the best rival, relative, beyond rounding
+    disagreement: float  # with the same problem told otherwise, likewise
 
 
 def fitted(parameters, X, y, weight):
@@ -244,7 +244,7 @@ def check(seed):
         if rival is None or not rival > 0:
             continue
         excess = float((model.objective_ - rival) / rival)
-        worst = max(worst, excess)
+        worst = max(worst, float((model.objective_ - rival - rounding) / rival))
         # A fit that is not certified, and says so, may be a little off.
         if model.objective_ > rival * (1 + (1e-6 if warned else 1e-9)) + rounding:
             wrong.append(f"{name} is better by {excess:.1e} (warned: {warned})")
@@ -257,7 +257,10 @@ def check(seed):
     disagreement = 0.0
     if difference > rounding:
         disagreement = (difference - rounding) / model_value
-    return Checked(wrong, float(model.optimality_gap_), warned, worst, disagreement)
+    gap = model.optimality_gap_
+    if model.objective_ > 0:
+        gap = max(gap - rounding / model.objective_, 0.0)
+    return Checked(wrong, float(gap), warned, worst, disagreement)
 
 
 def _told_otherwise(drawn, model, seed):

@@ -77,8 +77,10 @@ def try_problems(count, out):
     rows = {
         "problems": lambda half: f"{len(half):,}",
         "wrong": lambda half: str(sum(bool(row[1]) for row in half)),
-        "worst gap reported": lambda half: f"{max(row[2] for row in half):.1e}",
-        "most by which F lay above a rival, relative": (
+        "worst gap reported, beyond rounding": lambda half: (
+            f"{max(row[2] for row in half):.1e}"
+        ),
+        "most by which F lay above a rival, relative, beyond rounding": (
             lambda half: f"{max(max(row[4] for row in half), 0.0):.1e}"
         ),
         "most by which F changed when told otherwise, relative, beyond rounding": (
