@@ -271,21 +271,22 @@ def _is_zero_to_rounding(rows: Rows, settings: Settings, fit: Fit) -> bool:
     has no digits left. A residual has errors of some units in the last place of the
     numbers that it is the difference of.
     """
-    centre = np.zeros(rows.n_features)
+    weight = rows.weight
+    if weight is not None and not weight.all():
+        return False  # what stands in absent rows would count in the largest values
+    origin, centre = 0.0, np.zeros(rows.n_features)
     if settings.fit_intercept:
-        centre = rows.moments(centred=True).centre
-    size = float(np.abs(rows.y - np.float64(rows.y[0])).max())
-    if not settings.fit_intercept:
-        size = float(np.abs(rows.y).max())
-    size += float(np.abs(fit.coef) @ rows.largest(centre))
+        origin, centre = float(rows.y[0]), rows.moments(centred=True).centre
+    size = np.abs(rows.y - origin) + np.abs(fit.coef) @ rows.largest(centre)
     error = RESIDUAL_ROUNDING * size
     if settings.scale == "joint":
         loss = (2.0 + 2.0 * settings.rho) * error
+    elif fit.scale > 0:
+        loss = np.minimum(error / fit.scale, 2.0 * settings.rho) * error
     else:
-        loss = min(error / fit.scale if fit.scale > 0 else np.inf, 2.0 * settings.rho)
-        loss *= error
-    total = rows.total_weight * 2.0**-rows.weight_power
-    return fit.objective <= total * loss
+        loss = 2.0 * settings.rho * error
+    total = loss.sum() if weight is None else weight @ loss
+    return bool(fit.objective <= np.ldexp(total, -rows.weight_power))
 
 
 def _with_scale_collapsed(
