@@ -221,7 +221,10 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
         Warns
         -----
         ConvergenceWarning
-            Where the fit could not be shown to be within `tol` of the optimum.
+            Where the fit could not be shown to be within `tol` of the optimum; and
+            where a joint scale fell to zero though residuals did not, since more than
+            1/rho² of the weight are outliers (with ``rho=1`` it always does). A larger
+            `rho`, or another `scale`, then says more.
 
         Examples
         --------
