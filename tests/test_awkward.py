@@ -179,6 +179,7 @@ def test_a_fit_is_made(case, options):
 LARGE = problems.plain(30_000, 4, seed=1)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("scale", ["joint", "mad", 1.0])
 @pytest.mark.parametrize("size", [1e150, 1e300])
 @pytest.mark.parametrize("where", ["a row", "a value", "a target"])
@@ -219,6 +220,7 @@ def test_weights_600_decades_apart():
     check_finite(fit_of_any_scale(HuberRegressor(), X, y, s), X, y)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_arrays_on_disk_and_in_other_byte_orders(order, tmp_path):
     expected = HuberRegressor().fit(np.array(LARGE.X, order=order), LARGE.y)

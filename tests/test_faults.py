@@ -135,6 +135,7 @@ def test_no_folder_can_be_written(good, tmp_path):
 # --- memory ---------------------------------------------------------------------------
 
 
+@compiled
 @pytest.mark.parametrize("scale", ["joint", "mad"])
 @pytest.mark.parametrize("fitted", [False, True])
 def test_memory_that_runs_out_leaves_the_estimator_as_it_was(

@@ -4,13 +4,15 @@ import pytest
 
 import random_problems
 
+# Not for their kernels: without compilation these problems take minutes.
+pytestmark = pytest.mark.compiled
+
 
 @pytest.mark.parametrize("seed", sorted(random_problems.ONCE_WRONG))
 def test_what_was_wrong_once(seed):
     assert random_problems.check(seed).violations == []
 
 
-@pytest.mark.compiled  # (not for its kernels: these problems take minutes without)
 @pytest.mark.parametrize("first", range(0, 400, 50))
 def test_random_problems(first):
     """Finite, as stated, no worse than its rivals, and the same told otherwise."""
