@@ -24,6 +24,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from skhuber._arrays import read_only
 from skhuber._kernels import csr, dense, passes
 from skhuber._numba import block_rows, run_blocks
 from skhuber._sweep import Floats, Moments, Point, Sums
@@ -89,7 +90,7 @@ class Rows(abc.ABC):
     _chunk: int  # rows in a part of a block that is looked at again
 
     def __init__(self, y: Data, weight: Floats | None, threads: int) -> None:
-        self.y = _read_only(y)
+        self.y = read_only(y)
         self.n_rows = y.shape[0]
         self.n_sweeps = 0
         self.threads = threads
@@ -101,7 +102,7 @@ class Rows(abc.ABC):
             self.weight_power = 0
             self.total_weight = float(self.n_rows)
         else:
-            self.weight = _read_only(weight)
+            self.weight = read_only(weight)
             # Powers of two change no digit of a weight; scaled to at most one, no
             # sum of weights overflows.
             self.weight_power = int(np.clip(-np.frexp(weight.max())[1], -1000, 1000))
@@ -435,8 +436,8 @@ class DenseRows(Rows):
         picked: NDArray[np.intp] | None = None,
     ) -> None:
         super().__init__(y, weight, threads)
-        self.X = _read_only(X)
-        self.picked = None if picked is None else _read_only(picked)
+        self.X = read_only(X)
+        self.picked = None if picked is None else read_only(picked)
         self.n_features = X.shape[1]
         self.dtype = X.dtype
         self.n_elements = self.n_rows * self.n_features
@@ -493,7 +494,7 @@ class DenseRows(Rows):
         X = np.ascontiguousarray(self._part(0, self.n_rows), dtype=np.float64)
         y = np.ascontiguousarray(self.y, dtype=np.float64)
         weight = _NO_WEIGHT if self.weight is None else self.weight
-        return _read_only(X), _read_only(y), _read_only(weight)
+        return read_only(X), read_only(y), read_only(weight)
 
     def standardised(self, centre: Floats, unit: Floats) -> Floats:
         return (self._part(0, self.n_rows) - centre) * unit
@@ -540,7 +541,7 @@ class CSRRows(Rows):
         super().__init__(y, weight, threads)
         self.X = X
         self.n_features = X.shape[1]
-        self._arrays = tuple(_read_only(a) for a in (X.data, X.indices, X.indptr))
+        self._arrays = tuple(read_only(a) for a in (X.data, X.indices, X.indptr))
         self.dtype = X.dtype
         self.n_elements = X.nnz
         # Each block has sums of its own for all p columns: they should not take more
@@ -603,7 +604,7 @@ class CSRRows(Rows):
         p = self.n_features
         X, h, extra = self.X[rows], h[rows], extra[rows]
         csr.add_gram_csr(
-            tuple(_read_only(a) for a in (X.data, X.indices, X.indptr)),
+            tuple(read_only(a) for a in (X.data, X.indices, X.indptr)),
             h,
             point.unit,
             gram[:p, :p],
@@ -654,13 +655,3 @@ def _stratified(length: Floats, n: int) -> NDArray[np.intp]:
     ends = np.cumsum(length)
     picks = np.searchsorted(ends, _pieces(n) * ends[-1], side="right")
     return np.minimum(picks, len(length) - 1, out=picks)
-
-
-def _read_only(array: Any) -> Any:
-    """A view that numba types like that of an array which is read-only already.
-
-    So both kinds run the same compiled code.
-    """
-    view = array.view()
-    view.flags.writeable = False
-    return view

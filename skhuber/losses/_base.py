@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skhuber._arrays import read_only
 from skhuber._validation import check_choice, check_integer, check_real
 
 __all__ = [
@@ -136,8 +137,6 @@ class Loss:
         head: ArrayLike | None = None,
     ) -> tuple[Any, Any]:
         """Value and gradient with respect to `wrt`; None for what is not wanted."""
-        if wrt is not None:
-            self._check_wrt(call, wrt)
         checked_head = self._check_head(call, head)
         self._check_reducible(call)
         arrays = {name: _for_terms(array) for name, array in call.arrays.items()}
@@ -340,14 +339,14 @@ class Loss:
         return f"{type(self).__name__}({', '.join(parameters)})"
 
     def __eq__(self, other: object) -> bool:
-        """Equal are losses of one class with equal parameters."""
+        """Equal are losses of one class with equal parameters.
+
+        (They have no hash: their parameters can be set.)
+        """
         if type(self) is not type(other):
             return NotImplemented
         assert isinstance(other, Loss)
         return self._parameters() == other._parameters()
-
-    # Equal losses would need equal hashes, but their attributes can be set.
-    __hash__ = None  # type: ignore[assignment]
 
 
 class LabelLoss(Loss):
@@ -516,8 +515,7 @@ def numbers(name: str, value: ArrayLike) -> Array:
 def _for_terms(array: Array) -> Array:
     """What `Loss.terms` may compute with, but not write to: float64, or integers."""
     kind = np.float64 if array.dtype.kind == "f" else array.dtype
-    view = array.astype(kind, copy=False).view()
-    view.flags.writeable = False
+    view: Array = read_only(array.astype(kind, copy=False))
     return view
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,9 @@ class BoostingObjective:
             )
         self.loss = loss
         self.target_scale = target_scale
+        # Of the sum of the terms, without the weight.
+        self._plain = copy.copy(loss)
+        self._plain.weight, self._plain.reduction = None, "sum"
         self._last: tuple[Array, Array | None, float] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -117,13 +121,12 @@ class BoostingObjective:
         if isinstance(self.loss, L1Loss):
             unit = self._unit(label, weight)
             return unit * np.sign(pred - label), np.ones_like(pred)
-        terms = type(self.loss)(**{**self.loss._parameters(), **_PLAIN})
-        gradient = terms.gradient(pred, label)
+        gradient = self._plain.gradient(pred, label)
         if isinstance(self.loss, HingeLoss) and not isinstance(
             self.loss, SquaredHingeLoss
         ):
             return gradient, np.ones_like(pred)
-        return gradient, terms.hessian(pred, label)
+        return gradient, self._plain.hessian(pred, label)
 
     def _unit(self, label: Array, weight: Array | None) -> float:
         """The scale of the targets, or the number given for it."""
@@ -138,8 +141,8 @@ class BoostingObjective:
         ):
             return last[2]
         scale = _robust_scale(label, weight)
-        copy = None if weight is None else weight.copy()
-        self._last = (label.copy(), copy, scale)
+        kept = None if weight is None else weight.copy()
+        self._last = (label.copy(), kept, scale)
         return scale
 
 
@@ -174,10 +177,6 @@ def _robust_scale(label: Array, weight: Array | None) -> float:
             deviation[others], None if weight is None else weight[others]
         )
     return scale / NORMAL_MAD if scale > 0 else 1.0
-
-
-# Gradients of a sum, of terms without the weight.
-_PLAIN = {"weight": 1.0, "reduction": "sum"}
 
 
 def boosting_objective(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skhuber._arrays import read_only
 from skhuber._validation import check_choice
 from skhuber.losses._base import Array, Call, Loss, PullBack, sum_to_shape
 from skhuber.losses._checks import check_class, check_length
@@ -178,8 +179,7 @@ class CTCLoss(Loss):
         logits = np.ascontiguousarray(
             pred if self.layout == "NTC" else (np.moveaxis(pred, 0, 1))
         )
-        logits = logits.view()
-        logits.flags.writeable = False
+        logits = read_only(logits)
         terms = np.empty(n, pred.dtype)
         gradient = np.zeros(
             logits.shape if factor is not None else (0, 0, 0), pred.dtype

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skhuber._arrays import read_only
 from skhuber._kernels import rules
 from skhuber._validation import check_choice, check_flag, check_real
 from skhuber.losses._base import (
@@ -90,7 +91,7 @@ class _Layout:
         array = np.broadcast_to(array, self._shape)
         if self._axis is not None:
             array = np.moveaxis(array, self._axis, 0)
-        return _read_only(np.ascontiguousarray(array).reshape(-1))
+        return read_only(np.ascontiguousarray(array).reshape(-1))
 
     def unflat(self, flat: Array) -> Array:
         """The way back for a result."""
@@ -110,10 +111,10 @@ class _Layout:
                 product = factor if product is None else product * factor
         if product is None or product.size == 1:
             only = 1.0 if product is None else float(product.reshape(()))
-            none = _read_only(np.empty(0, self._dtype))
+            none = read_only(np.empty(0, self._dtype))
             return _Weights(unit * only, kernel.NO_WEIGHT, none)
         if self._axis is not None and _varies_along(product, self._shape, self._axis):
-            rows = _read_only(np.ascontiguousarray(product).reshape(-1))
+            rows = read_only(np.ascontiguousarray(product).reshape(-1))
             return _Weights(unit, kernel.WEIGHT_OF_ROW, rows)
         return _Weights(unit, kernel.WEIGHT_OF_ELEMENT, self.flat(product))
 
@@ -121,17 +122,10 @@ class _Layout:
         """Values that the kernel repeats along the elements until all have one."""
         last = len(self._shape) - 1
         if array.size == 1:
-            return _read_only(array.reshape(-1))
+            return read_only(array.reshape(-1))
         if not self._axis and _varies_along(array, self._shape, last):
-            return _read_only(np.ascontiguousarray(array).reshape(-1))
+            return read_only(np.ascontiguousarray(array).reshape(-1))
         return self.flat(array)
-
-
-def _read_only(array: Array) -> Array:
-    """A view that cannot be written to: kernels are compiled for that kind only."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
 
 
 def _varies_along(array: Array, shape: tuple[int, ...], axis: int) -> bool:
@@ -208,7 +202,6 @@ class ElementwiseLoss(LabelLoss):
             gradient = super()._evaluate(call, False, wrt, head)[1]
             return self._fused(call, want_value, by, None)[0], gradient
         if wrt is not None:
-            self._check_wrt(call, wrt)
             by = self._derivative(wrt)
         value, derivative = self._fused(call, want_value, by, head)
         if wrt is not None:
@@ -292,7 +285,7 @@ class ElementwiseLoss(LabelLoss):
         sums = np.empty(n_sums if wanted == "sums" else 0)
         derivative = np.empty(0 if by == kernel.NONE else call.size, call.dtype)
         first, second = (call.arrays[name] for name in self._real[:2])
-        extra = _read_only(np.empty(0, call.dtype))
+        extra = read_only(np.empty(0, call.dtype))
         if self._extra is not None and self._extra in call.arrays:
             extra = layout.repeated(call.arrays[self._extra])
         arguments = (
