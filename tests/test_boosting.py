@@ -200,6 +200,14 @@ def test_gradient_and_unit_of_huber(form):
     )
 
 
+def test_without_a_threshold_it_is_the_squared_error():
+    y, pred = np.random.default_rng(0).normal(size=(2, 20))
+    squares = boosting_objective(losses.L2Loss())(y, pred)
+    np.testing.assert_array_equal(
+        boosting_objective(HuberLoss(np.inf))(y, pred), squares
+    )
+
+
 def test_weights_of_the_scale_mean_repetition():
     rng = np.random.default_rng(0)
     y, pred = rng.normal(2000, 300, (2, 31))

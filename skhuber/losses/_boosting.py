@@ -116,7 +116,8 @@ class BoostingObjective:
             size = np.abs(residual)
             # min(1, threshold / size): the curvature of the parabola that touches
             # the loss at the residual and lies above it everywhere.
-            robust_weight = threshold / np.maximum(size, threshold)
+            robust_weight = np.ones_like(size)
+            np.divide(threshold, size, out=robust_weight, where=size > threshold)
             return robust_weight * residual, robust_weight
         if isinstance(self.loss, L1Loss):
             unit = self._unit(label, weight)
