@@ -12,7 +12,7 @@ import numpy as np
 
 from skhuber._kernels import direct
 from skhuber._mad import MAX_UPDATES, RootSearch
-from skhuber._median import NORMAL_MAD, weighted_median
+from skhuber._scale import NORMAL_MAD, weighted_median
 from skhuber._numba import IS_COMPILED
 from skhuber._objective import RESIDUAL_ROUNDING, Frame, HuberObjective
 from skhuber._rows import DenseRows, Rows
@@ -49,21 +49,17 @@ def is_direct_work(rows: Rows) -> bool:
 
 
 class Direct:
-    """Small data, standardised, and the minimum of the objective on them.
+    """Small data, standardised, and the minima of objectives on them.
 
     Parameters
     ----------
     rows : DenseRows
-    rho, alpha, fit_intercept
-        As in `skhuber._fit.Settings`.
+    fit_intercept : bool
     """
 
-    def __init__(
-        self, rows: DenseRows, *, rho: float, alpha: float, fit_intercept: bool
-    ) -> None:
+    def __init__(self, rows: DenseRows, *, fit_intercept: bool) -> None:
         n, p = rows.n_rows, rows.n_features
         self._rows = rows
-        self._rho = rho
         self._columns = np.empty((p + 2, n))
         self._y, self._weight, self._r = np.empty(n), np.empty(n), np.empty(n)
         centre, x_power, y_centre, y_power, self._is_ordinary = direct.standardise(
@@ -75,49 +71,53 @@ class Direct:
             self._weight,
         )
         rows.n_sweeps += 3
-        self._objective = HuberObjective(
-            Frame(centre, x_power, y_centre, y_power, fit_intercept),
-            rho=rho,
-            alpha=alpha,
-            scale=None,
-            total_weight=rows.total_weight,
-            weight_power=rows.weight_power,
-        )
+        self._frame = Frame(centre, x_power, y_centre, y_power, fit_intercept)
 
-    def minimise(self, scale: float | None, *, tol: float, max_iter: int) -> _Found:
+    def minimise(
+        self,
+        *,
+        rho: float,
+        scale: float | None,
+        alpha: float,
+        tol: float,
+        max_iter: int,
+        start: Floats = _NO_START,
+    ) -> _Found:
         """The minimum with this scale, in the unit of y; with a joint one for None.
 
-        The result is the objective and its minimum, certified; or None.
+        The result is the objective and its minimum, certified; or None. A start is θ
+        of another minimum on these data.
         """
+        objective = self._objective(rho, alpha)
         if scale is not None:
-            scale = float(np.ldexp(scale, -self._objective.frame.y_power))
-        found = self._minimise(self._rho, scale, tol, max_iter)
+            scale = float(np.ldexp(scale, -self._frame.y_power))
+            objective = objective.with_scale(scale)
+        found = self._minimise(objective, tol, max_iter, start)
         if found is None:
             return None
-        objective = self._objective
-        if scale is not None:
-            objective = objective.with_scale(scale)
         self._rows.remember(objective.point(found.x), self._r)
         return objective, found
 
-    def mad_fixed_point(self, *, tol: float, max_iter: int) -> _Found:
+    def mad_fixed_point(
+        self, *, rho: float, alpha: float, tol: float, max_iter: int
+    ) -> _Found:
         """The same at the fixed point of `skhuber._mad`, from the same start."""
         # With no threshold this is least squares, whatever the scale.
-        found = self._minimise(np.inf, _ANY_SCALE, tol, max_iter)
+        least_squares = self._objective(np.inf, alpha).with_scale(_ANY_SCALE)
+        found = self._minimise(least_squares, tol, max_iter, _NO_START)
         if found is None:
             return None
         scale = self._median_scale()
         search = RootSearch()
         n_iter = 0
         for _ in range(MAX_UPDATES):
-            limit = max_iter - n_iter
-            found = self._minimise(self._rho, scale, tol, limit, start=found.x)
+            objective = self._objective(rho, alpha).with_scale(scale)
+            found = self._minimise(objective, tol, max_iter - n_iter, found.x)
             if found is None:
                 return None
             n_iter += found.n_iter
             new_scale = self._median_scale()
             if abs(new_scale - scale) <= _SCALE_TOL * scale:
-                objective = self._objective.with_scale(scale)
                 self._rows.remember(objective.point(found.x), self._r)
                 return objective, replace(found, n_iter=n_iter)
             if not new_scale > 0:
@@ -126,29 +126,35 @@ class Direct:
             scale = float(np.exp(log_scale))
         return None
 
+    def _objective(self, rho: float, alpha: float) -> HuberObjective:
+        return HuberObjective(
+            self._frame,
+            rho=rho,
+            alpha=alpha,
+            scale=None,
+            total_weight=self._rows.total_weight,
+            weight_power=self._rows.weight_power,
+        )
+
     def _median_scale(self) -> float:
         return weighted_median(np.abs(self._r), self._rows.weight) / NORMAL_MAD
 
     def _minimise(
-        self,
-        rho: float,
-        scale: float | None,
-        tol: float,
-        max_iter: int,
-        *,
-        start: Floats = _NO_START,
+        self, objective: HuberObjective, tol: float, max_iter: int, start: Floats
     ) -> Solution | None:
         if not self._is_ordinary:
             return None
-        objective = self._objective
+        scale = objective.fixed_scale
+        if objective.joint and len(start):
+            scale = start[-1]
         theta, value, gap, n_iter, n_sweeps, is_certified = direct.minimise(
             self._columns,
             self._y,
             self._weight,
             objective.penalty,
-            rho,
-            scale is None,
-            1.0 if scale is None else scale,
+            objective.rho,
+            objective.joint,
+            scale,
             objective.frame.fit_intercept,
             tol,
             RESIDUAL_ROUNDING,

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from skhuber._direct import Direct, is_direct_work
 from skhuber._mad import mad_fixed_point
-from skhuber._median import weighted_median
+from skhuber._scale import weighted_median
 from skhuber._minimise import FULL_HESSIAN_MAX, hessian_pays, minimise
 from skhuber._numba import one_blas_thread
 from skhuber._objective import RESIDUAL_ROUNDING, Frame, HuberObjective, exponent
@@ -32,7 +32,7 @@ from skhuber._problem import NonFiniteSumsError, Problem
 from skhuber._rows import Data, DenseRows, Rows
 from skhuber._sketch import Sketch
 from skhuber._solver import Solution, Status, solve_semidefinite
-from skhuber._sweep import Floats
+from skhuber._sweep import Floats, Point, Tally
 
 _EPS = float(np.finfo(np.float64).eps)
 # Coefficients of more than two to this power are left at zero: 2^1024 overflows.
@@ -66,8 +66,30 @@ class Fit:
     n_sweeps: int
     converged: bool
     message: str
-    robust_weights: Data
-    outliers: NDArray[np.bool_]
+    rows: Rows
+    point: Point
+    """Of those rows, which need not be in the units of the data."""
+
+    def by_row(self) -> tuple[Data, NDArray[np.bool_]]:
+        """The robust weight of every row, and whether it is an outlier.
+
+        No sweep, if the rows have seen none since the fit.
+        """
+        return self.rows.robust_weights(self.point)
+
+    def tally(self) -> Tally:
+        """How the residuals lie about the threshold, in the units of the data.
+
+        No sweep, if the rows have seen none since the fit.
+        """
+        return natural_tally(self.rows.tally(self.point), self.rows, self.point)
+
+
+def natural_tally(tally: Tally, rows: Rows, point: Point) -> Tally:
+    """A tally in the units of the data, of one in standardised units."""
+    unit = rows.weight_unit
+    squares = tally.squares / unit / point.y_unit / point.y_unit
+    return replace(tally, squares=squares, inlier=tally.inlier / unit)
 
 
 @dataclass(frozen=True)
@@ -190,27 +212,49 @@ def _fit_directly(rows: Rows, settings: Settings) -> Fit | None:
     if not is_direct_work(rows):
         return None
     assert isinstance(rows, DenseRows)
-    direct = Direct(
-        rows,
-        rho=settings.rho,
-        alpha=settings.alpha,
-        fit_intercept=settings.fit_intercept,
-    )
-    tol, max_iter = settings.tol, settings.max_iter
+    direct = Direct(rows, fit_intercept=settings.fit_intercept)
+    found = minimise_directly(direct, settings)
+    return found and described(rows, settings, *found, n_iter_least=1)
+
+
+def minimise_directly(
+    direct: Direct, settings: Settings, start: Floats | None = None
+) -> tuple[HuberObjective, Solution] | None:
+    """The minimum by `skhuber._direct`, where that finds it.
+
+    A start is the minimum on the same data with other settings.
+    """
     if settings.scale == "mad":
-        found = direct.mad_fixed_point(tol=tol, max_iter=max_iter)
-    else:
-        scale = None if isinstance(settings.scale, str) else settings.scale
-        found = direct.minimise(scale, tol=tol, max_iter=max_iter)
-    return found and _described(rows, settings, *found, n_iter_least=1)
+        return direct.mad_fixed_point(
+            rho=settings.rho,
+            alpha=settings.alpha,
+            tol=settings.tol,
+            max_iter=settings.max_iter,
+        )
+    return direct.minimise(
+        rho=settings.rho,
+        scale=None if isinstance(settings.scale, str) else settings.scale,
+        alpha=settings.alpha,
+        tol=settings.tol,
+        max_iter=settings.max_iter,
+        **({} if start is None else {"start": start}),
+    )
 
 
 def _fit_in_frame(
     rows: Rows, settings: Settings, start: Start | None, *, by_largest: bool
 ) -> Fit:
     sketch = Sketch(rows)
-    frame = _frame(sketch, settings, by_largest=by_largest)
+    frame = frame_of(sketch, settings, by_largest=by_largest)
+    objective, solution = solve(sketch, frame, settings, start)
+    del sketch  # its memory is for what comes next
+    # The least-squares start is itself a Newton step over all rows.
+    n_iter_least = int(start is None and settings.max_iter > 0)
+    return described(rows, settings, objective, solution, n_iter_least=n_iter_least)
 
+
+def objective_of(rows: Rows, frame: Frame, settings: Settings) -> HuberObjective:
+    """The objective; for a scale of "mad", the joint one."""
     objective = HuberObjective(
         frame,
         rho=settings.rho,
@@ -219,20 +263,28 @@ def _fit_in_frame(
         total_weight=rows.total_weight,
         weight_power=rows.weight_power,
     )
+    if isinstance(settings.scale, str):
+        return objective
+    scale = float(np.ldexp(settings.scale, -frame.y_power))
+    # Below the floor neither the minimum nor its value is another one, to rounding. (Of
+    # squares the value is: they are divided by the scale.)
+    floor = objective.scale_floor
+    if np.isinf(settings.rho):
+        floor = _LEAST_SCALE_OF_SQUARES
+    return objective.with_scale(max(scale, floor))
+
+
+def solve(
+    sketch: Sketch, frame: Frame, settings: Settings, start: Start | None
+) -> tuple[HuberObjective, Solution]:
+    """The minimum on all rows; and the objective, with the scale of "mad"."""
+    objective = objective_of(sketch.rows, frame, settings)
     if settings.scale == "mad":
         objective, theta = _mad_start(sketch, objective, start)
         objective, solution = mad_fixed_point(
             sketch, objective, theta, tol=settings.tol, max_iter=settings.max_iter
         )
     else:
-        if not isinstance(settings.scale, str):
-            scale = float(np.ldexp(settings.scale, -frame.y_power))
-            # Below the floor neither the minimum nor its value is another one, to
-            # rounding. (Of squares the value is: they are divided by the scale.)
-            floor = objective.scale_floor
-            if np.isinf(settings.rho):
-                floor = _LEAST_SCALE_OF_SQUARES
-            objective = objective.with_scale(max(scale, floor))
         kept = 0
         if objective.joint and settings.max_iter >= 2 * _SECOND_ITER:
             kept = _SECOND_ITER  # should the scale collapse
@@ -245,11 +297,7 @@ def _fit_in_frame(
             warm=start is not None,
             may_stay=start is not None,
         )
-    objective, solution = _with_scale_collapsed(sketch, objective, solution, settings)
-    del sketch  # its memory is for what comes next
-    # The least-squares start is itself a Newton step over all rows.
-    n_iter_least = int(start is None and settings.max_iter > 0)
-    return _described(rows, settings, objective, solution, n_iter_least=n_iter_least)
+    return with_scale_collapsed(sketch, objective, solution, settings)
 
 
 def _is_at_a_vertex(rows: Rows, objective: HuberObjective, theta: Floats) -> bool:
@@ -289,7 +337,7 @@ def _is_zero_to_rounding(rows: Rows, settings: Settings, fit: Fit) -> bool:
     return bool(fit.objective <= np.ldexp(total, -rows.weight_power))
 
 
-def _with_scale_collapsed(
+def with_scale_collapsed(
     sketch: Sketch, objective: HuberObjective, solution: Solution, settings: Settings
 ) -> tuple[HuberObjective, Solution]:
     """The solution; if its scale fell to zero at a vertex, one that can be trusted.
@@ -349,7 +397,7 @@ def _with_scale_collapsed(
     return raised, replace(again, gap=gap)
 
 
-def _described(
+def described(
     rows: Rows,
     settings: Settings,
     objective: HuberObjective,
@@ -366,7 +414,6 @@ def _described(
         natural_scale = settings.scale
         threshold = float(np.ldexp(settings.rho * natural_scale, -frame.y_power))
         point = replace(point, threshold=threshold)
-    robust_weights, outliers = rows.robust_weights(point)
     coef, natural_intercept = frame.to_natural(u, intercept)
     return Fit(
         coef=coef,
@@ -378,12 +425,12 @@ def _described(
         n_sweeps=rows.n_sweeps,
         converged=solution.status is Status.CONVERGED and np.isfinite(solution.value),
         message=solution.status.value,
-        robust_weights=robust_weights,
-        outliers=outliers,
+        rows=rows,
+        point=point,
     )
 
 
-def _frame(sketch: Sketch, settings: Settings, *, by_largest: bool) -> Frame:
+def frame_of(sketch: Sketch, settings: Settings, *, by_largest: bool) -> Frame:
     """The standardisation, from the sample; what that does not show, from all rows."""
     rows, sample = sketch.rows, sketch.part
     if not sample.is_finite:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skhuber._median import NORMAL_MAD, weighted_median
+from skhuber._scale import NORMAL_MAD, weighted_median
 from skhuber._objective import HuberObjective
 from skhuber._rows import Rows
 from skhuber._sweep import Floats, Sums

@@ -326,6 +326,8 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
         rows = make_rows(data, target, weight, threads)
         try:
             result = fit_rows(rows, settings, start)
+            before = result.rows.n_sweeps
+            robust_weights, outliers = result.by_row()
         except NonFiniteSumsError:
             assert_all_finite(data, estimator_name="HuberRegressor", input_name="X")
             raise ValueError(
@@ -336,9 +338,9 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
         self.scale_ = result.scale
         self.rho_ = settings.rho
         self.n_iter_ = result.n_iter
-        self.n_sweeps_ = result.n_sweeps
-        self.outliers_ = result.outliers
-        self.robust_weights_ = result.robust_weights
+        self.n_sweeps_ = result.n_sweeps + result.rows.n_sweeps - before
+        self.outliers_ = outliers
+        self.robust_weights_ = robust_weights
         self.objective_ = result.objective
         self.optimality_gap_ = result.gap
         if result.converged:

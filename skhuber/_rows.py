@@ -16,7 +16,7 @@ A sweep works on standardised numbers: with the powers of two ``unit``, ``y_unit
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from skhuber._arrays import read_only
 from skhuber._kernels import csr, dense, passes
 from skhuber._numba import block_rows, run_blocks
-from skhuber._sweep import Floats, Moments, Point, Sums
+from skhuber._sweep import Floats, Moments, Point, Sums, Tally
 
 # Bytes of rows of a dense X that the Gram matrix copies and standardises at a time: a
 # small part of a level-2 cache, but at least as many rows as columns, so that adding
@@ -40,6 +40,11 @@ _GRAM_PARTS = 4
 # sweep. (They take a quarter of its time; but the threads wait for each other, in
 # Python, between two products.)
 _GRAM_WORK = 32
+# Rows at a time of a sweep at several points, which makes matrix products of them (a
+# sparse one is slower to start); and parts of the rows that have sums of their own.
+_TOGETHER_ROWS = 512
+_TOGETHER_ROWS_SPARSE = 8192
+_TOGETHER_PARTS = 16
 # Bytes of a chunk of rows (`chunk` in the kernels) that are looked at more than once:
 # a small part of a level-2 cache.
 _CHUNK_BYTES = 2**16
@@ -212,6 +217,78 @@ class Rows(abc.ABC):
                 inlier=float(scalars[passes.SUM_INLIER]),
                 squares=diagonal.sum(axis=0).reshape(2, p) if squares else None,
             ),
+        )
+
+    def sums_together(self, points: Sequence[Point]) -> list[Sums]:
+        """One sweep for several points, which have the standardisation in common.
+
+        What is read from memory once serves all of them, by matrix products: at twenty
+        points it takes a quarter of the time of twenty sweeps, or less. The numbers of
+        outliers are counted, too; r of every row is not kept.
+        """
+        p, first = self.n_features, points[0]
+        slopes = np.array([point.u for point in points]) * first.unit
+        intercepts = np.array([self._kernel_intercept(point) for point in points])
+        thresholds = np.array([point.threshold for point in points])
+        step = self._together_rows
+        n_parts = min(_TOGETHER_PARTS, -(-self.n_rows // step))
+        ends = [self.n_rows * k // n_parts for k in range(n_parts + 1)]
+        out = np.zeros((n_parts, len(points), p + passes.N_SCALARS + 1))
+
+        def add(first_part: int, last_part: int) -> None:
+            with np.errstate(over="ignore", invalid="ignore"):  # in a thread of its own
+                for k in range(first_part, last_part):
+                    for start in range(ends[k], ends[k + 1], step):
+                        rows = slice(start, min(start + step, ends[k + 1]))
+                        X = self._centred_part(rows, first.centre)
+                        y = (self.y[rows] - first.y_centre) * first.y_unit
+                        r = y - intercepts[:, np.newaxis] - _product(slopes, X.T)
+                        s = self._weight_part(rows)
+                        passes.clip_points(thresholds, s, r, out[k, :, p:])
+                        out[k, :, :p] += _product(r, X)
+
+        self.n_sweeps += 1
+        run_blocks(add, n_parts, self.n_elements * len(points), self.threads, ())
+        return [
+            self._centred(
+                point,
+                Sums(
+                    gradient=total[:p] * first.unit,
+                    c=float(total[p + passes.SUM_C]),
+                    cr=float(total[p + passes.SUM_CR]),
+                    cc=float(total[p + passes.SUM_CC]),
+                    inlier=float(total[p + passes.SUM_INLIER]),
+                    squares=None,
+                    n_outliers=int(total[p + passes.N_SCALARS]),
+                ),
+            )
+            for point, total in zip(points, out.sum(axis=0), strict=True)
+        ]
+
+    @property
+    @abc.abstractmethod
+    def _together_rows(self) -> int:
+        """Rows at a time of a sweep at several points."""
+
+    @abc.abstractmethod
+    def _centred_part(self, rows: slice, centre: Floats) -> Any:
+        """Some rows of X in double precision, centred; a sparse X is not."""
+
+    def _weight_part(self, rows: slice) -> Floats:
+        if self.weight is None:
+            return np.ones(rows.stop - rows.start)
+        return self.weight[rows] * self.weight_unit
+
+    def tally(self, point: Point) -> Tally:
+        """No sweep, where the last one was at this place."""
+        r = self.residuals(point)
+        outlier = np.abs(r) > point.threshold
+        c = np.clip(r, -point.threshold, point.threshold)
+        s = self._weight_part(slice(0, self.n_rows))
+        return Tally(
+            squares=float(s @ c**2),
+            inlier=float(s @ ~outlier),
+            n_outliers=int(np.count_nonzero(outlier)),
         )
 
     def residuals(self, point: Point) -> Floats:
@@ -489,6 +566,13 @@ class DenseRows(Rows):
             index = self.picked[index]
         yield slice(None), self.X[index].astype(np.float64, copy=False)
 
+    @property
+    def _together_rows(self) -> int:
+        return _TOGETHER_ROWS
+
+    def _centred_part(self, rows: slice, centre: Floats) -> Any:
+        return self._part(rows.start, rows.stop) - centre
+
     def double_precision(self) -> tuple[Floats, Floats, Floats]:
         """X, y and weight (empty for none) as C-ordered float64; meant for few rows."""
         X = np.ascontiguousarray(self._part(0, self.n_rows), dtype=np.float64)
@@ -588,6 +672,13 @@ class CSRRows(Rows):
             columns = slice(start, min(start + width, self.n_features))
             yield columns, X[:, columns].toarray().astype(np.float64, copy=False)
 
+    @property
+    def _together_rows(self) -> int:
+        return _TOGETHER_ROWS_SPARSE
+
+    def _centred_part(self, rows: slice, centre: Floats) -> Any:
+        return self.X[rows]
+
     def standardised(self, centre: Floats, unit: Floats) -> Floats:
         return (self.X.toarray() - centre) * unit
 
@@ -640,6 +731,11 @@ def make_rows(X: Any, y: Data, weight: Floats | None, threads: int) -> Rows:
             X.sum_duplicates()
         return CSRRows(X, y, weight, threads=threads)
     return DenseRows(X, y, weight, threads=threads)
+
+
+def _product(a: Floats, X: Any) -> Floats:
+    """aX, in C order, of a dense a and an X that may be sparse."""
+    return np.ascontiguousarray(a @ X)
 
 
 def _pieces(n: int) -> Floats:

@@ -1,4 +1,4 @@
-"""Two minimisers for a smooth convex function of few variables, each costly to call.
+"""Minimisers for a smooth convex function of few variables, each costly to call.
 
 They know neither what they minimise nor where its values come from. A function is a
 callable ``x → (value, gradient)``; a Hessian is a callable or a matrix; the result is
@@ -13,8 +13,10 @@ a `Solution` that says how it ended, and whoever called decides whether to warn.
     on finding a step length. After it, L-BFGS learns what the approximation lacks. R
     is upper triangular, so a bound on the last variable stays a bound on the last
     coordinate.
+`lbfgs_together`
+    The like for several functions, where one call for all is cheaper than one for each.
 
-Both measure their distance from the minimum by the Newton decrement ½ gᵀH⁻¹g. For a
+All measure their distance from the minimum by the Newton decrement ½ gᵀH⁻¹g. For a
 quadratic function with the Hessian H it is exactly the excess of the value over the
 minimum (Boyd and Vandenberghe, Convex Optimization, 2004, section 9.5.1). It does not
 depend on the units of the variables. A variable held at its lower bound by a positive
@@ -457,6 +459,128 @@ def whitened_lbfgs(
         return _ended(best, n_iter + 1, Status.CONVERGED)
     status = Status.MAX_ITER if n_iter >= max_iter else Status.STALLED
     return _ended(best, n_iter, status)
+
+
+# Steps that L-BFGS remembers (scipy's default, too).
+_MEMORY = 10
+# A step that led uphill is taken anew, this much shorter; so often in a row.
+_SHORTER = 0.25
+_MOST_FAILURES = 3
+
+
+def lbfgs_together(
+    function: Callable[[list[int], list[Floats]], list[tuple[float, Floats]]],
+    whitenings: list[Whitening],
+    starts: list[Floats],
+    *,
+    lower_last: list[float],
+    tolerances: list[Tolerance],
+    max_iter: int,
+) -> list[Solution]:
+    """Minimise several functions, with one call for a step of each.
+
+    scipy's minimiser calls the function, so it cannot wait for others; hence these
+    steps of L-BFGS (Nocedal and Wright, Numerical Optimization, 2006, section 7.2) in
+    whitened coordinates. There the full step is nearly always the right one, and there
+    is no line search but to try a shorter one. What that does not solve ends STALLED
+    or at MAX_ITER, for another minimiser.
+
+    Parameters
+    ----------
+    function : callable
+        Numbers of functions, x of each → value and gradient of each.
+    whitenings, starts, lower_last, tolerances
+        Of each function, as for `whitened_lbfgs`.
+    max_iter : int
+        The most steps.
+
+    Returns
+    -------
+    list of Solution
+    """
+    descents = [
+        _Descent(whitening, x, lower, tolerance)
+        for whitening, x, lower, tolerance in zip(
+            whitenings, starts, lower_last, tolerances, strict=True
+        )
+    ]
+    for n_iter in range(max_iter + 1):
+        open_ = [k for k, descent in enumerate(descents) if descent.is_open]
+        if not open_:
+            break
+        answers = function(open_, [descents[k].trial for k in open_])
+        for k, (value, gradient) in zip(open_, answers, strict=True):
+            descents[k].take(value, gradient, n_iter)
+    return [descent.solution for descent in descents]
+
+
+class _Descent:
+    """One of the minimisations of `lbfgs_together`: where it is and wants to look."""
+
+    def __init__(
+        self, whitening: Whitening, x: Floats, lower_last: float, tolerance: Tolerance
+    ) -> None:
+        self.trial = x
+        self.solution = Solution(x, np.inf, np.zeros_like(x), np.inf, 0, Status.STALLED)
+        self.is_open = True
+        self._whitening = whitening
+        self._lower_last = lower_last
+        self._tolerance = tolerance
+        self._pairs: list[tuple[Floats, Floats]] = []
+        self._direction = np.zeros_like(x)
+        self._white_gradient = np.zeros_like(x)
+        self._length = 1.0
+        self._failures = 0
+        self._is_cut = False  # whether the trial was held at the bound
+
+    def take(self, value: float, gradient: Floats, n_iter: int) -> None:
+        """Value and gradient at the trial; the next one is set."""
+        x = self.trial
+        held = bool(x[-1] <= self._lower_last and gradient[-1] >= 0)
+        gap = self._whitening.gap(gradient, held)
+        done = np.isfinite(value) and gap <= self._tolerance(x, value)
+        status = Status.CONVERGED if done else Status.MAX_ITER
+        found = Solution(x, value, gradient, gap, n_iter, status)
+        white = self._whitening.whiten_gradient(gradient)
+        if n_iter > 0 and np.isfinite(value) and not self._is_cut:
+            self._learn(self._length * self._direction, white - self._white_gradient)
+        if n_iter == 0 or (np.isfinite(value) and _is_better(found, self.solution)):
+            self.solution, self._white_gradient = found, white
+            self._length, self._failures = 1.0, 0
+            self._direction = -self._times_inverse(white)
+        else:
+            self._failures += 1
+            self._length *= _SHORTER
+        if done or not np.isfinite(self.solution.value):
+            self.is_open = False
+        elif self._failures > _MOST_FAILURES:
+            self.is_open = False
+            self.solution = replace(self.solution, status=Status.STALLED)
+        step = self._whitening.unwhiten(self._length * self._direction)
+        self.trial = self.solution.x + step
+        self._is_cut = bool(self.trial[-1] < self._lower_last)
+        if self._is_cut:
+            self.trial[-1] = self._lower_last
+
+    def _learn(self, step: Floats, change: Floats) -> None:
+        curvature = float(step @ change)
+        if curvature > 1e-8 * float(step @ step):
+            self._pairs = [*self._pairs[1 - _MEMORY :], (step, change)]
+
+    def _times_inverse(self, g: Floats) -> Floats:
+        """The inverse Hessian that was learnt, times g."""
+        g = g.copy()
+        parts = []
+        for step, change in reversed(self._pairs):
+            part = float(step @ g) / float(step @ change)
+            parts.append(part)
+            g -= part * change
+        if self._whitening.is_diagonal and self._pairs:
+            step, change = self._pairs[-1]
+            g *= float(step @ change) / float(change @ change)
+        for (step, change), part in zip(self._pairs, reversed(parts), strict=True):
+            g += (part - float(change @ g) / float(step @ change)) * step
+        return g
 
 
 def polish(

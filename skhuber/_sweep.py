@@ -58,6 +58,8 @@ class Sums:
     """Σ s over the rows with |r| ≤ threshold."""
     squares: Floats | None
     """(2, p), Σ s z² over the same rows, and over the others; where asked for."""
+    n_outliers: int | None = None
+    """Number of the rows with |r| > threshold; where it was counted."""
 
     @property
     def all_squares(self) -> Floats:
@@ -72,6 +74,17 @@ class Sums:
         if self.squares is not None:
             total += float(np.sum(self.squares))
         return bool(np.isfinite(total))
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How residuals lie about a threshold."""
+
+    squares: float
+    """Σ s c²."""
+    inlier: float
+    """Σ s over the rows with |r| ≤ threshold."""
+    n_outliers: int
 
 
 @dataclass(frozen=True)

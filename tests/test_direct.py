@@ -27,10 +27,9 @@ def fit(X, y, weight=None, **changed):
     """Coefficients, intercept and scale in the units of the data, or None."""
     rows = make_rows(X, y, weight, 1)
     settings = SETTINGS | changed
-    limits = {name: settings[name] for name in ("tol", "max_iter")}
-    model = {name: settings[name] for name in ("rho", "alpha", "fit_intercept")}
+    direct = Direct(rows, fit_intercept=settings.pop("fit_intercept"))
     with np.errstate(over="ignore", invalid="ignore"):
-        found = Direct(rows, **model).minimise(settings["scale"], **limits)
+        found = direct.minimise(**settings)
     if found is None:
         return None
     objective, solution = found
@@ -118,8 +117,10 @@ def test_both_ways_lead_to_the_same_fit(monkeypatch, scale):
 
 def test_a_scale_that_is_the_median_of_its_own_residuals():
     X, y = PROBLEM.X, PROBLEM.y
-    direct = Direct(make_rows(X, y, None, 1), rho=1.345, alpha=0.0, fit_intercept=True)
-    objective, solution = direct.mad_fixed_point(tol=1e-12, max_iter=100)
+    direct = Direct(make_rows(X, y, None, 1), fit_intercept=True)
+    objective, solution = direct.mad_fixed_point(
+        rho=1.345, alpha=0.0, tol=1e-12, max_iter=100
+    )
     u, intercept, scale = objective.split(solution.x)
     coef, intercept = objective.frame.to_natural(u, intercept)
     r = naive.residuals(X, y, coef, intercept)

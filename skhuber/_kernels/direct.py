@@ -286,14 +286,14 @@ def minimise(
         Standardised y, and weights.
     penalty : array of p
     rho, joint, scale, fit_intercept, tol
-        As in `skhuber._objective`; the scale counts where it is not joint.
+        As in `skhuber._objective`; a joint scale is the start's, if there is one.
     noise : float
         Rounding error of a standardised residual.
     floor : float
         Least joint scale.
     max_iter : int
     start : array
-        θ to start from, with a fixed scale; empty for the better of two starts.
+        θ to start from; empty for the better of two starts.
     r : array of n
         Becomes the residuals.
 

@@ -378,6 +378,38 @@ def influences(first, last, X, rows, centre, unit, out):
 
 
 @block_kernel
+def clip_points(threshold, s, r, out):
+    """Of r of the same rows at several points: the sums, and r becomes s·c.
+
+    `threshold` (K,), `s` (m,), `r` (K, m), `out` (K, at least N_SCALARS + 1): the sums
+    of `sums` are added to it, and the number of outliers. As in `_clip_and_sum` no loop
+    both stores and sums.
+    """
+    for k in range(r.shape[0]):
+        limit = threshold[k]
+        row = r[k]
+        sum_c = 0.0
+        sum_cr = 0.0
+        sum_cc = 0.0
+        sum_inlier = 0.0
+        n_outliers = 0.0
+        for i in range(row.shape[0]):
+            c = clip(row[i], limit)
+            sum_c += s[i] * c
+            sum_cr += s[i] * c * row[i]
+            sum_cc += s[i] * c * c
+            sum_inlier += s[i] if abs(row[i]) <= limit else 0.0
+            n_outliers += 1.0 if abs(row[i]) > limit else 0.0
+        out[k, SUM_C] += sum_c
+        out[k, SUM_CR] += sum_cr
+        out[k, SUM_CC] += sum_cc
+        out[k, SUM_INLIER] += sum_inlier
+        out[k, N_SCALARS] += n_outliers
+        for i in range(row.shape[0]):
+            row[i] = s[i] * clip(row[i], limit)
+
+
+@block_kernel
 def robust_weights(first, last, rows, threshold, r, outlier):
     """r of every row becomes ψ(r)/r; and whether it lies beyond the threshold."""
     for block in range(first, last):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skhuber._median import NORMAL_MAD, weighted_median
+from skhuber._scale import NORMAL_MAD, weighted_median
 from skhuber._validation import check_real
 from skhuber.losses._elementwise import (
     ElementwiseLoss,

@@ -1,0 +1,67 @@
+"""Scales of given residuals. A weight of two counts a residual twice."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+__all__ = ["NORMAL_MAD", "joint_scale", "weighted_median", "weighted_quantile"]
+
+Floats = NDArray[np.float64]
+
+_EPS = float(np.finfo(np.float64).eps)
+# The median of |r| of standard normal residuals.
+NORMAL_MAD = float(ndtri(0.75))
+
+
+def weighted_median(values: Floats, weight: Floats | None) -> float:
+    """Median in which a weight of two counts as the value twice."""
+    if weight is None:
+        return float(np.median(values))
+    kept = weight > 0
+    values, weight = values[kept], weight[kept]
+    order = np.argsort(values, kind="stable")
+    ends = np.cumsum(weight[order])
+    half = 0.5 * ends[-1]
+    # Where a cumulated weight is just one half, the median is halfway to the next. Just
+    # one half is what rounding of the sums may have made of it.
+    slack = len(ends) * _EPS * ends[-1]
+    lower = values[order[np.searchsorted(ends, half - slack, side="left")]]
+    last = min(np.searchsorted(ends, half + slack, side="right"), len(ends) - 1)
+    upper = values[order[last]]
+    return float(lower + 0.5 * (upper - lower))
+
+
+def weighted_quantile(values: Floats, share: float, weight: Floats | None) -> float:
+    """The least value that at most this share of the weight exceeds."""
+    order = np.argsort(values, kind="stable")
+    mass = np.ones(len(values)) if weight is None else weight[order]
+    ends = np.cumsum(mass)
+    least = (1.0 - share) * ends[-1]
+    slack = len(ends) * _EPS * ends[-1]
+    k = np.searchsorted(ends, least - slack, side="left")
+    return float(values[order[min(k, len(ends) - 1)]])
+
+
+def joint_scale(distance: Floats, rho: float, weight: Floats | None) -> float:
+    """The joint scale of residuals of these sizes.
+
+    It is the σ at which the derivative of the objective by σ is zero,
+    Σ s min(|r|/σ, ρ)² = Σ s; zero, where at most 1/ρ² of the weight has a residual.
+    """
+    order = np.argsort(distance)
+    a = distance[order]
+    mass = np.ones(len(a)) if weight is None else weight[order]
+    total = mass.sum()
+    inside = np.cumsum(mass * a**2)
+    if np.isinf(rho):
+        return float(np.sqrt(inside[-1] / total))
+    outside = total - np.cumsum(mass)
+    if not mass[a > 0].sum() > total / rho**2:
+        return 0.0
+    # With the threshold t = ρσ at a_k the equation's left side less its right side is
+    # inside/t² + outside − total/ρ². It falls as t grows, from above zero.
+    excess = inside + (outside - total / rho**2) * a**2
+    last = np.nonzero((excess >= 0) & (a > 0))[0][-1]
+    return float(np.sqrt(inside[last] / (total / rho**2 - outside[last]))) / rho

@@ -1,0 +1,865 @@
+"""HuberRegressor within the tools of scikit-learn, and beside pandas and polars.
+
+Whatever a tool does with the estimator is done here once more by hand, or its outcome
+is known from how the data were made.
+"""
+
+import copy
+import inspect
+import itertools
+import pickle
+
+import joblib
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import scipy.sparse as sp
+import scipy.stats
+import sklearn
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.ensemble import (
+    AdaBoostRegressor,
+    BaggingRegressor,
+    StackingRegressor,
+    VotingRegressor,
+)
+from sklearn.exceptions import NotFittedError
+from sklearn.experimental import (
+    enable_halving_search_cv,  # noqa: F401
+    enable_iterative_imputer,  # noqa: F401
+)
+from sklearn.feature_selection import (
+    RFE,
+    RFECV,
+    SelectFromModel,
+    SequentialFeatureSelector,
+)
+from sklearn.impute import IterativeImputer
+from sklearn.inspection import partial_dependence, permutation_importance
+from sklearn.linear_model import LinearRegression, RANSACRegressor
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    KFold,
+    RandomizedSearchCV,
+    cross_val_predict,
+    cross_val_score,
+    cross_validate,
+    learning_curve,
+    validation_curve,
+)
+from sklearn.multioutput import MultiOutputRegressor, RegressorChain
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
+
+import problems
+from compare import assert_same_bits
+from skhuber import HuberRegressor, make_huber_scorer
+
+FOLDS = KFold(3)
+THRESHOLD = 1.5
+SCORER = make_huber_scorer(rho=THRESHOLD)
+NAMES = ["a", "b", "c", "d"]
+
+# The columns of `misleading` by how much they matter.
+RANKED = [1, 4, 3]
+MISLEADING_COEF = np.array([0.0, 3.0, 0.0, 1.0, 2.0])
+
+
+def messy(n=150, p=4, seed=0):
+    """Data with one gross outlier in ten rows."""
+    problem = problems.plain(n, p, seed)
+    return problem.X, problem.y
+
+
+def misleading(n=150, seed=0):
+    """Gross outliers where column 0, which does not matter, is large."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 5))
+    y = 7.0 + X @ MISLEADING_COEF + 0.3 * rng.normal(size=n)
+    y[np.flatnonzero(X[:, 0] > 1)[::2]] += 1000.0
+    return X, y
+
+
+def uneven_weights(n, seed=0):
+    return np.random.default_rng(seed).exponential(size=n)
+
+
+def huber_score(y, prediction, sample_weight=None):
+    """What SCORER should say, from the formula with its two cases."""
+    r = np.abs(y - prediction)
+    loss = np.where(r <= THRESHOLD, r**2 / 2, THRESHOLD * r - THRESHOLD**2 / 2)
+    return -np.average(loss, weights=sample_weight)
+
+
+def r2(y, prediction, sample_weight):
+    mean = np.average(y, weights=sample_weight)
+    error = np.sum(sample_weight * (y - prediction) ** 2)
+    return 1 - error / np.sum(sample_weight * (y - mean) ** 2)
+
+
+def fold_scores(X, y, **options):
+    """The score in each fold of a regressor with these parameters."""
+    scores = []
+    for train, test in FOLDS.split(X):
+        model = HuberRegressor(**options).fit(X[train], y[train])
+        scores.append(huber_score(y[test], model.predict(X[test])))
+    return np.array(scores)
+
+
+def out_of_fold(model, X, y):
+    """What a model predicts for the rows that it is not fitted to."""
+    predictions = np.empty(len(y))
+    for train, test in FOLDS.split(X):
+        predictions[test] = clone(model).fit(X[train], y[train]).predict(X[test])
+    return predictions
+
+
+def assert_search_as_by_hand(search, X, y):
+    """All scores, the choice and the final fit of a search over plain regressors."""
+    candidates = search.cv_results_["params"]
+    by_hand = [fold_scores(X, y, **options).mean() for options in candidates]
+    np.testing.assert_allclose(
+        search.cv_results_["mean_test_score"], by_hand, rtol=1e-12
+    )
+    assert len(set(by_hand)) == len(by_hand)
+    assert search.best_params_ == candidates[np.argmax(by_hand)]
+    best = HuberRegressor(**search.best_params_).fit(X, y)
+    assert_same_bits(search.best_estimator_, best)
+    np.testing.assert_array_equal(search.predict(X), best.predict(X))
+
+
+# --- searches -------------------------------------------------------------------------
+
+
+def test_grid_search_in_a_pipeline():
+    X, y = messy()
+    grid = {"rho": [1.1, 1.35, 3.0], "scale": ["joint", "mad", 2.5]}
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), HuberRegressor()),
+        {f"huberregressor__{name}": values for name, values in grid.items()},
+        scoring=SCORER,
+        cv=FOLDS,
+    ).fit(X, y)
+    by_hand = {}
+    for rho, scale in itertools.product(grid["rho"], grid["scale"]):
+        scores = []
+        for train, test in FOLDS.split(X):
+            scaler = StandardScaler().fit(X[train])
+            model = HuberRegressor(rho, scale=scale)
+            model.fit(scaler.transform(X[train]), y[train])
+            prediction = model.predict(scaler.transform(X[test]))
+            scores.append(huber_score(y[test], prediction))
+        by_hand[rho, scale] = np.mean(scores)
+    np.testing.assert_allclose(
+        search.cv_results_["mean_test_score"], list(by_hand.values()), rtol=1e-12
+    )
+    assert len(set(by_hand.values())) == len(by_hand)
+    rho, scale = max(by_hand, key=by_hand.get)
+    assert search.best_params_ == {
+        "huberregressor__rho": rho,
+        "huberregressor__scale": scale,
+    }
+    scaled = StandardScaler().fit_transform(X)
+    best = HuberRegressor(rho, scale=scale).fit(scaled, y)
+    assert_same_bits(search.best_estimator_[-1], best)
+    np.testing.assert_array_equal(search.predict(X), best.predict(scaled))
+
+
+def test_randomized_search():
+    X, y = messy()
+    search = RandomizedSearchCV(
+        HuberRegressor(),
+        {
+            "rho": scipy.stats.uniform(1.05, 2.0),
+            "alpha": scipy.stats.loguniform(1e-3, 1e2),
+            "scale": ["joint", "mad"],
+        },
+        n_iter=5,
+        scoring=SCORER,
+        cv=FOLDS,
+        random_state=0,
+    ).fit(X, y)
+    assert_search_as_by_hand(search, X, y)
+
+
+def test_halving_grid_search():
+    X, y = messy(160)
+    search = HalvingGridSearchCV(
+        HuberRegressor(),
+        {"rho": [30.0, 1.35], "alpha": [1e3, 1e-4]},
+        factor=2,
+        scoring=SCORER,
+        cv=FOLDS,
+        random_state=0,
+    ).fit(X, y)
+    assert search.n_candidates_ == [4, 2, 1]
+    assert search.n_resources_ == [40, 80, 160]
+    # The others are of least squares, or have hardly any slope.
+    assert search.best_params_ == {"rho": 1.35, "alpha": 1e-4}
+    # The last round has all rows, in another order.
+    expected = fold_scores(X, y, rho=1.35, alpha=1e-4).mean()
+    np.testing.assert_allclose(
+        search.cv_results_["mean_test_score"][-1], expected, rtol=1e-8
+    )
+    best = HuberRegressor(rho=1.35, alpha=1e-4).fit(X, y)
+    assert_same_bits(search.best_estimator_, best)
+
+
+# --- cross-validation -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("of_scorer", [False, True], ids=["score", "scorer"])
+def test_cross_validate_with_routed_weights(of_scorer):
+    X, y = messy()
+    s = uneven_weights(len(y))
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = HuberRegressor().set_fit_request(sample_weight=True)
+        if of_scorer:
+            scoring = make_huber_scorer(rho=THRESHOLD)
+            scoring.set_score_request(sample_weight=True)
+        else:
+            scoring = None
+            model.set_score_request(sample_weight=True)
+        found = cross_validate(
+            model,
+            X,
+            y,
+            cv=FOLDS,
+            scoring=scoring,
+            params={"sample_weight": s},
+            return_estimator=True,
+        )
+    score = huber_score if of_scorer else r2
+    for i, (train, test) in enumerate(FOLDS.split(X)):
+        by_hand = HuberRegressor().fit(X[train], y[train], sample_weight=s[train])
+        assert_same_bits(found["estimator"][i], by_hand)
+        expected = score(y[test], by_hand.predict(X[test]), s[test])
+        np.testing.assert_allclose(found["test_score"][i], expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("scale", ["joint", "mad", 2.5])
+def test_cross_val_predict(scale):
+    X, y = messy()
+    model = HuberRegressor(scale=scale)
+    np.testing.assert_array_equal(
+        cross_val_predict(model, X, y, cv=FOLDS), out_of_fold(model, X, y)
+    )
+
+
+def test_cross_val_score_in_two_processes():
+    X, y = messy()
+    one, two = (
+        cross_val_score(HuberRegressor(), X, y, scoring=SCORER, cv=FOLDS, n_jobs=n)
+        for n in (1, 2)
+    )
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_allclose(one, fold_scores(X, y), rtol=1e-12)
+
+
+def test_learning_curve():
+    X, y = messy()
+    sizes, train_scores, test_scores = learning_curve(
+        HuberRegressor(), X, y, train_sizes=[20, 50, 100], cv=FOLDS, scoring=SCORER
+    )
+    np.testing.assert_array_equal(sizes, [20, 50, 100])
+    for i, size in enumerate(sizes):
+        for j, (train, test) in enumerate(FOLDS.split(X)):
+            seen = train[:size]
+            model = HuberRegressor().fit(X[seen], y[seen])
+            for scores, rows in ((train_scores, seen), (test_scores, test)):
+                expected = huber_score(y[rows], model.predict(X[rows]))
+                np.testing.assert_allclose(scores[i, j], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"), [("rho", [1.1, 2.0, 5.0]), ("scale", [0.1, 1.0, 10.0])]
+)
+def test_validation_curve(name, values):
+    X, y = messy()
+    _, scores = validation_curve(
+        HuberRegressor(),
+        X,
+        y,
+        param_name=name,
+        param_range=values,
+        cv=FOLDS,
+        scoring=SCORER,
+    )
+    expected = [fold_scores(X, y, **{name: value}) for value in values]
+    np.testing.assert_allclose(scores, expected, rtol=1e-12)
+    assert len(np.unique(scores)) == scores.size
+
+
+# --- inspection -----------------------------------------------------------------------
+
+
+def test_permutation_importance():
+    X, y = misleading()
+
+    def importances(model):
+        return permutation_importance(
+            model.fit(X, y), X, y, scoring=SCORER, n_repeats=5, random_state=0
+        ).importances_mean
+
+    found = importances(HuberRegressor())
+    assert np.argsort(-found)[:3].tolist() == RANKED
+    assert np.abs(found[[0, 2]]).max() < 0.05 * found[RANKED].min()
+    # Least squares takes column 0 for what matters most.
+    assert np.argmax(importances(LinearRegression())) == 0
+
+
+def test_partial_dependence():
+    X, y = messy()
+    model = HuberRegressor().fit(X, y)
+    found = partial_dependence(model, X, [2], grid_resolution=7)
+    (grid,) = found["grid_values"]
+    middle = X.mean(axis=0)
+    level = model.intercept_ + model.coef_ @ middle
+    expected = level + model.coef_[2] * (grid - middle[2])
+    np.testing.assert_allclose(found["average"], [expected], rtol=1e-10)
+    # Its slope is that with which the data were made.
+    slope = np.diff(found["average"][0]) / np.diff(grid)
+    np.testing.assert_allclose(slope, problems.plain(150, 4).coef[2], atol=0.15)
+
+
+# --- selection of features ------------------------------------------------------------
+
+
+def elimination(X, y):
+    """The columns left when the smallest coefficients are left out one by one."""
+    left = list(range(X.shape[1]))
+    yield left
+    while len(left) > 1:
+        model = HuberRegressor().fit(X[:, left], y)
+        worst = left[np.argmin(np.abs(model.coef_))]
+        left = [column for column in left if column != worst]
+        yield left
+
+
+def test_rfe():
+    X, y = misleading()
+    selector = RFE(HuberRegressor(), n_features_to_select=1).fit(X, y)
+    by_hand = list(elimination(X, y))
+    expected = [1 + sum(j not in left for left in by_hand) for j in range(5)]
+    np.testing.assert_array_equal(selector.ranking_, expected)
+    assert np.argsort(selector.ranking_)[:3].tolist() == RANKED
+    assert_same_bits(selector.estimator_, HuberRegressor().fit(X[:, [1]], y))
+
+
+def test_rfecv():
+    X, y = misleading()
+    selector = RFECV(HuberRegressor(), cv=FOLDS, scoring=SCORER).fit(X, y)
+    scores = np.empty((3, 5))
+    for i, (train, test) in enumerate(FOLDS.split(X)):
+        for left in elimination(X[train], y[train]):
+            model = HuberRegressor().fit(X[train][:, left], y[train])
+            prediction = model.predict(X[test][:, left])
+            scores[i, len(left) - 1] = huber_score(y[test], prediction)
+    expected = scores.mean(axis=0)
+    np.testing.assert_allclose(
+        selector.cv_results_["mean_test_score"], expected, rtol=1e-9
+    )
+    assert selector.n_features_ == 1 + np.argmax(expected)
+    assert selector.support_[RANKED].all()
+
+
+@pytest.mark.parametrize("prefit", [False, True])
+def test_select_from_model(prefit):
+    X, y = misleading()
+
+    def support(model):
+        selector = SelectFromModel(model, threshold=0.5, prefit=prefit)
+        return selector.fit(X, y).get_support()
+
+    def model(kind):
+        return kind().fit(X, y) if prefit else kind()
+
+    np.testing.assert_array_equal(support(model(HuberRegressor)), MISLEADING_COEF > 0.5)
+    # What least squares finds in the outliers is anything but this.
+    assert support(model(LinearRegression))[0]
+
+
+def test_select_from_model_passes_weights():
+    X, y = misleading()
+    s = uneven_weights(len(y))
+    selector = SelectFromModel(HuberRegressor(), threshold=0.5)
+    selector.fit(X, y, sample_weight=s)
+    expected = HuberRegressor().fit(X, y, sample_weight=s)
+    assert_same_bits(selector.estimator_, expected)
+    np.testing.assert_array_equal(
+        selector.transform(X), X[:, np.abs(expected.coef_) >= 0.5]
+    )
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_sequential_feature_selector(direction):
+    X, y = misleading()
+    selector = SequentialFeatureSelector(
+        HuberRegressor(),
+        n_features_to_select=2,
+        direction=direction,
+        scoring=SCORER,
+        cv=FOLDS,
+    ).fit(X, y)
+    forward = direction == "forward"
+    chosen = set() if forward else set(range(5))
+    while len(chosen) != 2:
+        candidates = [chosen ^ {j} for j in range(5) if (j in chosen) != forward]
+        scores = [fold_scores(X[:, sorted(c)], y).mean() for c in candidates]
+        chosen = candidates[np.argmax(scores)]
+    assert selector.get_support(indices=True).tolist() == sorted(chosen)
+    assert chosen == set(RANKED[:2])
+
+
+# --- ensembles ------------------------------------------------------------------------
+
+
+def test_stacking():
+    X, y = messy()
+    members = [HuberRegressor(), LinearRegression()]
+    stack = StackingRegressor(
+        [("huber", members[0]), ("squares", members[1])],
+        final_estimator=HuberRegressor(rho=2.0),
+        cv=FOLDS,
+    ).fit(X, y)
+    inner = np.column_stack([out_of_fold(member, X, y) for member in members])
+    outer = HuberRegressor(rho=2.0).fit(inner, y)
+    np.testing.assert_allclose(stack.final_estimator_.coef_, outer.coef_, rtol=1e-7)
+    outputs = np.column_stack([clone(m).fit(X, y).predict(X) for m in members])
+    np.testing.assert_allclose(stack.predict(X), outer.predict(outputs), rtol=1e-7)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_voting(weighted):
+    X, y = messy()
+    fit_options = {"sample_weight": uneven_weights(len(y))} if weighted else {}
+    members = [HuberRegressor(), HuberRegressor(scale="mad"), HuberRegressor(scale=2.5)]
+    shares = [1.0, 2.0, 5.0]
+    vote = VotingRegressor(
+        [(f"member{i}", member) for i, member in enumerate(members)], weights=shares
+    ).fit(X, y, **fit_options)
+    fits = [clone(member).fit(X, y, **fit_options) for member in members]
+    for found, expected in zip(vote.estimators_, fits, strict=True):
+        assert_same_bits(found, expected)
+    expected = np.average([fit.predict(X) for fit in fits], axis=0, weights=shares)
+    np.testing.assert_allclose(vote.predict(X), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_bagging(weighted):
+    """With weights of 0 and 1, which mean the same in all versions of the tool."""
+    X, y = messy()
+    s = (np.arange(len(y)) % 3 > 0).astype(float) if weighted else np.ones(len(y))
+    bagging = BaggingRegressor(HuberRegressor(), n_estimators=4, random_state=0)
+    bagging.fit(X, y, **({"sample_weight": s} if weighted else {}))
+    predictions = []
+    for member, drawn in zip(
+        bagging.estimators_, bagging.estimators_samples_, strict=True
+    ):
+        rows = drawn[s[drawn] > 0]
+        by_hand = HuberRegressor().fit(X[rows], y[rows])
+        np.testing.assert_allclose(member.coef_, by_hand.coef_, rtol=1e-7)
+        predictions.append(by_hand.predict(X))
+    assert len({member.intercept_ for member in bagging.estimators_}) == 4
+    np.testing.assert_allclose(
+        bagging.predict(X), np.mean(predictions, axis=0), rtol=1e-7
+    )
+
+
+def test_adaboost():
+    """Against AdaBoost.R2 as Drucker (1997) states it, with a linear loss."""
+    X, y = messy()
+    boosted = AdaBoostRegressor(HuberRegressor(), n_estimators=4, random_state=0)
+    boosted.fit(X, y)
+    assert len(boosted.estimators_) == 4
+    rng = np.random.RandomState(0)
+    share = np.full(len(y), 1 / len(y))
+    predictions, votes = [], []
+    for member in boosted.estimators_:
+        rows = rng.choice(len(y), size=len(y), p=share)
+        by_hand = HuberRegressor().fit(X[rows], y[rows])
+        assert_same_bits(member, by_hand)
+        predictions.append(by_hand.predict(X))
+        error = np.abs(predictions[-1] - y)
+        error /= error.max()
+        beta = share @ error / (1 - share @ error)
+        votes.append(np.log(1 / beta))
+        share = share * beta ** (1 - error)
+        share /= share.sum()
+    order = np.argsort(predictions, axis=0)
+    cumulated = np.cumsum(np.array(votes)[order], axis=0)
+    middle = np.argmax(cumulated >= cumulated[-1] / 2, axis=0)
+    rows = np.arange(len(y))
+    expected = np.array(predictions)[order[middle, rows], rows]
+    np.testing.assert_array_equal(boosted.predict(X), expected)
+
+
+# --- other regressors around ours -----------------------------------------------------
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_transformed_target(weighted):
+    X, y = messy()
+    y = np.exp(y / 10)
+    fit_options = {"sample_weight": uneven_weights(len(y))} if weighted else {}
+    model = TransformedTargetRegressor(
+        HuberRegressor(), func=np.log, inverse_func=np.exp
+    ).fit(X, y, **fit_options)
+    by_hand = HuberRegressor().fit(X, np.log(y), **fit_options)
+    assert_same_bits(model.regressor_, by_hand)
+    np.testing.assert_array_equal(model.predict(X), np.exp(by_hand.predict(X)))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_multi_output(weighted):
+    X, first = messy()
+    Y = np.column_stack([first, misleading()[1]])
+    s = uneven_weights(len(Y)) if weighted else None
+    model = MultiOutputRegressor(HuberRegressor()).fit(X, Y, sample_weight=s)
+    for j in range(2):
+        by_hand = HuberRegressor().fit(X, Y[:, j], sample_weight=s)
+        assert_same_bits(model.estimators_[j], by_hand)
+        np.testing.assert_array_equal(model.predict(X)[:, j], by_hand.predict(X))
+
+
+def test_regressor_chain():
+    X, first = messy()
+    second = 2 * first + np.random.default_rng(1).normal(size=len(first))
+    chain = RegressorChain(HuberRegressor(), order=[1, 0])
+    chain.fit(X, np.column_stack([first, second]))
+    link = HuberRegressor().fit(X, second)
+    last = HuberRegressor().fit(np.column_stack([X, second]), first)
+    predicted = link.predict(X)
+    expected = [last.predict(np.column_stack([X, predicted])), predicted]
+    np.testing.assert_allclose(chain.predict(X).T, expected, rtol=1e-7)
+    # It was the second target that the first was predicted from.
+    assert chain.estimators_[1].coef_[-1] > 0.2
+
+
+def test_ransac():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(150, 3))
+    coef = np.array([3.0, -2.0, 1.0])
+    y = 5.0 + X @ coef + 0.1 * rng.normal(size=150)
+    bad = rng.random(150) < 0.4
+    y[bad] += 50.0
+    ransac = RANSACRegressor(
+        HuberRegressor(), min_samples=15, residual_threshold=2.0, random_state=0
+    ).fit(X, y)
+    np.testing.assert_array_equal(ransac.inlier_mask_, ~bad)
+    assert_same_bits(ransac.estimator_, HuberRegressor().fit(X[~bad], y[~bad]))
+    np.testing.assert_allclose(ransac.estimator_.coef_, coef, atol=0.05)
+    np.testing.assert_allclose(ransac.predict(X), 5.0 + X @ coef, atol=0.15)
+
+
+def test_iterative_imputer():
+    """The values it arrives at are what the fits to them predict."""
+    rng = np.random.default_rng(0)
+    whole = rng.normal(size=(150, 4))
+    whole[:, 0] = 5.0 + whole[:, 2:] @ [1.0, 2.0] + 0.1 * rng.normal(size=150)
+    whole[:, 1] = whole[:, 0] + whole[:, 2] + 0.1 * rng.normal(size=150)
+    whole[::10, 0] += 100.0
+    gaps = np.zeros(whole.shape, dtype=bool)
+    gaps[3::10, 0] = gaps[5::10, 1] = gaps[7::20, :2] = True
+    imputer = IterativeImputer(HuberRegressor(), max_iter=200, tol=1e-10)
+    filled = imputer.fit_transform(np.where(gaps, np.nan, whole))
+    np.testing.assert_array_equal(filled[~gaps], whole[~gaps])
+    for j in (0, 1):
+        others = np.delete(filled, j, axis=1)
+        seen = ~gaps[:, j]
+        by_hand = HuberRegressor().fit(others[seen], whole[seen, j])
+        np.testing.assert_allclose(
+            filled[~seen, j], by_hand.predict(others[~seen]), atol=1e-6
+        )
+    # The outliers in column 0 spoil nothing that was filled in.
+    np.testing.assert_allclose(filled[gaps], whole[gaps], atol=1.0)
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda: make_pipeline(HuberRegressor()),
+        lambda: GridSearchCV(HuberRegressor(), {"rho": [1.35]}, cv=2),
+        lambda: TransformedTargetRegressor(HuberRegressor()),
+        lambda: VotingRegressor([("huber", HuberRegressor())]),
+        lambda: StackingRegressor([("huber", HuberRegressor())], HuberRegressor()),
+        lambda: BaggingRegressor(HuberRegressor(), n_estimators=2),
+        lambda: AdaBoostRegressor(HuberRegressor(), n_estimators=2),
+        lambda: MultiOutputRegressor(HuberRegressor()),
+        lambda: RANSACRegressor(HuberRegressor(), min_samples=20),
+        lambda: RFE(HuberRegressor(), n_features_to_select=2),
+    ],
+    ids=lambda around: type(around()).__name__,
+)
+def test_meta_estimators_know_the_features(around):
+    X, y = messy()
+    model = around()
+    y = y.reshape(-1, 1) if isinstance(model, MultiOutputRegressor) else y
+    model.fit(X, y)
+    assert model.n_features_in_ == 4
+    with pytest.raises(ValueError, match=r"X has 3 features, but .* expecting 4"):
+        model.predict(X[:, :3])
+    model.fit(pd.DataFrame(X, columns=NAMES), y)
+    assert list(model.feature_names_in_) == NAMES
+
+
+# --- pipelines and frames -------------------------------------------------------------
+
+
+def test_scaling_after_polynomial_features_changes_nothing():
+    X, y = messy(p=3)
+    X = X * [1.0, 100.0, 0.001] + [0.0, 1000.0, 0.0]
+    scaled = make_pipeline(
+        PolynomialFeatures(2, include_bias=False),
+        StandardScaler(),
+        HuberRegressor(alpha=0),
+    ).fit(X, y)
+    unscaled = make_pipeline(
+        PolynomialFeatures(2, include_bias=False), HuberRegressor(alpha=0)
+    ).fit(X, y)
+    np.testing.assert_allclose(
+        scaled.predict(X), unscaled.predict(X), rtol=1e-8, atol=1e-8
+    )
+    # The columns differ much in size: there was something to be indifferent to.
+    widths = unscaled[:-1].transform(X).std(axis=0)
+    assert widths.max() > 1e10 * widths.min()
+    np.testing.assert_allclose(
+        unscaled[-1].coef_ * widths, scaled[-1].coef_, rtol=1e-6, atol=1e-8
+    )
+
+
+def test_column_transformer_with_strings():
+    rng = np.random.default_rng(0)
+    n = 200
+    effects = {"east": 30.0, "north": -20.0, "south": 0.0}
+    frame = pd.DataFrame(
+        {
+            "area": rng.uniform(40, 250, n),
+            "district": rng.choice(list(effects), n),
+            "rooms": rng.integers(1, 7, n),
+        }
+    )
+    district = frame["district"].to_numpy()
+    level = np.array([effects[name] for name in district])
+    y = 2.0 * frame["area"] + 10.0 * frame["rooms"] + level + rng.normal(size=n)
+    y[::10] += 5000.0
+    model = make_pipeline(
+        ColumnTransformer(
+            [
+                ("district", OneHotEncoder(), ["district"]),
+                ("numbers", "passthrough", ["area", "rooms"]),
+            ],
+            sparse_threshold=1.0,
+        ),
+        HuberRegressor(),
+    ).fit(frame, y)
+    assert sp.issparse(model[:-1].transform(frame))
+    indicators = [district == name for name in sorted(effects)]
+    by_hand = np.column_stack([*indicators, frame["area"], frame["rooms"]])
+    dense = HuberRegressor().fit(by_hand, y.to_numpy())
+    np.testing.assert_allclose(model[-1].coef_, dense.coef_, rtol=1e-6)
+    np.testing.assert_allclose(model.predict(frame), dense.predict(by_hand), rtol=1e-8)
+    east, north, south, area, rooms = model[-1].coef_
+    np.testing.assert_allclose([east - south, north - south], [30.0, -20.0], atol=1.0)
+    np.testing.assert_allclose([area, rooms], [2.0, 10.0], rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("library", "frame"),
+    [("pandas", pd.DataFrame), ("polars", pl.DataFrame)],
+    ids=["pandas", "polars"],
+)
+def test_set_output(library, frame):
+    X, y = messy()
+    named = frame(dict(zip(NAMES, X.T, strict=True)))
+    model = make_pipeline(StandardScaler(), HuberRegressor())
+    model.set_output(transform=library).fit(named, y)
+    scaled = model[:-1].transform(named)
+    assert isinstance(scaled, frame)
+    assert list(model[-1].feature_names_in_) == NAMES
+    plain = StandardScaler().fit_transform(X)
+    expected = HuberRegressor().fit(plain, y).predict(plain)
+    np.testing.assert_allclose(model.predict(named), expected, rtol=1e-8)
+    for data, predict in ((named, model.predict), (scaled, model[-1].predict)):
+        with pytest.raises(ValueError, match=r"(?i)feature names.*same order"):
+            predict(data[NAMES[::-1]])
+
+
+def test_positions_count_and_not_a_pandas_index():
+    X, y = messy()
+    s = uneven_weights(len(y))
+    labels = np.random.default_rng(1).permutation(len(y))
+    frame = pd.DataFrame(X, columns=NAMES)
+    target = pd.Series(y, index=labels)
+    weights = pd.Series(s, index=labels[::-1])
+    expected = HuberRegressor().fit(X, y, sample_weight=s)
+    found = HuberRegressor().fit(frame, target, sample_weight=weights)
+    np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-9)
+    np.testing.assert_array_equal(found.outliers_, expected.outliers_)
+    np.testing.assert_allclose(
+        found.score(frame, target, sample_weight=weights),
+        r2(y, expected.predict(X), s),
+        rtol=1e-9,
+    )
+    np.testing.assert_allclose(
+        cross_val_predict(HuberRegressor(), frame, target, cv=FOLDS),
+        out_of_fold(HuberRegressor(), X, y),
+        rtol=1e-9,
+    )
+
+
+def test_polars_frame_and_series():
+    X, y = messy()
+    s = uneven_weights(len(y))
+    frame = pl.DataFrame(dict(zip(NAMES, X.T, strict=True)))
+    target, weights = pl.Series("target", y), pl.Series("weight", s)
+    expected = HuberRegressor().fit(X, y, sample_weight=s)
+    found = HuberRegressor().fit(frame, target, sample_weight=weights)
+    assert list(found.feature_names_in_) == NAMES
+    np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-9)
+    np.testing.assert_allclose(found.predict(frame), expected.predict(X), rtol=1e-9)
+    np.testing.assert_allclose(
+        cross_val_score(HuberRegressor(), frame, target, cv=FOLDS, scoring=SCORER),
+        fold_scores(X, y),
+        rtol=1e-9,
+    )
+
+
+# --- copies and parameters ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"scale": 2.5},
+        {
+            "rho": 3,
+            "scale": "mad",
+            "alpha": 0,
+            "fit_intercept": False,
+            "max_iter": 99,
+            "tol": 1e-9,
+            "n_jobs": 1,
+        },
+    ],
+    ids=["default", "fixed", "all"],
+)
+def test_clone(options, fitted):
+    X, y = messy()
+    model = HuberRegressor(**options)
+    before = model.get_params()
+    if fitted:
+        model.fit(X, y)
+    twin = clone(model)
+    assert twin is not model
+    assert type(twin) is HuberRegressor
+    assert twin.get_params() == before
+    assert before == {**HuberRegressor().get_params(), **options}
+    assert set(vars(twin)) == set(before)
+    with pytest.raises(NotFittedError):
+        twin.predict(X)
+    assert_same_bits(twin.fit(X, y), HuberRegressor(**options).fit(X, y))
+
+
+def through_joblib(model, folder):
+    joblib.dump(model, folder / "model.joblib")
+    return joblib.load(folder / "model.joblib")
+
+
+def through_memory_map(model, folder):
+    joblib.dump(model, folder / "model.joblib")
+    return joblib.load(folder / "model.joblib", mmap_mode="r")
+
+
+def through_pickle(model, folder):
+    return pickle.loads(pickle.dumps(model))
+
+
+def through_deepcopy(model, folder):
+    return copy.deepcopy(model)
+
+
+@pytest.mark.parametrize(
+    "duplicate",
+    [through_joblib, through_memory_map, through_pickle, through_deepcopy],
+)
+def test_duplicates(duplicate, tmp_path):
+    X, y = messy()
+    frame = pd.DataFrame(X, columns=NAMES)
+    original = HuberRegressor(scale=2.5, warm_start=True).fit(frame, y)
+    expected = original.predict(frame)
+    twin = duplicate(original, tmp_path)
+    assert_same_bits(twin, original)
+    assert set(vars(twin)) == set(vars(original))
+    assert twin.get_params() == original.get_params()
+    assert list(twin.feature_names_in_) == NAMES
+    np.testing.assert_array_equal(twin.predict(frame), expected)
+    # Neither knows of what becomes of the other.
+    twin.fit(frame, -3 * y)
+    np.testing.assert_array_equal(original.predict(frame), expected)
+    assert not np.shares_memory(twin.coef_, original.coef_)
+
+
+def test_duplicate_of_a_pipeline(tmp_path):
+    X, y = messy()
+    model = make_pipeline(StandardScaler(), HuberRegressor()).fit(X, y)
+    twin = through_joblib(model, tmp_path)
+    np.testing.assert_array_equal(twin.predict(X), model.predict(X))
+    assert_same_bits(twin[-1], model[-1])
+
+
+def test_html_representation():
+    X, y = messy()
+    model = make_pipeline(StandardScaler(), HuberRegressor(rho=3.25, scale=2.5))
+    for estimator in (model, model[-1]):
+        html = estimator._repr_html_()
+        for word in ("HuberRegressor", "rho", "3.25", "scale", "2.5"):
+            assert word in html
+        assert "skhuber.readthedocs.io/en/stable/generated/skhuber" in html
+        assert "<span>Not fitted</span>" in html
+    html = model.fit(X, y)[-1]._repr_html_()
+    assert "<span>Fitted</span>" in html
+    assert repr(model[-1]) == "HuberRegressor(rho=3.25, scale=2.5)"
+
+
+def test_get_params_and_set_params():
+    names = set(inspect.signature(HuberRegressor).parameters)
+    assert set(HuberRegressor().get_params()) == names
+    options = {
+        "rho": 2.0,
+        "scale": 2.5,
+        "alpha": 0.5,
+        "fit_intercept": False,
+        "max_iter": 50,
+        "tol": 1e-10,
+        "warm_start": True,
+        "n_jobs": 2,
+    }
+    assert set(options) == names
+    assert HuberRegressor(**options).get_params() == options
+    model = HuberRegressor()
+    assert model.set_params(**options) is model
+    assert model.get_params() == options
+    with pytest.raises(ValueError, match="Invalid parameter 'epsilon'"):
+        model.set_params(epsilon=1.35)
+    assert model.get_params() == options
+
+
+def test_parameters_set_from_outside_reach_the_fit():
+    X, y = messy()
+    model = make_pipeline(StandardScaler(), HuberRegressor())
+    model.fit(X, y)
+    model.set_params(huberregressor__rho=2.0, huberregressor__scale=2.5)
+    assert model.get_params()["huberregressor__scale"] == 2.5
+    # What was fitted before has not changed yet.
+    assert model[-1].rho_ == 1.35
+    assert model[-1].scale_ != 2.5
+    model.fit(X, y)
+    scaled = StandardScaler().fit_transform(X)
+    assert_same_bits(model[-1], HuberRegressor(2.0, scale=2.5).fit(scaled, y))
+    assert model[-1].scale_ == 2.5
