@@ -16,6 +16,7 @@ singular vectors (`_fit_rotated`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,14 +25,14 @@ from numpy.typing import NDArray
 
 from skhuber._direct import Direct, is_direct_work
 from skhuber._mad import mad_fixed_point
-from skhuber._scale import weighted_median
 from skhuber._minimise import FULL_HESSIAN_MAX, hessian_pays, minimise
 from skhuber._numba import one_blas_thread
 from skhuber._objective import RESIDUAL_ROUNDING, Frame, HuberObjective, exponent
 from skhuber._problem import NonFiniteSumsError, Problem
 from skhuber._rows import Data, DenseRows, Rows
+from skhuber._scale import weighted_median
 from skhuber._sketch import Sketch
-from skhuber._solver import Solution, Status, solve_semidefinite
+from skhuber._solver import Solution, Status, Whitening, solve_semidefinite
 from skhuber._sweep import Floats, Point, Tally
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -84,6 +85,33 @@ class Fit:
         """
         return natural_tally(self.rows.tally(self.point), self.rows, self.point)
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether who watched the fit asked to stop it."""
+        return self.message == Status.STOPPED.value
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model on the way to the minimum, in the units of the data."""
+
+    coef: Floats
+    intercept: float
+    scale: float
+    objective: float
+
+
+# Called with the number of the sweep and the model there; True stops the fit.
+Watch = Callable[[int, Model], bool]
+
+
+class _StoppedError(Exception):
+    """Leaves a minimisation that is to be stopped, with where it was."""
+
+    def __init__(self, objective: HuberObjective, theta: Floats) -> None:
+        self.objective = objective
+        self.theta = theta
+
 
 def natural_tally(tally: Tally, rows: Rows, point: Point) -> Tally:
     """A tally in the units of the data, of one in standardised units."""
@@ -115,25 +143,38 @@ class Start:
 
 # A step far too long may overflow; it is then not taken. NaN in X shows in the sums.
 @np.errstate(over="ignore", invalid="ignore")
-def fit_rows(rows: Rows, settings: Settings, start: Start | None = None) -> Fit:
+def fit_rows(
+    rows: Rows,
+    settings: Settings,
+    start: Start | None = None,
+    watch: Watch | None = None,
+) -> Fit:
     """Fit the model to rows.
+
+    Who watches sees the model of every sweep. (In rotated coordinates there is nothing
+    to be seen.)
 
     Raises
     ------
     NonFiniteSumsError
         Where X holds NaN or infinity, or values whose sums overflow.
     """
-    direct_fit = _fit_directly(rows, settings) if start is None else None
-    if direct_fit is not None:
-        return direct_fit
+    if start is None and watch is None:
+        direct_fit = _fit_directly(rows, settings)
+        if direct_fit is not None:
+            return direct_fit
     with one_blas_thread():
-        fit = _fit_by_sweeps(rows, settings, start)
+        fit = _fit_by_sweeps(rows, settings, start, watch)
+        if fit.is_stopped:
+            return fit
         if not fit.converged and _is_zero_to_rounding(rows, settings, fit):
             fit = replace(fit, converged=True, gap=0.0)
         return fit
 
 
-def _fit_by_sweeps(rows: Rows, settings: Settings, start: Start | None) -> Fit:
+def _fit_by_sweeps(
+    rows: Rows, settings: Settings, start: Start | None, watch: Watch | None
+) -> Fit:
     n, p = rows.n_rows, rows.n_features
     rotatable = n * p * min(n, p) <= _ROTATION_WORK
     if rotatable and n <= _ROTATION_ROWS_PER_COLUMN * p:
@@ -142,11 +183,13 @@ def _fit_by_sweeps(rows: Rows, settings: Settings, start: Start | None) -> Fit:
     if rotatable and settings.max_iter >= 2 * _SECOND_ITER:
         first = replace(settings, max_iter=settings.max_iter - _SECOND_ITER)
     try:
-        fit = _fit_in_frame(rows, first, start, by_largest=False)
+        fit = _fit_in_frame(rows, first, start, by_largest=False, watch=watch)
     except NonFiniteSumsError:
         # Finite data can do that where single values are far larger than the sample
         # lets expect. In units of the largest value no square can overflow.
-        fit = _fit_in_frame(rows, first, start, by_largest=True)
+        fit = _fit_in_frame(rows, first, start, by_largest=True, watch=watch)
+    if fit.is_stopped:
+        return fit
     left = settings.max_iter - fit.n_iter
     if rotatable and not fit.converged and left > 0:
         try:
@@ -242,15 +285,53 @@ def minimise_directly(
 
 
 def _fit_in_frame(
-    rows: Rows, settings: Settings, start: Start | None, *, by_largest: bool
+    rows: Rows,
+    settings: Settings,
+    start: Start | None,
+    *,
+    by_largest: bool,
+    watch: Watch | None = None,
 ) -> Fit:
     sketch = Sketch(rows)
     frame = frame_of(sketch, settings, by_largest=by_largest)
-    objective, solution = solve(sketch, frame, settings, start)
+    rows.watch = watch and _watched(rows, watch)
+    try:
+        objective, solution = solve(sketch, frame, settings, start)
+    except _StoppedError as stopped:
+        objective, solution = stopped.objective, _stopped_at(sketch, stopped)
+    finally:
+        rows.watch = None
     del sketch  # its memory is for what comes next
     # The least-squares start is itself a Newton step over all rows.
     n_iter_least = int(start is None and settings.max_iter > 0)
     return described(rows, settings, objective, solution, n_iter_least=n_iter_least)
+
+
+def _watched(
+    rows: Rows, watch: Watch
+) -> Callable[[HuberObjective, Floats, float], None]:
+    """What a problem on these rows calls after each sweep."""
+
+    def look(objective: HuberObjective, theta: Floats, value: float) -> None:
+        u, intercept, scale = objective.split(theta)
+        model = Model(
+            *objective.frame.to_natural(u, intercept),
+            scale=objective.natural_scale(scale),
+            objective=objective.natural_value(value),
+        )
+        if watch(rows.n_sweeps, model):
+            raise _StoppedError(objective, theta)
+
+    return look
+
+
+def _stopped_at(sketch: Sketch, stopped: _StoppedError) -> Solution:
+    objective, theta = stopped.objective, stopped.theta
+    sketch.rows.watch = None
+    value, gradient = Problem(objective, sketch.rows).value_gradient(theta)
+    hessian, _ = Problem(objective, sketch.part).hessian(theta)
+    gap = Whitening(hessian).gap(gradient, last_is_held=False)
+    return Solution(theta, value, gradient, gap, sketch.rows.n_sweeps, Status.STOPPED)
 
 
 def objective_of(rows: Rows, frame: Frame, settings: Settings) -> HuberObjective:

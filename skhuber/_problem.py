@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from skhuber._scale import NORMAL_MAD, weighted_median
 from skhuber._objective import HuberObjective
 from skhuber._rows import Rows
+from skhuber._scale import NORMAL_MAD, weighted_median
 from skhuber._sweep import Floats, Sums
 
 
@@ -70,5 +70,7 @@ class Problem:
             theta, sums, self.rows.total_weight
         )
         if np.isfinite(value) and np.isfinite(gradient).all():
+            if self.rows.watch is not None:
+                self.rows.watch(self.objective, theta, value)
             return value, gradient
         return np.inf, np.zeros_like(gradient)

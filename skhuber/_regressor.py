@@ -1,48 +1,26 @@
-"""HuberRegressor: parameters, validation and fitted attributes.
-
-It knows scikit-learn's conventions and nothing of how a fit is computed; that (and
-with it numba) is imported at the first fit, so that importing the package and
-predicting stay light.
-"""
+"""HuberRegressor: one fit, with the rho given or chosen by a rule."""
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, RegressorMixin
+from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import assert_all_finite
-from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skhuber._validation import (
-    check_count,
-    check_flag,
-    check_n_jobs,
-    check_real,
-    check_target,
-    check_weights,
-    naming,
-)
+from skhuber._callbacks import Tasks, with_callbacks
+from skhuber._model import HuberModel, check_rho, check_scale, unchanged_on_error
+from skhuber._tuning import OutlierShare
+from skhuber._validation import check_count, check_flag, check_real
 
 if TYPE_CHECKING:
-    from skhuber._fit import Start
+    from skhuber._fit import Model, Settings, Start
+    from skhuber._rho import Rule
 
-_SCALES = '"joint", "mad" or a finite number > 0'
-
-
-# What a pickled model says of itself. The number changes with the names or the meaning
-# of the attributes, not with every version of the package.
-_FORMAT_NAME = "_skhuber_format"
-_FORMAT = 1
+_RHOS = 'a number > 0, "auto", "adaptive" or an OutlierShare'
 
 
-class HuberRegressor(RegressorMixin, BaseEstimator):
+class HuberRegressor(HuberModel):
     """Linear regression that outliers cannot pull away.
 
     Residuals count by their square up to a threshold and by their size beyond it.
@@ -52,11 +30,20 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    rho : float, default=1.35
+    rho : float, "auto", "adaptive" or OutlierShare, default=1.35
         Threshold in units of the scale: residuals beyond ``rho * scale_`` are
-        outliers. At 1.35 the estimate has 95 % of the efficiency of least squares
-        where the noise is normal. At least 1 with ``scale="joint"``, else greater
-        than 0; ``numpy.inf`` gives ridge regression. It is scikit-learn's `epsilon`.
+        outliers.
+
+        - a number: at least 1 with ``scale="joint"``, else greater than 0;
+          ``numpy.inf`` gives ridge regression. It is scikit-learn's `epsilon`. Where
+          the noise is normal, 1.35 has 95 % of the efficiency of least squares with
+          ``scale="mad"``, and 89 % with ``scale="joint"``; see
+          :func:`rho_for_efficiency`.
+        - ``"auto"``: the least estimated error out of sample, over a grid of
+          thresholds. For noise that is independent of the features.
+        - ``"adaptive"``: a threshold that grows with the number of samples, for skewed
+          or heavy-tailed noise of which the mean is wanted.
+        - an :class:`OutlierShare`: as many outliers as it says.
     scale : {"joint", "mad"} or float, default="joint"
         Where the scale σ of the residuals comes from.
 
@@ -81,11 +68,14 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
         about this fraction of itself (`optimality_gap_`), or by no more than the
         rounding of the residuals explains. At least 0.
     warm_start : bool, default=False
-        Whether `fit` starts from the fitted model where there is one.
+        Whether `fit` starts from the fitted model where there is one (with a `rho`
+        that is a number).
     n_jobs : int or None, default=None
         The most threads to use; negative numbers count back from all, as in joblib.
         None: as many as numba's own setting and joblib's limits for its workers
         allow. The result has the same bits for any number of threads.
+    verbose : bool, default=False
+        Whether to print a line for each sweep over all samples.
 
     Attributes
     ----------
@@ -118,6 +108,8 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
 
     See Also
     --------
+    HuberRegressorCV : rho and alpha chosen by cross-validation.
+    huber_path : Fits along a grid of rhos and alphas.
     skhuber.make_huber_scorer : Scorer with a threshold of its own, for grid searches.
     sklearn.linear_model.HuberRegressor : The same objective.
 
@@ -142,6 +134,14 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
     Of data that the model fits exactly, the scale comes out as the smallest number
     that rounding errors allow, about 1e-12 of the spread of y.
 
+    Of ``rho="auto"`` and ``rho="adaptive"`` the module `skhuber._rho` has the formulas
+    and their sources, and the user guide says which to choose when.
+
+    Callbacks of scikit-learn (1.9 and later) see one task for each iteration over all
+    samples; one that asks to stop ends the fit there, without a warning. With
+    callbacks, or `verbose`, small data are not fitted in one compiled call, and last
+    digits may differ.
+
     References
     ----------
     Huber, P. J. and Ronchetti, E. M. (2009). Robust Statistics, 2nd edition, sections
@@ -165,15 +165,9 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
     [2.] True
     """
 
-    _doc_link_module = "skhuber"
-    _doc_link_template = (
-        "https://skhuber.readthedocs.io/en/stable/generated/"
-        "{estimator_module}.{estimator_name}.html"
-    )
-
     def __init__(
         self,
-        rho: float = 1.35,
+        rho: float | str | OutlierShare = 1.35,
         *,
         scale: str | float = "joint",
         alpha: float = 0.0001,
@@ -182,6 +176,7 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
         tol: float = 1e-12,
         warm_start: bool = False,
         n_jobs: int | None = None,
+        verbose: bool = False,
     ) -> None:
         self.rho = rho
         self.scale = scale
@@ -191,6 +186,7 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
         self.tol = tol
         self.warm_start = warm_start
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
     def fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -233,147 +229,84 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
         >>> model.n_features_in_
         1
         """
-        with _unchanged_on_error(self):
+        with unchanged_on_error(self):
             complaint = self._fit(X, y, sample_weight)
         if complaint is not None:
             warnings.warn(complaint, ConvergenceWarning, stacklevel=2)
         return self
 
-    def predict(self, X: ArrayLike) -> NDArray[np.floating]:
-        """Predict the target.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
-            Features, with the names and in the order of those of `fit`.
-
-        Returns
-        -------
-        y_pred : ndarray of shape (n_samples,)
-            Predictions, in the unit of y.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            For data that do not fit those of `fit`.
-
-        Examples
-        --------
-        >>> from skhuber import HuberRegressor
-        >>> model = HuberRegressor(alpha=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
-        >>> model.predict([[10.0]]).round(6)
-        array([21.])
-        """
-        check_is_fitted(self)
-        with naming("X"):
-            X = validate_data(
-                self,
-                X,
-                accept_sparse=["csr", "csc", "coo"],
-                dtype=[np.float64, np.float32],
-                reset=False,
-            )
-        return safe_sparse_dot(X, self.coef_, dense_output=True) + self.intercept_
-
-    def __sklearn_tags__(self) -> Any:
-        """State that X may be sparse."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What is pickled, with a mark of its format."""
-        return {**super().__getstate__(), _FORMAT_NAME: _FORMAT}
-
-    def __setstate__(self, state: Any) -> None:
-        """Take what was pickled; what was not pickled as this is refused."""
-        found = state.get(_FORMAT_NAME) if isinstance(state, dict) else None
-        if found != _FORMAT:
-            raise ValueError(
-                "This is not a HuberRegressor that this version of skhuber can read: "
-                f"its state must have format {_FORMAT}, got {found!r}. Load it with "
-                "the version that pickled it, or fit it again."
-            )
-        super().__setstate__({k: v for k, v in state.items() if k != _FORMAT_NAME})
-
+    @with_callbacks
     def _fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> str | None:
         """Set the fitted attributes; return what there is to warn of."""
-        from skhuber._fit import Settings, fit_rows
-        from skhuber._numba import thread_count
-        from skhuber._problem import NonFiniteSumsError
-        from skhuber._rows import make_rows
+        from skhuber._fit import fit_rows
+        from skhuber._rho import fit_by_rule
 
-        settings = Settings(**self._checked_parameters())
+        rule, settings = self._checked_parameters()
         warm_start = check_flag("warm_start", self.warm_start)
-        n_jobs = check_n_jobs(self.n_jobs)
-        with naming("X"):
-            data: Any = validate_data(
-                self,
-                X,
-                accept_sparse="csr",
-                dtype=[np.float64, np.float32],
-                # Bad values show in the sums of the fit: no sweep of their own.
-                ensure_all_finite=False,
-            )
-        target = check_target(y, data.shape[0])
-        weight = check_weights(sample_weight, data.shape[0])
-        start = self._start(data.shape[1]) if warm_start else None
-        threads = thread_count(n_jobs, data.size)
-        rows = make_rows(data, target, weight, threads)
-        try:
-            result = fit_rows(rows, settings, start)
-            before = result.rows.n_sweeps
-            robust_weights, outliers = result.by_row()
-        except NonFiniteSumsError:
-            assert_all_finite(data, estimator_name="HuberRegressor", input_name="X")
-            raise ValueError(
-                "X or y has values so large that sums over them overflow."
-            ) from None
-        self.coef_ = result.coef.astype(data.dtype, copy=False)
-        self.intercept_ = result.intercept
-        self.scale_ = result.scale
-        self.rho_ = settings.rho
-        self.n_iter_ = result.n_iter
-        self.n_sweeps_ = result.n_sweeps + result.rows.n_sweeps - before
-        self.outliers_ = outliers
-        self.robust_weights_ = robust_weights
-        self.objective_ = result.objective
-        self.optimality_gap_ = result.gap
-        if result.converged:
-            return None
-        return (
-            f"HuberRegressor did not converge: {result.message}. After "
-            f"{result.n_iter} iterations the estimated optimality gap is "
-            f"{result.gap:.1e} (tol={settings.tol:g}, max_iter={settings.max_iter})."
+        verbose = check_flag("verbose", self.verbose)
+        data = self._checked_data(X, y, sample_weight)
+        start = self._start(data.X.shape[1]) if warm_start else None
+        metadata = None if data.weight is None else {"sample_weight": data.weight}
+        tasks = Tasks(
+            self, {"X": data.X, "y": data.y, "metadata": metadata}, n_tasks=None
         )
 
-    def _checked_parameters(self) -> dict[str, Any]:
-        joint = isinstance(self.scale, str) and self.scale == "joint"
-        if isinstance(self.scale, str):
-            if self.scale not in ("joint", "mad"):
-                raise ValueError(f"scale must be {_SCALES}, got {self.scale!r}.")
-            scale: str | float = self.scale
+        def watch(n_sweeps: int, model: Model) -> bool:
+            if verbose:
+                print(
+                    f"sweep {n_sweeps}: objective {model.objective:.10g}, "
+                    f"scale {model.scale:.6g}"
+                )
+            attributes = {
+                "coef_": model.coef.astype(data.X.dtype, copy=False),
+                "intercept_": model.intercept,
+                "scale_": model.scale,
+                "rho_": settings.rho,
+            }
+            return tasks.done("iteration", attributes)
+
+        is_watched = verbose or tasks.has_listeners
+        with tasks.fit():
+            complaint = None
+            with self._bad_values_told(data.X):
+                if rule is None:
+                    fit = fit_rows(
+                        data.rows(), settings, start, watch if is_watched else None
+                    )
+                else:
+                    settings, fit, complaint = fit_by_rule(data.rows(), rule, settings)
+                self._take(fit, settings, data.X.dtype)
+        if fit.converged or fit.is_stopped:
+            return complaint and f"HuberRegressor: {complaint}."
+        return (
+            f"HuberRegressor did not converge: {fit.message}. After {fit.n_iter} "
+            f"iterations the estimated optimality gap is {fit.gap:.1e} "
+            f"(tol={settings.tol:g}, max_iter={settings.max_iter})."
+        )
+
+    def _checked_parameters(self) -> tuple[Rule | None, Settings]:
+        """The rule for rho, if it is none, and the settings."""
+        from skhuber._fit import Settings
+
+        scale = check_scale(self.scale)
+        rule: Rule | None = None
+        rho = 1.0
+        if isinstance(self.rho, OutlierShare) or (
+            isinstance(self.rho, str) and self.rho in ("auto", "adaptive")
+        ):
+            rule = self.rho
         else:
-            scale = check_real("scale", self.scale, above=0, allowed=_SCALES)
-        rho = check_real("rho", self.rho, above=0, finite=False)
-        if joint and rho < 1:
-            raise ValueError(
-                f'rho must be a number >= 1 with scale="joint", got {self.rho!r}: '
-                "below 1 the joint minimum is always at a scale of zero. With "
-                'scale="mad" or a fixed scale any rho > 0 is allowed.'
-            )
-        return {
-            "rho": rho,
-            "scale": scale,
-            "alpha": check_real("alpha", self.alpha, least=0),
-            "fit_intercept": check_flag("fit_intercept", self.fit_intercept),
-            "max_iter": check_count("max_iter", self.max_iter, least=0),
-            "tol": check_real("tol", self.tol, least=0),
-        }
+            rho = check_rho("rho", self.rho, scale, allowed=_RHOS)
+        return rule, Settings(
+            rho=rho,
+            scale=scale,
+            alpha=check_real("alpha", self.alpha, least=0),
+            fit_intercept=check_flag("fit_intercept", self.fit_intercept),
+            max_iter=check_count("max_iter", self.max_iter, least=0),
+            tol=check_real("tol", self.tol, least=0),
+        )
 
     def _start(self, n_features: int) -> Start | None:
         from skhuber._fit import Start
@@ -387,19 +320,3 @@ class HuberRegressor(RegressorMixin, BaseEstimator):
                 "or with warm_start=False."
             )
         return Start(self.coef_, self.intercept_, self.scale_)
-
-
-@contextlib.contextmanager
-def _unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
-    """Take back every change to the estimator's attributes if the block is left early.
-
-    scikit-learn's `validate_data` sets attributes before it has looked at all data, and
-    an interrupt can come at any time.
-    """
-    before = vars(estimator).copy()
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise

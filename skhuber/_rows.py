@@ -99,6 +99,8 @@ class Rows(abc.ABC):
         self.n_rows = y.shape[0]
         self.n_sweeps = 0
         self.threads = threads
+        # Called with objective, place and value after each evaluation on these rows.
+        self.watch: Callable[[Any, Floats, float], None] | None = None
         # Where the last sweep of sums was, and r of every row there, in the type of X:
         # what is asked next is often about the same place.
         self._last: tuple[Point, Data] | None = None
@@ -180,6 +182,10 @@ class Rows(abc.ABC):
                 self.weight_unit,
             ]
         )
+
+    def take(self, index: NDArray[np.intp]) -> Rows:
+        """Some rows, with their own weights."""
+        return self._take(index, None if self.weight is None else self.weight[index])
 
     def sums(self, point: Point, *, squares: bool = False) -> Sums:
         """One sweep: what loss, gradient and (with `squares`) diagonal need."""

@@ -53,6 +53,7 @@ class Status(enum.Enum):
     CONVERGED = "the gap is within the tolerance"
     MAX_ITER = "the limit on the number of iterations was reached"
     STALLED = "no step decreased the objective any further"
+    STOPPED = "who watched it asked to stop"
     COLLAPSED = (
         "the scale fell to zero (or was given as next to zero) though residuals did "
         "not; what was found is least absolute deviations"

@@ -1,4 +1,4 @@
-"""Thresholds in units that people think in.
+"""Thresholds in units that people think in: efficiencies and shares of outliers.
 
 The efficiency of an estimate at the normal distribution is the variance of least
 squares over its own, for many normal residuals. Of Huber's estimate with the threshold
@@ -10,32 +10,41 @@ squares over its own, for many normal residuals. Of Huber's estimate with the th
 (P. J. Huber, "Robust Estimation of a Location Parameter", The Annals of Mathematical
 Statistics 35 (1964), section 6). It rises from 2/π, the efficiency of the median, at
 ρ = 0, to 1 at ρ = ∞.
+
+A joint scale is not the standard deviation: of normal residuals with a standard
+deviation of one it is the σ with E min(z², ρ²σ²) = σ². So the same estimate has another
+rho there, ρ = t/σ with t the threshold in standard deviations.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from scipy.optimize import brentq
 from scipy.special import log_ndtr
 from scipy.stats import norm
 
-from skhuber._validation import check_real
+from skhuber._validation import check_choice, check_real
 
-__all__ = ["efficiency_of_rho", "rho_for_efficiency"]
+__all__ = ["OutlierShare", "efficiency_of_rho", "rho_for_efficiency"]
 
 _LEAST_EFFICIENCY = 2.0 / math.pi
 # From here on the efficiency is 1 to the last digit.
 _LARGEST_RHO = 9.0
 
 
-def efficiency_of_rho(rho: float) -> float:
+def efficiency_of_rho(rho: float, *, scale: str = "mad") -> float:
     """Efficiency of Huber's estimate at the normal distribution.
 
     Parameters
     ----------
     rho : float
         Threshold in units of the scale of the residuals; > 0, `numpy.inf` allowed.
+        With ``scale="joint"`` greater than 1.
+    scale : {"mad", "joint"}, default="mad"
+        The scale that the estimate uses. The one of "mad" is the standard deviation,
+        where residuals are normal; so would a known scale be. A joint scale is larger.
 
     Returns
     -------
@@ -46,7 +55,7 @@ def efficiency_of_rho(rho: float) -> float:
     Raises
     ------
     TypeError, ValueError
-        If `rho` is not a number greater than zero.
+        If `rho` is not a number in that range, or `scale` none of the choices.
 
     See Also
     --------
@@ -54,7 +63,7 @@ def efficiency_of_rho(rho: float) -> float:
 
     Notes
     -----
-    It is that at a known scale, and of many residuals.
+    It is that of many residuals.
 
     Source: P. J. Huber, "Robust Estimation of a Location Parameter", The Annals of
     Mathematical Statistics 35 (1964), pp. 73-101, section 6.
@@ -66,11 +75,15 @@ def efficiency_of_rho(rho: float) -> float:
     0.95
     >>> round(efficiency_of_rho(1.35), 4)
     0.9505
+    >>> round(efficiency_of_rho(1.35, scale="joint"), 4)
+    0.8941
     """
-    return _efficiency(check_real("rho", rho, above=0, finite=False))
+    joint = check_choice("scale", scale, ("mad", "joint")) == "joint"
+    value = check_real("rho", rho, above=1 if joint else 0, finite=False)
+    return _efficiency(_threshold_of_joint(value) if joint else value)
 
 
-def rho_for_efficiency(efficiency: float) -> float:
+def rho_for_efficiency(efficiency: float, *, scale: str = "mad") -> float:
     """Threshold with which Huber's estimate has a given efficiency.
 
     Parameters
@@ -78,6 +91,8 @@ def rho_for_efficiency(efficiency: float) -> float:
     efficiency : float
         Variance of least squares over that of the estimate where residuals are
         normal; greater than 2/π = 0.6366, that of the median, and at most 1.
+    scale : {"mad", "joint"}, default="mad"
+        The scale that the estimate uses.
 
     Returns
     -------
@@ -87,7 +102,7 @@ def rho_for_efficiency(efficiency: float) -> float:
     Raises
     ------
     TypeError, ValueError
-        If `efficiency` is not a number in that range.
+        If `efficiency` is not a number in that range, or `scale` none of the choices.
 
     See Also
     --------
@@ -101,7 +116,10 @@ def rho_for_efficiency(efficiency: float) -> float:
     >>> model = HuberRegressor(rho=rho_for_efficiency(0.99), scale="mad")
     >>> round(model.rho, 3)
     2.01
+    >>> round(rho_for_efficiency(0.95, scale="joint"), 4)
+    1.5949
     """
+    joint = check_choice("scale", scale, ("mad", "joint")) == "joint"
     allowed = "a number > 2/pi (0.6366, the median's efficiency) and <= 1"
     value = check_real(
         "efficiency", efficiency, above=_LEAST_EFFICIENCY, allowed=allowed
@@ -110,7 +128,67 @@ def rho_for_efficiency(efficiency: float) -> float:
         raise ValueError(f"efficiency must be {allowed}, got {efficiency!r}.")
     if value >= _efficiency(_LARGEST_RHO):
         return math.inf
-    return float(brentq(lambda rho: _efficiency(rho) - value, 1e-12, _LARGEST_RHO))
+    threshold = brentq(lambda rho: _efficiency(rho) - value, 1e-12, _LARGEST_RHO)
+    return float(threshold / _joint_scale(threshold) if joint else threshold)
+
+
+@dataclass(frozen=True)
+class OutlierShare:
+    """A `rho` that makes a given share of the samples outliers.
+
+    For the parameter `rho` of :class:`HuberRegressor`: the threshold is the
+    corresponding quantile of the absolute residuals of the fit that it gives.
+
+    Parameters
+    ----------
+    share : float
+        Share of the weight that lies beyond the threshold, to half a sample; at least
+        0 (no outliers: least squares) and at most 0.5.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `share` is not a number in that range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skhuber import HuberRegressor, OutlierShare
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(200, 2))
+    >>> y = X @ [1.0, 2.0] + rng.standard_t(2, size=200)
+    >>> model = HuberRegressor(rho=OutlierShare(0.1)).fit(X, y)
+    >>> int(model.outliers_.sum())
+    20
+    """
+
+    share: float
+
+    def __post_init__(self) -> None:
+        """Refuse what is not a share."""
+        allowed = "a number >= 0 and <= 0.5"
+        value = check_real("share", self.share, least=0, allowed=allowed)
+        if value > 0.5:
+            raise ValueError(f"share must be {allowed}, got {self.share!r}.")
+
+
+def _mean_clipped_square(threshold: float) -> float:
+    """E min(z², t²) of standard normal z."""
+    inside = math.erf(threshold / math.sqrt(2.0))
+    outside = 2.0 * threshold**2 * math.exp(log_ndtr(-threshold))
+    return float(inside - 2.0 * threshold * norm.pdf(threshold) + outside)
+
+
+def _joint_scale(threshold: float) -> float:
+    """The joint scale of standard normal residuals, at an absolute threshold."""
+    return 1.0 if math.isinf(threshold) else math.sqrt(_mean_clipped_square(threshold))
+
+
+def _threshold_of_joint(rho: float) -> float:
+    """The absolute threshold of a joint scale's rho, where residuals are normal."""
+    if rho >= _LARGEST_RHO:
+        return rho
+    return float(brentq(lambda t: t - rho * _joint_scale(t), 1e-5, 2.0 * _LARGEST_RHO))
 
 
 def _efficiency(rho: float) -> float:
@@ -118,6 +196,4 @@ def _efficiency(rho: float) -> float:
         return 1.0
     if rho < 1e-5:  # where the sum below cancels; to first order in rho
         return _LEAST_EFFICIENCY * (1.0 + 4.0 * rho / (3.0 * math.sqrt(2.0 * math.pi)))
-    inside = math.erf(rho / math.sqrt(2.0))
-    outside = 2.0 * rho**2 * math.exp(log_ndtr(-rho))
-    return float(inside**2 / (inside - 2.0 * rho * norm.pdf(rho) + outside))
+    return math.erf(rho / math.sqrt(2.0)) ** 2 / _mean_clipped_square(rho)

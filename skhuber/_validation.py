@@ -103,12 +103,12 @@ def naming(name: str) -> Iterator[None]:
 
 
 def check_target(
-    y: ArrayLike | None, n_samples: int
+    y: ArrayLike | None, n_samples: int, estimator: str = "HuberRegressor"
 ) -> NDArray[np.float64] | NDArray[np.float32]:
     """Return a finite, C-contiguous 1-D target of float32 or float64."""
     if y is None:
         raise ValueError(
-            "HuberRegressor requires y to be passed, but the target y is None."
+            f"{estimator} requires y to be passed, but the target y is None."
         )
     with naming("y"):
         if (

@@ -1595,10 +1595,12 @@ class _RhoScale:
         if self._has_infinity:
             ticks.append((self._infinity, "∞"))
         kept = ticks[-1:]
-        gap = (kept[0][0] / min(self._least, kept[0][0])) ** 0.09
-        for tick in reversed(ticks[:-1]):
-            if tick[0] * gap <= kept[0][0]:
-                kept.insert(0, tick)
+        span = kept[0][0] / min(self._least, kept[0][0])
+        for place, label in reversed(ticks[:-1]):
+            # A character takes about a thirtieth of narrow axes.
+            room = span ** (0.03 * max(len(label), len(kept[0][1])))
+            if place * room <= kept[0][0]:
+                kept.insert(0, (place, label))
         ax.set_xscale("log")
         ax.set_xticks([place for place, _ in kept], [label for _, label in kept])
         ax.set_xticks([], minor=True)

@@ -15,8 +15,28 @@ PACKAGE = Path(skhuber.__file__).parent
 # What a module may import of this package (at its top or inside functions). Each line
 # is a decision about the structure; a new module needs one.
 MAY_IMPORT = {
-    "__init__": {"_regressor", "_tuning", "losses", "metrics"},
-    "_regressor": {"_validation", "_fit", "_numba", "_problem", "_rows"},
+    "__init__": {
+        "_model_selection",
+        "_regressor",
+        "_tuning",
+        "inspection",
+        "losses",
+        "metrics",
+    },
+    "_regressor": {"_callbacks", "_fit", "_model", "_rho", "_tuning", "_validation"},
+    "_model_selection": {
+        "_callbacks",
+        "_fit",
+        "_grid",
+        "_model",
+        "_regressor",
+        "_scale",
+        "_validation",
+        "metrics",
+    },
+    "_model": {"_callbacks", "_fit", "_numba", "_problem", "_rows", "_validation"},
+    "_callbacks": set(),
+    "inspection": {"_model_selection", "_scale", "_validation", "skhuber"},
     "_tuning": {"_validation"},
     "_validation": set(),
     "_arrays": set(),
@@ -34,6 +54,30 @@ MAY_IMPORT = {
         "_sketch",
         "_solver",
         "_sweep",
+    },
+    "_grid": {
+        "_direct",
+        "_fit",
+        "_minimise",
+        "_numba",
+        "_objective",
+        "_problem",
+        "_rows",
+        "_scale",
+        "_sketch",
+        "_solver",
+        "_sweep",
+    },
+    "_rho": {
+        "_fit",
+        "_grid",
+        "_mad",
+        "_numba",
+        "_rows",
+        "_scale",
+        "_sketch",
+        "_sweep",
+        "_tuning",
     },
     "_direct": {
         "_kernels",
@@ -77,7 +121,15 @@ MAY_IMPORT = {
 # And who may import what of the outside that shapes the layers.
 ONLY_THERE = {
     "numba": {"_numba", "_kernels/formulas", "_kernels/passes"},
-    "sklearn": {"_regressor", "_validation", "metrics"},
+    "sklearn": {
+        "_callbacks",
+        "_model",
+        "_model_selection",
+        "_regressor",
+        "_validation",
+        "inspection",
+        "metrics",
+    },
     "joblib": {"_numba"},
     "threadpoolctl": {"_numba"},
 }

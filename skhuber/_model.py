@@ -1,0 +1,211 @@
+"""What the estimators have in common: parameters, data, fitted attributes, predictions.
+
+It knows scikit-learn's conventions and nothing of how a fit is computed; that (and
+with it numba) is imported at the first fit, so that importing the package and
+predicting stay light.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import assert_all_finite
+from sklearn.utils.extmath import safe_sparse_dot
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skhuber._callbacks import CallbackSupportMixin
+from skhuber._validation import (
+    check_n_jobs,
+    check_real,
+    check_target,
+    check_weights,
+    naming,
+)
+
+if TYPE_CHECKING:
+    from skhuber._fit import Fit, Settings
+    from skhuber._rows import Rows
+
+# What a pickled model says of itself. The number changes with the names or the meaning
+# of the attributes, not with every version of the package.
+_FORMAT_NAME = "_skhuber_format"
+_FORMAT = 1
+
+
+_SCALES = '"joint", "mad" or a finite number > 0'
+
+
+def check_scale(value: object) -> float | str:
+    """Return a valid `scale`, or raise an error that names it."""
+    if isinstance(value, str):
+        if value not in ("joint", "mad"):
+            raise ValueError(f"scale must be {_SCALES}, got {value!r}.")
+        return value
+    return check_real("scale", value, above=0, allowed=_SCALES)
+
+
+def check_rho(name: str, value: object, scale: float | str, allowed: str = "") -> float:
+    """Return a valid threshold in units of this scale, or raise an error."""
+    rho = check_real(name, value, above=0, finite=False, allowed=allowed)
+    if scale == "joint" and rho < 1:
+        raise ValueError(
+            f'{name} must be a number >= 1 with scale="joint", got {value!r}: below 1 '
+            'the joint minimum is always at a scale of zero. With scale="mad" or a '
+            "fixed scale any rho > 0 is allowed."
+        )
+    return rho
+
+
+class Data(NamedTuple):
+    """Validated data of a fit."""
+
+    X: Any
+    """(n, p), float32 or float64, an array or in CSR format."""
+    y: NDArray[Any]
+    weight: NDArray[np.float64] | None
+    threads: int
+
+    def rows(self, index: NDArray[np.intp] | None = None) -> Rows:
+        """The data as the fit takes them; or some of the rows."""
+        from skhuber._rows import make_rows
+
+        rows = make_rows(self.X, self.y, self.weight, self.threads)
+        return rows if index is None else rows.take(index)
+
+
+class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
+    """A linear model that has been, or will be, fitted with a Huber loss."""
+
+    _doc_link_module = "skhuber"
+    _doc_link_template = (
+        "https://skhuber.readthedocs.io/en/stable/generated/"
+        "{estimator_module}.{estimator_name}.html"
+    )
+    n_jobs: int | None
+
+    def predict(self, X: ArrayLike) -> NDArray[np.floating]:
+        """Predict the target.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
+            Features, with the names and in the order of those of `fit`.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,)
+            Predictions, in the unit of y.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            For data that do not fit those of `fit`.
+
+        Examples
+        --------
+        >>> from skhuber import HuberRegressor
+        >>> model = HuberRegressor(alpha=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
+        >>> model.predict([[10.0]]).round(6)
+        array([21.])
+        """
+        check_is_fitted(self)
+        with naming("X"):
+            X = validate_data(
+                self,
+                X,
+                accept_sparse=["csr", "csc", "coo"],
+                dtype=[np.float64, np.float32],
+                reset=False,
+            )
+        return safe_sparse_dot(X, self.coef_, dense_output=True) + self.intercept_
+
+    def __sklearn_tags__(self) -> Any:
+        """State that X may be sparse."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled, with a mark of its format."""
+        return {**super().__getstate__(), _FORMAT_NAME: _FORMAT}
+
+    def __setstate__(self, state: Any) -> None:
+        """Take what was pickled; what was not pickled as this is refused."""
+        found = state.get(_FORMAT_NAME) if isinstance(state, dict) else None
+        if found != _FORMAT:
+            raise ValueError(
+                f"This is not a {type(self).__name__} that this version of skhuber can "
+                f"read: its state must have format {_FORMAT}, got {found!r}. Load it "
+                "with the version that pickled it, or fit it again."
+            )
+        super().__setstate__({k: v for k, v in state.items() if k != _FORMAT_NAME})
+
+    def _checked_data(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> Data:
+        """The data, but for bad values in X: these show in the sums of the fit."""
+        from skhuber._numba import thread_count
+
+        n_jobs = check_n_jobs(self.n_jobs)
+        with naming("X"):
+            data: Any = validate_data(
+                self,
+                X,
+                accept_sparse="csr",
+                dtype=[np.float64, np.float32],
+                ensure_all_finite=False,
+            )
+        target = check_target(y, data.shape[0], type(self).__name__)
+        weight = check_weights(sample_weight, data.shape[0])
+        return Data(data, target, weight, thread_count(n_jobs, data.size))
+
+    @contextlib.contextmanager
+    def _bad_values_told(self, X: Any) -> Iterator[None]:
+        """Sums that are not finite become an error that says what is wrong with X."""
+        from skhuber._problem import NonFiniteSumsError
+
+        try:
+            yield
+        except NonFiniteSumsError:
+            assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
+            raise ValueError(
+                "X or y has values so large that sums over them overflow."
+            ) from None
+
+    def _take(self, fit: Fit, settings: Settings, dtype: Any) -> None:
+        """Set the fitted attributes."""
+        before = fit.rows.n_sweeps
+        robust_weights, outliers = fit.by_row()
+        self.coef_ = fit.coef.astype(dtype, copy=False)
+        self.intercept_ = fit.intercept
+        self.scale_ = fit.scale
+        self.rho_ = settings.rho
+        self.n_iter_ = fit.n_iter
+        self.n_sweeps_ = fit.n_sweeps + fit.rows.n_sweeps - before
+        self.outliers_ = outliers
+        self.robust_weights_ = robust_weights
+        self.objective_ = fit.objective
+        self.optimality_gap_ = fit.gap
+
+
+@contextlib.contextmanager
+def unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
+    """Take back every change to the estimator's attributes if the block is left early.
+
+    scikit-learn's `validate_data` sets attributes before it has looked at all data, and
+    an interrupt can come at any time.
+    """
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise

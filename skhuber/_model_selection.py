@@ -1,0 +1,640 @@
+"""Choosing rho and alpha: fits along a grid, and cross-validation over it.
+
+Both hand the whole grid to `skhuber._grid.fit_grid`, which knows what its fits can
+share. Cross-validation calls it once for each fold, on rows of X picked by their
+numbers: a C-ordered X is not copied for it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+from sklearn import get_config
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import check_cv
+from sklearn.utils import Bunch
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
+
+from skhuber._callbacks import Tasks, with_callbacks
+from skhuber._model import Data, HuberModel, check_rho, check_scale, unchanged_on_error
+from skhuber._regressor import HuberRegressor
+from skhuber._scale import NORMAL_MAD, weighted_median
+from skhuber._validation import check_count, check_flag, check_real
+from skhuber.metrics import make_huber_scorer
+
+if TYPE_CHECKING:
+    from skhuber._fit import Fit, Settings
+    from skhuber._grid import GridFit
+
+__all__ = ["HuberPath", "HuberRegressorCV", "huber_path"]
+
+# From the edge of where a joint scale exists to where next to nothing is an outlier.
+_RHOS = (1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0)
+_ALPHAS = (0.0001,)
+# The yardstick of the default scoring: a first fit with this rho, and this threshold in
+# robust standard deviations of its residuals. With it the mean Huber error is 95 % as
+# precise as the mean squared error would be, were residuals normal.
+_FIRST_RHO = 1.35
+_YARDSTICK = 1.345
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class HuberPath:
+    """Fits along a grid of rhos and alphas, as :func:`huber_path` returns them.
+
+    Attributes
+    ----------
+    rhos : ndarray of shape (n_rhos,)
+        Thresholds, in units of the scale.
+    alphas : ndarray of shape (n_alphas,)
+        Penalties.
+    coefs : ndarray of shape (n_rhos, n_alphas, n_features)
+        Coefficients.
+    intercepts : ndarray of shape (n_rhos, n_alphas)
+        Intercepts, in the unit of y.
+    scales : ndarray of shape (n_rhos, n_alphas)
+        Scales of the residuals, in the unit of y.
+    n_outliers : ndarray of int of shape (n_rhos, n_alphas)
+        Numbers of samples beyond the threshold.
+    outlier_shares : ndarray of shape (n_rhos, n_alphas)
+        Shares of the weight beyond the threshold, from 0 to 1.
+    objectives : ndarray of shape (n_rhos, n_alphas)
+        Values of the objective.
+    gaps : ndarray of shape (n_rhos, n_alphas)
+        Estimated distances of the objective from its minimum, as fractions of it.
+    converged : ndarray of bool of shape (n_rhos, n_alphas)
+        Whether the gap is within the tolerance.
+    n_sweeps : int
+        How often all samples were read, for all fits together.
+    """
+
+    rhos: Floats
+    alphas: Floats
+    coefs: Floats
+    intercepts: Floats
+    scales: Floats
+    n_outliers: NDArray[np.int64]
+    outlier_shares: Floats
+    objectives: Floats
+    gaps: Floats
+    converged: NDArray[np.bool_]
+    n_sweeps: int
+
+
+def huber_path(
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    rhos: Sequence[float] = _RHOS,
+    alphas: Sequence[float] = _ALPHAS,
+    scale: float | str = "joint",
+    fit_intercept: bool = True,
+    sample_weight: ArrayLike | None = None,
+    max_iter: int = 1000,
+    tol: float = 1e-12,
+    n_jobs: int | None = None,
+) -> HuberPath:
+    """Fit :class:`HuberRegressor` along a grid of rhos and alphas.
+
+    The fits are the same as one by one, and share what they can: with many samples the
+    whole grid takes two or three times as many sweeps over them as a single fit.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
+        Features.
+    y : array-like of shape (n_samples,)
+        Target.
+    rhos : sequence of float
+        Thresholds in units of the scale; at least 1 with ``scale="joint"``, else
+        greater than 0; `numpy.inf` gives ridge regression.
+    alphas : sequence of float, default=(0.0001,)
+        Weights of the penalty on the squared coefficients; at least 0.
+    scale, fit_intercept, max_iter, tol, n_jobs
+        As for :class:`HuberRegressor`.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Non-negative weights: a weight of 2 is the same as the sample twice.
+
+    Returns
+    -------
+    path : HuberPath
+        Coefficients, scales, numbers of outliers and gaps, by rho and alpha.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For parameters or data that are not as described.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Where a fit could not be shown to be within `tol` of the optimum.
+
+    See Also
+    --------
+    HuberRegressorCV : Choose among the fits by cross-validation.
+    skhuber.inspection.HuberPathDisplay : A picture of the path.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skhuber import huber_path
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(200, 2))
+    >>> y = X @ [1.0, 2.0] + rng.standard_t(2, size=200)
+    >>> path = huber_path(X, y, rhos=[1.2, 2.0, 4.0])
+    >>> path.coefs.shape
+    (3, 1, 2)
+    >>> path.n_outliers.ravel()
+    array([107,  26,   7])
+    """
+    from skhuber._grid import fit_grid
+
+    model = HuberRegressor(
+        scale=scale,
+        fit_intercept=fit_intercept,
+        max_iter=max_iter,
+        tol=tol,
+        n_jobs=n_jobs,
+    )
+    grid = _checked_grid(model, rhos, alphas)
+    data = model._checked_data(X, y, sample_weight)
+    rows = data.rows()
+    with model._bad_values_told(data.X):
+        fits = fit_grid(rows, grid)
+    shape = (len(rhos), len(alphas))
+    complaint = _complaint("huber_path", _pairs(grid, fits))
+    if complaint is not None:
+        warnings.warn(complaint, ConvergenceWarning, stacklevel=2)
+
+    def table(values: Iterator[Any]) -> Any:
+        return np.array(list(values)).reshape(shape)
+
+    total = rows.total_weight / rows.weight_unit
+    coefs = np.array([one.fit.coef for one in fits]).reshape(*shape, -1)
+    return HuberPath(
+        rhos=np.array([float(rho) for rho in rhos]),
+        alphas=np.array([float(alpha) for alpha in alphas]),
+        coefs=coefs,
+        intercepts=table(one.fit.intercept for one in fits),
+        scales=table(one.fit.scale for one in fits),
+        n_outliers=table(one.tally.n_outliers for one in fits),
+        outlier_shares=table(max(1.0 - one.tally.inlier / total, 0.0) for one in fits),
+        objectives=table(one.fit.objective for one in fits),
+        gaps=table(one.fit.gap for one in fits),
+        converged=table(one.fit.converged for one in fits),
+        n_sweeps=rows.n_sweeps,
+    )
+
+
+class HuberRegressorCV(HuberModel):
+    """Robust linear regression that chooses rho and alpha by cross-validation.
+
+    The same as :class:`~sklearn.model_selection.GridSearchCV` over
+    :class:`HuberRegressor` with the same scorer and folds, and many times faster: the
+    fits of a fold share their sweeps over the samples.
+
+    All candidates are measured with one yardstick (see `scoring`). A candidate's own
+    Huber error will not do: the smaller rho, the smaller the error of the very same
+    residuals, and the smallest rho would always win.
+
+    Parameters
+    ----------
+    rhos : sequence of float
+        Thresholds to try, in units of the scale; at least 1 with ``scale="joint"``,
+        else greater than 0. By default eleven from 1.1 to 10.
+    alphas : sequence of float, default=(0.0001,)
+        Weights of the penalty to try; at least 0.
+    scale, fit_intercept, max_iter, tol, n_jobs
+        As for :class:`HuberRegressor`.
+    cv : int, splitter, iterable or None, default=None
+        The folds: None for five, an integer for so many, a splitter of scikit-learn,
+        or pairs of arrays of training and test indices.
+    scoring : str, callable or None, default=None
+        What is maximised: the name of a scorer, a callable ``(estimator, X, y) →
+        float``, or None for minus the mean Huber error at a fixed threshold
+        (:func:`~skhuber.metrics.mean_huber_error`). That threshold is 1.345 robust
+        standard deviations (median |r| / 0.6745) of the residuals of a first fit to all
+        the data, with ``rho=1.35``, a joint scale and the least alpha:
+        `scoring_threshold_`.
+    verbose : bool, default=False
+        Whether to print a line for each fold.
+
+    Attributes
+    ----------
+    rho_ : float
+        The best rho.
+    alpha_ : float
+        The best alpha.
+    best_score_ : float
+        Its mean score over the folds.
+    best_index_ : int
+        Its place in `cv_results_`.
+    cv_results_ : dict of ndarrays
+        One entry for each candidate, ready for ``pandas.DataFrame``: ``param_rho``,
+        ``param_alpha``, ``params``, ``split0_test_score`` and so on,
+        ``mean_test_score``, ``std_test_score``, ``rank_test_score``.
+    n_splits_ : int
+        Number of folds.
+    scorer_ : callable
+        The scorer used.
+    scoring_threshold_ : float or None
+        Threshold of the default scoring, in the unit of y; None with another one.
+    coef_, intercept_, scale_, n_iter_, n_sweeps_, outliers_, robust_weights_,
+    objective_, optimality_gap_, n_features_in_, feature_names_in_
+        Of the fit to all data with the best rho and alpha: see :class:`HuberRegressor`.
+
+    See Also
+    --------
+    huber_path : The fits themselves.
+    skhuber.inspection.CVRhoDisplay : A picture of the scores.
+
+    Notes
+    -----
+    As in scikit-learn's RidgeCV, `sample_weight` counts in the fits and in the scores.
+    With metadata routing switched on, that is requested by ``set_fit_request`` and the
+    scorer's ``set_score_request``, and further metadata (groups, say) go to the
+    splitter. Without it ``fit(X, y, groups=...)`` does.
+
+    Callbacks of scikit-learn (1.9 and later) see a task for each candidate of each
+    fold, and one for the last fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skhuber import HuberRegressorCV
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(300, 3))
+    >>> y = X @ [1.0, 2.0, 3.0] + rng.standard_t(1.5, size=300)
+    >>> model = HuberRegressorCV(rhos=[1.1, 1.35, 2.0, 8.0]).fit(X, y)
+    >>> model.rho_ < 8.0
+    True
+    >>> sorted(model.cv_results_)[:3]
+    ['mean_test_score', 'param_alpha', 'param_rho']
+    """
+
+    def __init__(
+        self,
+        rhos: Sequence[float] = _RHOS,
+        *,
+        alphas: Sequence[float] = _ALPHAS,
+        scale: str | float = "joint",
+        fit_intercept: bool = True,
+        cv: Any = None,
+        scoring: Any = None,
+        max_iter: int = 1000,
+        tol: float = 1e-12,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.rhos = rhos
+        self.alphas = alphas
+        self.scale = scale
+        self.fit_intercept = fit_intercept
+        self.cv = cv
+        self.scoring = scoring
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
+        """Choose rho and alpha, and fit the model to all data with them.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,)
+            Target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights: a weight of 2 is the same as the sample twice (which
+            is in one fold then).
+        **params
+            ``groups`` for the splitter; with metadata routing whatever the splitter or
+            the scorer requests.
+
+        Returns
+        -------
+        self : HuberRegressorCV
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For parameters, data or folds that are not as described; the estimator
+            stays as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            Where a fit could not be shown to be within `tol` of the optimum.
+
+        Examples
+        --------
+        >>> from skhuber import HuberRegressorCV
+        >>> X = [[0.0], [1.0], [2.0], [3.0], [4.0], [5.0]]
+        >>> model = HuberRegressorCV([1.35, 2.0], cv=2)
+        >>> model.fit(X, [0.1, 0.9, 2.2, 2.8, 4.1, 9.0]).n_splits_
+        2
+        """
+        with unchanged_on_error(self):
+            complaint = self._fit(X, y, sample_weight, params)
+        if complaint is not None:
+            warnings.warn(complaint, ConvergenceWarning, stacklevel=2)
+        return self
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Say which metadata go where.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            `sample_weight` to the fits; what the scorer and the splitter request.
+        """
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(
+                scorer=self._scorer(1.0),
+                method_mapping=MethodMapping().add(caller="fit", callee="score"),
+            )
+            .add(
+                splitter=check_cv(self.cv),
+                method_mapping=MethodMapping().add(caller="fit", callee="split"),
+            )
+        )
+
+    @with_callbacks
+    def _fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        params: dict[str, Any],
+    ) -> str | None:
+        """Set the fitted attributes; return what there is to warn of."""
+        from skhuber._fit import fit_rows
+        from skhuber._grid import fit_grid
+
+        grid = _checked_grid(self, self.rhos, self.alphas)
+        verbose = check_flag("verbose", self.verbose)
+        self._scorer(1.0)  # complains, if there is something to complain of
+        data = self._checked_data(X, y, sample_weight)
+        routed = self._routed(sample_weight, params)
+        folds = self._folds(data, routed.splitter.split)
+        metadata = {} if data.weight is None else {"sample_weight": data.weight}
+        listened = {"X": data.X, "y": data.y, "metadata": metadata or None}
+        tasks = Tasks(self, listened, n_tasks=len(folds) * len(grid) + 1)
+
+        with tasks.fit():
+            found: list[tuple[Settings, Fit]] = []
+            with self._bad_values_told(data.X):
+                self.scoring_threshold_ = None
+                if self.scoring is None:
+                    self.scoring_threshold_ = self._yardstick(data, grid)
+                self.scorer_ = self._scorer(self.scoring_threshold_)
+                scores = np.empty((len(folds), len(grid)))
+                for k, (train, test) in enumerate(folds):
+                    fits = fit_grid(data.rows(train), grid)
+                    found += _pairs(grid, fits)
+                    score = self._scores(data, test, fits, grid, routed.scorer.score)
+                    scores[k] = score
+                    if verbose:
+                        best = grid[int(np.argmax(score))]
+                        print(
+                            f"fold {k + 1} of {len(folds)}: best score "
+                            f"{score.max():.6g} (rho={best.rho:g}, "
+                            f"alpha={best.alpha:g})"
+                        )
+                    if tasks.has_listeners:
+                        self._tell(tasks, data, train, fits, grid)
+                self._set_results(grid, scores)
+                settings = grid[self.best_index_]
+                fit = fit_rows(data.rows(), settings)
+                self._take(fit, settings, data.X.dtype)
+            self.alpha_ = settings.alpha
+            tasks.done("refit", self._attributes(fit.coef, fit.intercept, data))
+        return _complaint("HuberRegressorCV", [*found, (settings, fit)])
+
+    def _scorer(self, threshold: float | None) -> Callable[..., float]:
+        if self.scoring is None:
+            assert threshold is not None
+            scorer: Any = make_huber_scorer(rho=threshold)
+            if get_config()["enable_metadata_routing"]:
+                scorer.set_score_request(sample_weight=True)
+            return scorer
+        if not (isinstance(self.scoring, str) or callable(self.scoring)):
+            raise TypeError(
+                "scoring must be None, the name of a scorer or a callable "
+                f"(estimator, X, y) -> float, got {self.scoring!r}."
+            )
+        return check_scoring(self, self.scoring)
+
+    def _routed(self, sample_weight: ArrayLike | None, params: dict[str, Any]) -> Bunch:
+        """What of the metadata goes to the scorer and to the splitter."""
+        if get_config()["enable_metadata_routing"]:
+            if sample_weight is not None:
+                params = {**params, "sample_weight": sample_weight}
+            return process_routing(self, "fit", **params)
+        unknown = sorted(set(params) - {"groups"})
+        if unknown:
+            raise TypeError(
+                f"fit got {unknown[0]!r}, which only metadata routing can pass on: "
+                "allowed are X, y, sample_weight and groups, or more with "
+                "sklearn.set_config(enable_metadata_routing=True)."
+            )
+        score = {} if sample_weight is None else {"sample_weight": sample_weight}
+        return Bunch(scorer=Bunch(score=score), splitter=Bunch(split=params))
+
+    def _folds(
+        self, data: Data, params: dict[str, Any]
+    ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """Training and test indices; each fold can be fitted and scored."""
+        n = data.X.shape[0]
+        splitter = check_cv(self.cv, data.y, classifier=False)
+        folds = [
+            (np.arange(n)[train], np.arange(n)[test])
+            for train, test in splitter.split(data.X, data.y, **params)
+        ]
+        if not folds:
+            raise ValueError(
+                f"cv must give at least one fold, got none of {self.cv!r}."
+            )
+        for k, (train, test) in enumerate(folds):
+            for name, index in (("training", train), ("test", test)):
+                weight = None if data.weight is None else data.weight[index]
+                if not len(index) or (weight is not None and not weight.any()):
+                    raise ValueError(
+                        "cv must give folds with at least one training and one test "
+                        f"sample of positive weight, got {len(index)} {name} samples "
+                        f"in fold {k}, of {n} samples in all."
+                    )
+        return folds
+
+    def _yardstick(self, data: Data, grid: list[Settings]) -> float:
+        """Threshold of the default scoring."""
+        from dataclasses import replace
+
+        from skhuber._fit import fit_rows
+
+        rows = data.rows()
+        least = min(settings.alpha for settings in grid)
+        first = replace(grid[0], rho=_FIRST_RHO, scale="joint", alpha=least)
+        fit = fit_rows(rows, first)
+        distance = np.abs(fit.rows.residuals(fit.point)) / fit.point.y_unit
+        scale = weighted_median(distance, data.weight) / NORMAL_MAD
+        # Where most residuals are exactly zero, their median is no yardstick.
+        return _YARDSTICK * (scale or fit.scale)
+
+    def _scores(
+        self,
+        data: Data,
+        test: NDArray[np.intp],
+        fits: list[GridFit],
+        grid: list[Settings],
+        params: dict[str, Any],
+    ) -> Floats:
+        X, y = data.X[test], data.y[test]
+        n = data.X.shape[0]
+        params = {
+            name: np.asarray(value)[test] if np.shape(value)[:1] == (n,) else value
+            for name, value in params.items()
+        }
+        scores = np.empty(len(fits))
+        for k, (one, settings) in enumerate(zip(fits, grid, strict=True)):
+            model = HuberRegressor(settings.rho, scale=self.scale, alpha=settings.alpha)
+            attributes = self._attributes(one.fit.coef, one.fit.intercept, data)
+            attributes |= {"scale_": one.fit.scale, "rho_": settings.rho}
+            for name, value in attributes.items():
+                setattr(model, name, value)
+            score: object = self.scorer_(model, X, y, **params)
+            if not isinstance(score, Real):
+                raise TypeError(
+                    "scoring must return a number, got "
+                    f"{score!r} of type {type(score).__name__}."
+                )
+            scores[k] = score
+        return scores
+
+    def _attributes(self, coef: Floats, intercept: float, data: Data) -> dict[str, Any]:
+        return {
+            "coef_": coef.astype(data.X.dtype, copy=False),
+            "intercept_": intercept,
+            "n_features_in_": data.X.shape[1],
+        }
+
+    def _tell(
+        self,
+        tasks: Tasks,
+        data: Data,
+        train: NDArray[np.intp],
+        fits: list[GridFit],
+        grid: list[Settings],
+    ) -> None:
+        """Tell callbacks of the candidates of a fold."""
+        weight = None if data.weight is None else {"sample_weight": data.weight[train]}
+        listened = {"X": data.X[train], "y": data.y[train], "metadata": weight}
+        for one, settings in zip(fits, grid, strict=True):
+            attributes = self._attributes(one.fit.coef, one.fit.intercept, data)
+            attributes |= {"rho_": settings.rho, "alpha_": settings.alpha}
+            tasks.done("candidate", attributes, listened)
+
+    def _set_results(self, grid: list[Settings], scores: Floats) -> None:
+        mean = scores.mean(axis=0)
+        ranked = np.where(np.isnan(mean), -np.inf, mean)
+        results: dict[str, Any] = {
+            "param_rho": np.array([settings.rho for settings in grid]),
+            "param_alpha": np.array([settings.alpha for settings in grid]),
+            "params": [
+                {"rho": settings.rho, "alpha": settings.alpha} for settings in grid
+            ],
+        }
+        for k, score in enumerate(scores):
+            results[f"split{k}_test_score"] = score
+        results["mean_test_score"] = mean
+        results["std_test_score"] = scores.std(axis=0)
+        results["rank_test_score"] = rankdata(-ranked, method="min").astype(np.int32)
+        self.cv_results_ = results
+        self.best_index_ = int(results["rank_test_score"].argmin())
+        self.best_score_ = float(mean[self.best_index_])
+        self.n_splits_ = len(scores)
+
+
+def _checked_grid(
+    model: HuberRegressor | HuberRegressorCV,
+    rhos: Sequence[float],
+    alphas: Sequence[float],
+) -> list[Settings]:
+    """Settings for each rho and alpha, alphas within rhos."""
+    from skhuber._fit import Settings
+
+    scale = check_scale(model.scale)
+    fit_intercept = check_flag("fit_intercept", model.fit_intercept)
+    max_iter = check_count("max_iter", model.max_iter, least=0)
+    tol = check_real("tol", model.tol, least=0)
+    checked_rhos = [
+        check_rho(f"rhos[{k}]", rho, scale)
+        for k, rho in enumerate(_listed("rhos", rhos))
+    ]
+    checked_alphas = [
+        check_real(f"alphas[{k}]", alpha, least=0)
+        for k, alpha in enumerate(_listed("alphas", alphas))
+    ]
+    return [
+        Settings(rho, scale, alpha, fit_intercept, max_iter, tol)
+        for rho in checked_rhos
+        for alpha in checked_alphas
+    ]
+
+
+def _listed(name: str, values: object) -> list[Any]:
+    """The numbers of a sequence that is not empty."""
+    allowed = "a sequence of at least one number"
+    if isinstance(values, str) or not hasattr(values, "__iter__"):
+        raise TypeError(f"{name} must be {allowed}, got {values!r}.")
+    listed = list(values)
+    if not listed:
+        raise ValueError(f"{name} must be {allowed}, got {values!r}.")
+    return listed
+
+
+def _complaint(
+    who: str, found: Sequence[tuple[list[Settings], list[Any]]]
+) -> str | None:
+    """What there is to warn of: fits that are not certified."""
+    pairs = [
+        (settings, getattr(one, "fit", one))
+        for grid, fits in found
+        for settings, one in zip(grid, fits, strict=True)
+    ]
+    failed = [(settings, fit) for settings, fit in pairs if not fit.converged]
+    if not failed:
+        return None
+    settings, fit = failed[0]
+    return (
+        f"{who}: {len(failed)} of {len(pairs)} fits did not converge. Of the first one "
+        f"(rho={settings.rho:g}, alpha={settings.alpha:g}): {fit.message}; the estimated "
+        f"optimality gap is {fit.gap:.1e} (tol={settings.tol:g}, "
+        f"max_iter={settings.max_iter})."
+    )

@@ -1,0 +1,315 @@
+"""Thresholds that the data choose: rho="auto", "adaptive" and a share of outliers.
+
+Up to the weight of the penalty, the coefficients depend on the absolute threshold
+t = ρσ alone, whatever σ is. So each rule chooses among fits with a joint scale, where
+that is the scale asked for, or else among fits with a fixed one; the threshold chosen
+becomes a rho by the scale that goes with it.
+
+**auto** minimises an estimate of the out-of-sample error E (x·(ŵ − w))² over a grid of
+thresholds. With ψ = clip(r, ±t), n_in the number of inliers, and p features ::
+
+    R(t) = p Σ ψ² / (n_in − p)²
+
+(P. C. Bellec and T. Koriyama, "Error estimation and adaptive tuning for unregularized
+robust M-estimator", Journal of Machine Learning Research 26(16), 2025: consistent where
+p/n tends to a constant below one, for Gaussian rows of X and noise of any distribution
+that is independent of them). For p/n → 0 it is p/n times Σψ²/n / (Σψ′/n)², the
+classical asymptotic variance of Huber (1964). With a penalty it is, by P. C. Bellec,
+"Out-of-sample error estimation for M-estimators with convex penalty", Information and
+Inference 12 (2023), ::
+
+    R(t) = ((2 df − p) Σ ψ² + ‖S^(−1/2) Xᵀψ‖²) / (n_in − df)²,
+
+S the covariance matrix of the features, df the trace of G(G + ασI)⁻¹, G = n_in S. (The
+noise being independent of X, so are the inliers.) An intercept adds one to what is
+subtracted from n_in. With as many features as rows S is not known; what is minimised
+then is Σψ²/(n_in − df)², generalised cross-validation. A weight of two is the row twice.
+
+**adaptive** is the rule of L. Wang, C. Zheng, W. Zhou and W.-X. Zhou, "A new principle
+for tuning-free Huber regression", Statistica Sinica 31 (2021), in the form of the
+authors' R package adaHuber: the coefficients are the minimum at the threshold τ, and ::
+
+    Σ min(r²/τ², 1) = p + log(n p).
+
+That is the equation of a joint scale, Σ min(r²/σ², ρ²) = n, with ρ² = n/(p + log(n p)).
+(The authors then fit the intercept once more by itself; here it is of one piece.)
+
+**A share of outliers** q: the threshold is the 1 − q quantile of its own |r|.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import scipy.linalg
+
+from skhuber._fit import Fit, Settings, Start, fit_rows
+from skhuber._grid import GridFit, fit_grid
+from skhuber._mad import RootSearch
+from skhuber._numba import one_blas_thread
+from skhuber._rows import Rows
+from skhuber._scale import NORMAL_MAD, weighted_median, weighted_quantile
+from skhuber._sketch import Sketch
+from skhuber._sweep import Floats, Point
+from skhuber._tuning import OutlierShare
+
+# Thresholds tried by "auto": rho of a joint scale, and multiples of a normal residual's
+# standard deviation. Where noise is normal both go from 0.25 of it to infinity.
+_JOINT_RHOS = (1.07, 1.12, 1.18, 1.25, 1.35, 1.5, 1.75, 2.2, 3.0, 5.0, np.inf)
+_FIXED_RHOS = (0.25, 0.4, 0.6, 0.8, 1.0, 1.35, 1.8, 2.5, 4.0, 8.0, np.inf)
+# Where no rule applies.
+_DEFAULT_RHO = 1.35
+# A share of outliers is met to half a row, or as well as this change of rho can.
+_RHO_TOL = 1e-9
+_MAX_UPDATES = 100
+# Of more columns the penalty's effect on the estimated error is left out: the
+# decomposition of their covariance matrix would take longer than the fits.
+_SPECTRUM_MAX = 1000
+
+Rule = str | OutlierShare
+
+
+def fit_by_rule(
+    rows: Rows, rule: Rule, settings: Settings
+) -> tuple[Settings, Fit, str | None]:
+    """Fit the model with the rho that a rule chooses.
+
+    Parameters
+    ----------
+    rows : Rows
+    rule : "auto", "adaptive" or OutlierShare
+    settings : Settings
+        Its rho does not count.
+
+    Returns
+    -------
+    settings : Settings
+        With rho.
+    fit : Fit
+    complaint : str or None
+        Where the rule does not apply: why, and what was done.
+
+    Raises
+    ------
+    NonFiniteSumsError
+        As `fit_rows`.
+    """
+    if settings.scale == "joint":
+        fit, chosen, complaint = _choose(rows, rule, settings)
+        return chosen, fit, complaint
+    if rule == "adaptive":
+        # Its equation is that of a joint scale: the fit gives the threshold.
+        joint = replace(settings, scale="joint")
+        fit, chosen, complaint = _choose(rows, rule, joint)
+        unit = fit.scale
+    else:
+        unit = _normal_scale(rows, settings)
+        alpha = settings.alpha
+        if not isinstance(settings.scale, str):  # the same balance with the penalty
+            alpha = alpha * settings.scale / unit
+        fixed = replace(settings, scale=unit, alpha=alpha)
+        fit, chosen, complaint = _choose(rows, rule, fixed)
+    threshold = chosen.rho * unit
+    given = settings.scale
+    scale = _median_scale(fit) if isinstance(given, str) else given
+    rho = threshold / scale if scale > 0 else _DEFAULT_RHO
+    settings = replace(settings, rho=rho)
+    start = None
+    if settings.scale != "mad":
+        start = Start(fit.coef, fit.intercept, scale)
+    return settings, fit_rows(rows, settings, start), complaint
+
+
+def _choose(
+    rows: Rows, rule: Rule, settings: Settings
+) -> tuple[Fit, Settings, str | None]:
+    """The fit with a joint or a fixed scale, its settings, and a complaint."""
+    if isinstance(rule, OutlierShare):
+        return *_with_share(rows, rule.share, settings), None
+    rule_: Callable[[Rows, Settings], tuple[Fit, Settings] | str]
+    rule_ = _adaptive if rule == "adaptive" else _auto
+    found = rule_(rows, settings)
+    if not isinstance(found, str):
+        return *found, None
+    settings = replace(settings, rho=_DEFAULT_RHO)
+    complaint = f"rho={rule!r} does not apply: {found}; rho={_DEFAULT_RHO} was used"
+    return fit_rows(rows, settings), settings, complaint
+
+
+def _normal_scale(rows: Rows, settings: Settings) -> float:
+    """A robust standard deviation of the residuals; one, if they have none."""
+    joint = replace(settings, scale="joint", rho=_DEFAULT_RHO)
+    fit = fit_rows(rows, joint)
+    return _median_scale(fit) or fit.scale or 1.0
+
+
+def _sizes(fit: Fit) -> Floats:
+    """|r| of every row, in the unit of y."""
+    return np.abs(fit.rows.residuals(fit.point)) / fit.point.y_unit
+
+
+def _median_scale(fit: Fit) -> float:
+    return weighted_median(_sizes(fit), fit.rows.weight) / NORMAL_MAD
+
+
+# --- adaptive ---------------------------------------------------------------------
+
+
+def _adaptive(rows: Rows, settings: Settings) -> tuple[Fit, Settings] | str:
+    n = rows.total_weight / rows.weight_unit
+    p = rows.n_features
+    if not p + np.log(n * p) < n:
+        return f"with {p} features it needs more samples than {p} + log(n * {p})"
+    settings = replace(settings, rho=float(np.sqrt(n / (p + np.log(n * p)))))
+    return fit_rows(rows, settings), settings
+
+
+# --- a share of outliers ----------------------------------------------------------
+
+
+def _with_share(rows: Rows, share: float, settings: Settings) -> tuple[Fit, Settings]:
+    """Iterate: fit, and take the rho at which these residuals have the share.
+
+    On a sample first, where there is one.
+    """
+    if share == 0:
+        settings = replace(settings, rho=np.inf)
+        return fit_rows(rows, settings), settings
+    rho = _DEFAULT_RHO
+    part = Sketch(rows).part
+    if part is not rows:
+        _, near = _iterate(part, share, replace(settings, rho=rho), tol=1e-3)
+        rho = near.rho
+    return _iterate(rows, share, replace(settings, rho=rho), tol=_RHO_TOL)
+
+
+def _iterate(
+    rows: Rows, share: float, settings: Settings, *, tol: float
+) -> tuple[Fit, Settings]:
+    weight = rows.weight
+    slack = 0.5 * (1.0 if weight is None else weight.max())
+    total = rows.total_weight / rows.weight_unit
+    search = RootSearch()
+    start = None
+    for _ in range(_MAX_UPDATES):
+        fit = fit_rows(rows, settings, start)
+        start = Start(fit.coef, fit.intercept, fit.scale)
+        sizes = _sizes(fit)
+        threshold = settings.rho * fit.scale
+        outside = sizes > threshold
+        found = np.count_nonzero(outside) if weight is None else weight[outside].sum()
+        new_rho = _rho_of_share(sizes, share, settings, weight)
+        change = float(np.log(new_rho / settings.rho))
+        if abs(found - share * total) <= slack or abs(change) <= tol:
+            break
+        rho = float(np.exp(search.next(np.log(settings.rho), change)))
+        settings = replace(settings, rho=max(rho, _least_rho(settings)))
+    return fit, settings
+
+
+def _rho_of_share(
+    sizes: Floats, share: float, settings: Settings, weight: Floats | None
+) -> float:
+    """The rho at which these residuals have a share of outliers."""
+    threshold = weighted_quantile(sizes, share, weight)
+    if isinstance(settings.scale, str):
+        # The joint scale at that threshold.
+        squares = np.minimum(sizes, threshold) ** 2
+        scale = float(np.sqrt(np.average(squares, weights=weight)))
+    else:
+        scale = settings.scale
+    if not threshold > 0:  # so many residuals are zero: any rho will do
+        return settings.rho
+    return max(threshold / scale, _least_rho(settings))
+
+
+def _least_rho(settings: Settings) -> float:
+    # A joint scale falls to zero at a rho of one.
+    return 1.001 if settings.scale == "joint" else 1e-9
+
+
+# --- auto -------------------------------------------------------------------------
+
+
+def _auto(rows: Rows, settings: Settings) -> tuple[Fit, Settings] | str:
+    rhos = _JOINT_RHOS if settings.scale == "joint" else _FIXED_RHOS
+    grid = [replace(settings, rho=rho) for rho in rhos]
+    fits = fit_grid(rows, grid)
+    spectrum = None
+    if settings.alpha > 0 and rows.n_features <= _SPECTRUM_MAX:
+        with one_blas_thread():
+            spectrum = Spectrum(rows, centred=settings.fit_intercept)
+    errors = [
+        estimated_error(rows, fit, one, spectrum)
+        for fit, one in zip(fits, grid, strict=True)
+    ]
+    best = int(np.argmin(errors))
+    if not np.isfinite(errors[best]):
+        return "at no threshold there are more inliers than degrees of freedom"
+    return fits[best].fit, grid[best]
+
+
+class Spectrum:
+    """Eigenvalues and eigenvectors of the features' covariance matrix.
+
+    Of a sample, where there is one.
+    """
+
+    def __init__(self, rows: Rows, *, centred: bool) -> None:
+        part = Sketch(rows).part
+        moments = part.moments(centred=centred)
+        spread = np.where(moments.spread > 0, moments.spread, 1.0)
+        origin = Point(
+            centre=moments.centre,
+            unit=1.0 / spread,
+            y_centre=0.0,
+            y_unit=1.0,
+            u=np.zeros(rows.n_features),
+            intercept=0.0,
+            threshold=np.inf,
+        )
+        gram, _ = part.grams(origin, 1.0)
+        p = rows.n_features
+        covariance = gram[:p, :p] / part.total_weight
+        if centred:
+            mean = gram[:p, p] / part.total_weight
+            covariance -= np.outer(mean, mean)
+        covariance *= np.outer(spread, spread)
+        values, self.vectors = scipy.linalg.eigh(covariance)
+        self.values = np.maximum(values, 0.0)
+
+    def degrees_of_freedom(self, mass: float, penalty: float) -> float:
+        """Trace of G(G + penalty·I)⁻¹, G = mass·S."""
+        curvature = mass * self.values
+        return float(np.sum(curvature / (curvature + penalty)))
+
+    def squared_norm(self, v: Floats) -> float:
+        """‖S^(−1/2) v‖², along the directions in which the features vary."""
+        known = self.values > 1e-12 * self.values[-1]
+        parts = self.vectors[:, known].T @ v
+        return float(np.sum(parts**2 / self.values[known]))
+
+
+def estimated_error(
+    rows: Rows, one: GridFit, settings: Settings, spectrum: Spectrum | None
+) -> float:
+    """R(t) of the module's docstring; infinite where it does not exist.
+
+    Without a spectrum the penalty is taken to change nothing.
+    """
+    p = rows.n_features
+    squares, inliers = one.tally.squares, one.tally.inlier
+    n = rows.total_weight / rows.weight_unit
+    df, from_penalty = float(p), 0.0
+    if spectrum is not None:
+        penalty = settings.alpha * one.fit.scale
+        df = spectrum.degrees_of_freedom(inliers, penalty)
+        from_penalty = spectrum.squared_norm(penalty * one.fit.coef)
+    left = inliers - df - settings.fit_intercept
+    if not (left > 0 and one.fit.converged):
+        return np.inf
+    if p + settings.fit_intercept >= n:
+        return squares / left**2
+    return max((2.0 * df - p) * squares + from_penalty, 0.0) / left**2
