@@ -619,22 +619,19 @@ def _listed(name: str, values: object) -> list[Any]:
     return listed
 
 
-def _complaint(
-    who: str, found: Sequence[tuple[list[Settings], list[Any]]]
-) -> str | None:
+def _pairs(grid: list[Settings], fits: list[GridFit]) -> list[tuple[Settings, Fit]]:
+    return [(settings, one.fit) for settings, one in zip(grid, fits, strict=True)]
+
+
+def _complaint(who: str, found: list[tuple[Settings, Fit]]) -> str | None:
     """What there is to warn of: fits that are not certified."""
-    pairs = [
-        (settings, getattr(one, "fit", one))
-        for grid, fits in found
-        for settings, one in zip(grid, fits, strict=True)
-    ]
-    failed = [(settings, fit) for settings, fit in pairs if not fit.converged]
+    failed = [(settings, fit) for settings, fit in found if not fit.converged]
     if not failed:
         return None
     settings, fit = failed[0]
     return (
-        f"{who}: {len(failed)} of {len(pairs)} fits did not converge. Of the first one "
-        f"(rho={settings.rho:g}, alpha={settings.alpha:g}): {fit.message}; the estimated "
-        f"optimality gap is {fit.gap:.1e} (tol={settings.tol:g}, "
+        f"{who}: {len(failed)} of {len(found)} fits did not converge. Of the first one "
+        f"(rho={settings.rho:g}, alpha={settings.alpha:g}): {fit.message}; the "
+        f"estimated optimality gap is {fit.gap:.1e} (tol={settings.tol:g}, "
         f"max_iter={settings.max_iter})."
     )

@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skhuber._callbacks import Tasks, with_callbacks
 from skhuber._model import HuberModel, check_rho, check_scale, unchanged_on_error
-from skhuber._tuning import OutlierShare
+from skhuber._tuning import RULES, OutlierShare
 from skhuber._validation import check_count, check_flag, check_real
 
 if TYPE_CHECKING:
@@ -294,7 +294,7 @@ class HuberRegressor(HuberModel):
         rule: Rule | None = None
         rho = 1.0
         if isinstance(self.rho, OutlierShare) or (
-            isinstance(self.rho, str) and self.rho in ("auto", "adaptive")
+            isinstance(self.rho, str) and self.rho in RULES
         ):
             rule = self.rho
         else:

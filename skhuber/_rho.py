@@ -23,7 +23,8 @@ Inference 12 (2023), ::
 S the covariance matrix of the features, df the trace of G(G + ασI)⁻¹, G = n_in S. (The
 noise being independent of X, so are the inliers.) An intercept adds one to what is
 subtracted from n_in. With as many features as rows S is not known; what is minimised
-then is Σψ²/(n_in − df)², generalised cross-validation. A weight of two is the row twice.
+then is Σψ²/(n_in − df)², generalised cross-validation. A weight of two is the row
+twice.
 
 **adaptive** is the rule of L. Wang, C. Zheng, W. Zhou and W.-X. Zhou, "A new principle
 for tuning-free Huber regression", Statistica Sinica 31 (2021), in the form of the

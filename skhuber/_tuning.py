@@ -29,6 +29,8 @@ from skhuber._validation import check_choice, check_real
 
 __all__ = ["OutlierShare", "efficiency_of_rho", "rho_for_efficiency"]
 
+# What `rho` may be, beside a number and an OutlierShare: see `skhuber._rho`.
+RULES = ("auto", "adaptive")
 _LEAST_EFFICIENCY = 2.0 / math.pi
 # From here on the efficiency is 1 to the last digit.
 _LARGEST_RHO = 9.0
