@@ -160,7 +160,7 @@ def huber_path(
     >>> path.coefs.shape
     (3, 1, 2)
     >>> path.n_outliers.ravel()
-    array([107,  26,   7])
+    array([106,  18,   3])
     """
     from skhuber._grid import fit_grid
 
@@ -352,11 +352,13 @@ class HuberRegressorCV(HuberModel):
 
         Examples
         --------
+        >>> import numpy as np
         >>> from skhuber import HuberRegressorCV
-        >>> X = [[0.0], [1.0], [2.0], [3.0], [4.0], [5.0]]
-        >>> model = HuberRegressorCV([1.35, 2.0], cv=2)
-        >>> model.fit(X, [0.1, 0.9, 2.2, 2.8, 4.1, 9.0]).n_splits_
-        2
+        >>> x = np.linspace(0, 10, 30)
+        >>> y = 2 * x + np.cos(5 * x)
+        >>> model = HuberRegressorCV([1.35, 2.0], cv=3).fit(x[:, np.newaxis], y)
+        >>> model.n_splits_
+        3
         """
         with unchanged_on_error(self):
             complaint = self._fit(X, y, sample_weight, params)
@@ -401,7 +403,7 @@ class HuberRegressorCV(HuberModel):
         verbose = check_flag("verbose", self.verbose)
         self._scorer(1.0)  # complains, if there is something to complain of
         data = self._checked_data(X, y, sample_weight)
-        routed = self._routed(sample_weight, params)
+        routed = self._routed(data.weight, params)
         folds = self._folds(data, routed.splitter.split)
         metadata = {} if data.weight is None else {"sample_weight": data.weight}
         listened = {"X": data.X, "y": data.y, "metadata": metadata or None}
@@ -451,11 +453,11 @@ class HuberRegressorCV(HuberModel):
             )
         return check_scoring(self, self.scoring)
 
-    def _routed(self, sample_weight: ArrayLike | None, params: dict[str, Any]) -> Bunch:
+    def _routed(self, weight: Floats | None, params: dict[str, Any]) -> Bunch:
         """What of the metadata goes to the scorer and to the splitter."""
         if get_config()["enable_metadata_routing"]:
-            if sample_weight is not None:
-                params = {**params, "sample_weight": sample_weight}
+            if weight is not None:
+                params = {**params, "sample_weight": weight}
             return process_routing(self, "fit", **params)
         unknown = sorted(set(params) - {"groups"})
         if unknown:
@@ -464,7 +466,7 @@ class HuberRegressorCV(HuberModel):
                 "allowed are X, y, sample_weight and groups, or more with "
                 "sklearn.set_config(enable_metadata_routing=True)."
             )
-        score = {} if sample_weight is None else {"sample_weight": sample_weight}
+        score = {} if weight is None else {"sample_weight": weight}
         return Bunch(scorer=Bunch(score=score), splitter=Bunch(split=params))
 
     def _folds(
@@ -517,9 +519,10 @@ class HuberRegressorCV(HuberModel):
     ) -> Floats:
         X, y = data.X[test], data.y[test]
         n = data.X.shape[0]
+        arrays = {name: np.asarray(value) for name, value in params.items()}
         params = {
-            name: np.asarray(value)[test] if np.shape(value)[:1] == (n,) else value
-            for name, value in params.items()
+            name: value[test] if value.shape[:1] == (n,) else params[name]
+            for name, value in arrays.items()
         }
         scores = np.empty(len(fits))
         for k, (one, settings) in enumerate(zip(fits, grid, strict=True)):

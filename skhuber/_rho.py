@@ -51,7 +51,7 @@ from skhuber._grid import GridFit, fit_grid
 from skhuber._mad import RootSearch
 from skhuber._numba import one_blas_thread
 from skhuber._rows import Rows
-from skhuber._scale import NORMAL_MAD, weighted_median, weighted_quantile
+from skhuber._scale import NORMAL_MAD, upper_quantile, weighted_median
 from skhuber._sketch import Sketch
 from skhuber._sweep import Floats, Point
 from skhuber._tuning import OutlierShare
@@ -214,7 +214,7 @@ def _rho_of_share(
     sizes: Floats, share: float, settings: Settings, weight: Floats | None
 ) -> float:
     """The rho at which these residuals have a share of outliers."""
-    threshold = weighted_quantile(sizes, share, weight)
+    threshold = upper_quantile(sizes, share, weight)
     if isinstance(settings.scale, str):
         # The joint scale at that threshold.
         squares = np.minimum(sizes, threshold) ** 2

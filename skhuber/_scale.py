@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-__all__ = ["NORMAL_MAD", "joint_scale", "weighted_median", "weighted_quantile"]
+__all__ = ["NORMAL_MAD", "joint_scale", "upper_quantile", "weighted_median"]
 
 Floats = NDArray[np.float64]
 
@@ -33,15 +33,16 @@ def weighted_median(values: Floats, weight: Floats | None) -> float:
     return float(lower + 0.5 * (upper - lower))
 
 
-def weighted_quantile(values: Floats, share: float, weight: Floats | None) -> float:
-    """The least value that at most this share of the weight exceeds."""
+def upper_quantile(values: Floats, share: float, weight: Floats | None) -> float:
+    """A number that this share of the weight exceeds, amid those that do so."""
     order = np.argsort(values, kind="stable")
     mass = np.ones(len(values)) if weight is None else weight[order]
     ends = np.cumsum(mass)
-    least = (1.0 - share) * ends[-1]
     slack = len(ends) * _EPS * ends[-1]
-    k = np.searchsorted(ends, least - slack, side="left")
-    return float(values[order[min(k, len(ends) - 1)]])
+    k = np.searchsorted(ends, (1.0 - share) * ends[-1] - slack, side="left")
+    last = len(ends) - 1
+    lower, upper = values[order[min(k, last)]], values[order[min(k + 1, last)]]
+    return float(lower + 0.5 * (upper - lower))
 
 
 def joint_scale(distance: Floats, rho: float, weight: Floats | None) -> float:

@@ -78,7 +78,7 @@ def efficiency_of_rho(rho: float, *, scale: str = "mad") -> float:
     >>> round(efficiency_of_rho(1.35), 4)
     0.9505
     >>> round(efficiency_of_rho(1.35, scale="joint"), 4)
-    0.8941
+    0.8888
     """
     joint = check_choice("scale", scale, ("mad", "joint")) == "joint"
     value = check_real("rho", rho, above=1 if joint else 0, finite=False)
@@ -119,7 +119,7 @@ def rho_for_efficiency(efficiency: float, *, scale: str = "mad") -> float:
     >>> round(model.rho, 3)
     2.01
     >>> round(rho_for_efficiency(0.95, scale="joint"), 4)
-    1.5949
+    1.596
     """
     joint = check_choice("scale", scale, ("mad", "joint")) == "joint"
     allowed = "a number > 2/pi (0.6366, the median's efficiency) and <= 1"

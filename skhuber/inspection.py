@@ -1393,20 +1393,23 @@ def _names_of_lines(
     candidates: Sequence[Mapping[str, Any]], parameters: Sequence[str]
 ) -> list[str] | None:
     """What to call each candidate's line: the parameters in which lines differ."""
-    values = {
-        name: [_number(given[name]) if name in given else "-" for given in candidates]
-        for name in parameters
-    }
+    values = {}
+    for name in parameters:
+        given = [candidate.get(name, "-") for candidate in candidates]
+        exact = [str(value) for value in given]
+        short = [_number(value) for value in given]
+        # What rounding makes equal would become one line.
+        values[name] = short if len(set(short)) == len(set(exact)) else exact
     varied = [name for name in parameters if len(set(values[name])) > 1]
     if not varied:
         return None
-    short = [name.split("__")[-1] for name in varied]
-    if len(set(short)) < len(short):
-        short = varied
+    words = [name.split("__")[-1] for name in varied]
+    if len(set(words)) < len(words):
+        words = varied
     return [
         ", ".join(
             f"{word} = {values[name][i]}"
-            for word, name in zip(short, varied, strict=True)
+            for word, name in zip(words, varied, strict=True)
         )
         for i in range(len(candidates))
     ]

@@ -484,6 +484,7 @@ def shown_ticks(axis):
 
 def test_the_share_of_outliers_is_in_per_cent():
     display = HuberPathDisplay.from_path(a_path())
+    assert display.axes_[2].get_ylim()[0] == 0.0
     display.axes_[2].set_yticks([0.0, 0.25])
     drawn(display)
     assert shown_ticks(display.axes_[2].yaxis) == ["0%", "25%"]
@@ -870,6 +871,19 @@ def test_parameters_with_the_same_last_name_are_told_apart():
     )
     labels = [b.get_label() for b in CVRhoDisplay.from_estimator(search).errorbars_]
     assert labels[1] == "a__k = 1, b__k = 4"
+
+
+def test_lines_are_told_apart_by_all_digits_where_they_must():
+    search = a_search(
+        [{"rho": 1.5, "alpha": a} for a in (1 / 3, 0.33333)], [1, 2], [0, 0], best=0
+    )
+    labels = [b.get_label() for b in CVRhoDisplay.from_estimator(search).errorbars_]
+    assert labels == [f"alpha = {1 / 3}", "alpha = 0.33333"]
+    search = a_search(
+        [{"rho": 1.5, "alpha": a} for a in (1 / 3, 2 / 3)], [1, 2], [0, 0], best=0
+    )
+    labels = [b.get_label() for b in CVRhoDisplay.from_estimator(search).errorbars_]
+    assert labels == ["alpha = 0.3333", "alpha = 0.6667"]
 
 
 def test_only_numeric_rhos_are_drawn():

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     },
     "_model": {"_callbacks", "_fit", "_numba", "_problem", "_rows", "_validation"},
     "_callbacks": set(),
-    "inspection": {"_model_selection", "_scale", "_validation", "skhuber"},
+    "inspection": {"HuberPath", "_validation", "huber_path"},
     "_tuning": {"_validation"},
     "_validation": set(),
     "_arrays": set(),
