@@ -40,7 +40,6 @@ That is the equation of a joint scale, Σ min(r²/σ², ρ²) = n, with ρ² = n
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -60,6 +59,8 @@ from skhuber._tuning import OutlierShare
 # standard deviation. Where noise is normal both go from 0.25 of it to infinity.
 _JOINT_RHOS = (1.07, 1.12, 1.18, 1.25, 1.35, 1.5, 1.75, 2.2, 3.0, 5.0, np.inf)
 _FIXED_RHOS = (0.25, 0.4, 0.6, 0.8, 1.0, 1.35, 1.8, 2.5, 4.0, 8.0, np.inf)
+# So many times more inliers than coefficients are sure.
+_MARGIN = 1.05
 # Where no rule applies.
 _DEFAULT_RHO = 1.35
 # A share of outliers is met to half a row, or as well as this change of rho can.
@@ -98,45 +99,50 @@ def fit_by_rule(
         As `fit_rows`.
     """
     if settings.scale == "joint":
-        fit, chosen, complaint = _choose(rows, rule, settings)
-        return chosen, fit, complaint
+        found = _choose(rows, rule, settings)
+    else:
+        found = _choose_threshold(rows, rule, settings)
+    if not isinstance(found, str):
+        return *found, None
+    settings = replace(settings, rho=_DEFAULT_RHO)
+    complaint = f"rho={rule!r} does not apply: {found}; rho={_DEFAULT_RHO} was used"
+    return settings, fit_rows(rows, settings), complaint
+
+
+def _choose(rows: Rows, rule: Rule, settings: Settings) -> tuple[Settings, Fit] | str:
+    """The settings with rho, and the fit; or why the rule does not apply.
+
+    The scale is a joint or a fixed one.
+    """
+    if isinstance(rule, OutlierShare):
+        return _with_share(rows, rule.share, settings)
+    return _adaptive(rows, settings) if rule == "adaptive" else _auto(rows, settings)
+
+
+def _choose_threshold(
+    rows: Rows, rule: Rule, settings: Settings
+) -> tuple[Settings, Fit] | str:
+    """The same with a fixed scale or "mad", by way of the absolute threshold."""
     if rule == "adaptive":
-        # Its equation is that of a joint scale: the fit gives the threshold.
-        joint = replace(settings, scale="joint")
-        fit, chosen, complaint = _choose(rows, rule, joint)
-        unit = fit.scale
+        # Its equation is that of a joint scale.
+        found = _choose(rows, rule, replace(settings, scale="joint"))
     else:
         unit = _normal_scale(rows, settings)
         alpha = settings.alpha
         if not isinstance(settings.scale, str):  # the same balance with the penalty
             alpha = alpha * settings.scale / unit
-        fixed = replace(settings, scale=unit, alpha=alpha)
-        fit, chosen, complaint = _choose(rows, rule, fixed)
-    threshold = chosen.rho * unit
-    given = settings.scale
-    scale = _median_scale(fit) if isinstance(given, str) else given
-    rho = threshold / scale if scale > 0 else _DEFAULT_RHO
-    settings = replace(settings, rho=rho)
-    start = None
-    if settings.scale != "mad":
-        start = Start(fit.coef, fit.intercept, scale)
-    return settings, fit_rows(rows, settings, start), complaint
-
-
-def _choose(
-    rows: Rows, rule: Rule, settings: Settings
-) -> tuple[Fit, Settings, str | None]:
-    """The fit with a joint or a fixed scale, its settings, and a complaint."""
-    if isinstance(rule, OutlierShare):
-        return *_with_share(rows, rule.share, settings), None
-    rule_: Callable[[Rows, Settings], tuple[Fit, Settings] | str]
-    rule_ = _adaptive if rule == "adaptive" else _auto
-    found = rule_(rows, settings)
-    if not isinstance(found, str):
-        return *found, None
-    settings = replace(settings, rho=_DEFAULT_RHO)
-    complaint = f"rho={rule!r} does not apply: {found}; rho={_DEFAULT_RHO} was used"
-    return fit_rows(rows, settings), settings, complaint
+        found = _choose(rows, rule, replace(settings, scale=unit, alpha=alpha))
+    if isinstance(found, str):
+        return found
+    chosen, fit = found
+    threshold = chosen.rho * fit.scale
+    if isinstance(settings.scale, str):
+        scale = _median_scale(fit)
+        settings = replace(settings, rho=threshold / scale if scale > 0 else chosen.rho)
+        return settings, fit_rows(rows, settings)
+    settings = replace(settings, rho=threshold / settings.scale)
+    start = Start(fit.coef, fit.intercept, settings.scale)
+    return settings, fit_rows(rows, settings, start)
 
 
 def _normal_scale(rows: Rows, settings: Settings) -> float:
@@ -158,37 +164,37 @@ def _median_scale(fit: Fit) -> float:
 # --- adaptive ---------------------------------------------------------------------
 
 
-def _adaptive(rows: Rows, settings: Settings) -> tuple[Fit, Settings] | str:
+def _adaptive(rows: Rows, settings: Settings) -> tuple[Settings, Fit] | str:
     n = rows.total_weight / rows.weight_unit
     p = rows.n_features
     if not p + np.log(n * p) < n:
         return f"with {p} features it needs more samples than {p} + log(n * {p})"
     settings = replace(settings, rho=float(np.sqrt(n / (p + np.log(n * p)))))
-    return fit_rows(rows, settings), settings
+    return settings, fit_rows(rows, settings)
 
 
 # --- a share of outliers ----------------------------------------------------------
 
 
-def _with_share(rows: Rows, share: float, settings: Settings) -> tuple[Fit, Settings]:
+def _with_share(rows: Rows, share: float, settings: Settings) -> tuple[Settings, Fit]:
     """Iterate: fit, and take the rho at which these residuals have the share.
 
     On a sample first, where there is one.
     """
     if share == 0:
         settings = replace(settings, rho=np.inf)
-        return fit_rows(rows, settings), settings
+        return settings, fit_rows(rows, settings)
     rho = _DEFAULT_RHO
     part = Sketch(rows).part
     if part is not rows:
-        _, near = _iterate(part, share, replace(settings, rho=rho), tol=1e-3)
+        near, _ = _iterate(part, share, replace(settings, rho=rho), tol=1e-3)
         rho = near.rho
     return _iterate(rows, share, replace(settings, rho=rho), tol=_RHO_TOL)
 
 
 def _iterate(
     rows: Rows, share: float, settings: Settings, *, tol: float
-) -> tuple[Fit, Settings]:
+) -> tuple[Settings, Fit]:
     weight = rows.weight
     slack = 0.5 * (1.0 if weight is None else weight.max())
     total = rows.total_weight / rows.weight_unit
@@ -207,7 +213,7 @@ def _iterate(
             break
         rho = float(np.exp(search.next(np.log(settings.rho), change)))
         settings = replace(settings, rho=max(rho, _least_rho(settings)))
-    return fit, settings
+    return settings, fit
 
 
 def _rho_of_share(
@@ -234,8 +240,18 @@ def _least_rho(settings: Settings) -> float:
 # --- auto -------------------------------------------------------------------------
 
 
-def _auto(rows: Rows, settings: Settings) -> tuple[Fit, Settings] | str:
-    rhos = _JOINT_RHOS if settings.scale == "joint" else _FIXED_RHOS
+def _auto(rows: Rows, settings: Settings) -> tuple[Settings, Fit] | str:
+    rhos: tuple[float, ...] = _FIXED_RHOS
+    if settings.scale == "joint":
+        # A joint scale leaves at least 1 − 1/ρ² of the weight within the threshold. As
+        # long as that may be fewer rows than there are coefficients, it may be zero.
+        # (With as many features as rows it is the penalty that keeps it from that.)
+        n = rows.total_weight / rows.weight_unit
+        least = _MARGIN * (rows.n_features + settings.fit_intercept) / n
+        rhos = tuple(
+            rho for rho in _JOINT_RHOS if 1.0 - 1.0 / rho**2 > least or least >= 1.0
+        )
+        rhos = rhos or _JOINT_RHOS[-1:]
     grid = [replace(settings, rho=rho) for rho in rhos]
     fits = fit_grid(rows, grid)
     spectrum = None
@@ -249,7 +265,7 @@ def _auto(rows: Rows, settings: Settings) -> tuple[Fit, Settings] | str:
     best = int(np.argmin(errors))
     if not np.isfinite(errors[best]):
         return "at no threshold there are more inliers than degrees of freedom"
-    return fits[best].fit, grid[best]
+    return grid[best], fits[best].fit
 
 
 class Spectrum:
