@@ -135,14 +135,13 @@ def _choose_threshold(
     if isinstance(found, str):
         return found
     chosen, fit = found
-    threshold = chosen.rho * fit.scale
-    if isinstance(settings.scale, str):
+    threshold, given = chosen.rho * fit.scale, settings.scale
+    if isinstance(given, str):
         scale = _median_scale(fit)
         settings = replace(settings, rho=threshold / scale if scale > 0 else chosen.rho)
         return settings, fit_rows(rows, settings)
-    settings = replace(settings, rho=threshold / settings.scale)
-    start = Start(fit.coef, fit.intercept, settings.scale)
-    return settings, fit_rows(rows, settings, start)
+    settings = replace(settings, rho=threshold / given)
+    return settings, fit_rows(rows, settings, Start(fit.coef, fit.intercept, given))
 
 
 def _normal_scale(rows: Rows, settings: Settings) -> float:

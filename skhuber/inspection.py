@@ -63,6 +63,11 @@ _SEARCH = (
     "a fitted HuberRegressorCV, a pipeline that ends in one, or a fitted search with "
     "one metric, with the attribute cv_results_"
 )
+_REGRESSOR = (
+    "a HuberRegressor, a fitted HuberRegressorCV, or a pipeline that ends in one"
+)
+# What a path has from its estimator, beside alpha.
+_PATH_PARAMETERS = ("scale", "fit_intercept", "max_iter", "tol", "n_jobs")
 _ERROR_BARS = {
     "standard_error": "mean ± standard error",
     "standard_deviation": "mean ± standard deviation",
@@ -901,7 +906,7 @@ class HuberPathDisplay:
         X: ArrayLike,
         y: ArrayLike,
         *,
-        rhos: ArrayLike | None = None,
+        rhos: Sequence[float] | None = None,
         sample_weight: ArrayLike | None = None,
         feature_names: ArrayLike | None = None,
         ax: Any = None,
@@ -912,15 +917,15 @@ class HuberPathDisplay:
         Parameters
         ----------
         estimator : estimator
-            A HuberRegressor, fitted or not, or a fitted pipeline that ends in one,
-            through whose other steps X goes first. The path has its `scale`, `alpha`
-            (`alpha_` if it has one) and `fit_intercept`; its `rho_`, or else its `rho`
-            if that is a number, is marked by a vertical line.
+            A HuberRegressor, fitted or not, a fitted HuberRegressorCV, or a fitted
+            pipeline that ends in one, through whose other steps X goes first. The path
+            has its parameters, and `alpha_` as alpha if there is one. Its `rho_`, or
+            else its `rho` if that is a number, is marked by a vertical line.
         X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
             Features.
         y : array-like of shape (n_samples,)
             Target.
-        rhos : array-like of shape (n_rhos,), default=None
+        rhos : sequence of float, default=None
             Thresholds in units of the scale, greater than 0 (with ``scale="joint"`` at
             least 1). None: 20 from 1.1 to 10 and ``numpy.inf``; with a number as
             `scale`, 20 from a tenth to ten times the estimator's own rho, and
@@ -946,7 +951,7 @@ class HuberPathDisplay:
         ImportError
             Without matplotlib.
         NotFittedError
-            If a pipeline is not fitted.
+            If a pipeline or a HuberRegressorCV is not fitted.
         TypeError, ValueError
             For arguments that are not as described.
 
@@ -966,13 +971,10 @@ class HuberPathDisplay:
         from skhuber import huber_path
 
         last = _last_step(estimator)
-        parameters = ("scale", "alpha", "fit_intercept")
-        if not all(hasattr(last, name) for name in parameters):
-            raise TypeError(
-                "estimator must be a HuberRegressor or a pipeline that ends in one, "
-                f"with the parameters scale, alpha and fit_intercept, got "
-                f"{estimator!r}."
-            )
+        if not all(hasattr(last, name) for name in _PATH_PARAMETERS):
+            raise TypeError(f"estimator must be {_REGRESSOR}, got {estimator!r}.")
+        if not hasattr(last, "alpha"):
+            _check_fitted(last, ("alpha_",), _REGRESSOR, estimator)
         X, names = _features_of_last_step(estimator, X)
         rho = getattr(last, "rho_", getattr(last, "rho", None))
         if not _is_positive_number(rho):
@@ -981,10 +983,9 @@ class HuberPathDisplay:
             X,
             y,
             rhos=_default_rhos(last.scale, rho) if rhos is None else rhos,
-            alphas=[getattr(last, "alpha_", last.alpha)],
-            scale=last.scale,
-            fit_intercept=last.fit_intercept,
+            alphas=[last.alpha_ if hasattr(last, "alpha_") else last.alpha],
             sample_weight=sample_weight,
+            **{name: getattr(last, name) for name in _PATH_PARAMETERS},
         )
         return cls.from_path(
             path,
@@ -1327,14 +1328,14 @@ def _features_of_last_step(estimator: Any, X: Any) -> tuple[Any, list[str] | Non
     return X, names
 
 
-def _default_rhos(scale: object, rho: float | None) -> Array:
+def _default_rhos(scale: object, rho: float | None) -> list[float]:
     """What there is to see of a path: from many outliers to none."""
     low, high = 1.1, 10.0
     if not isinstance(scale, str):
         # Then rho has the unit of y, and only the estimator's own tells its size.
         middle = rho if rho is not None and math.isfinite(rho) else 1.0
         low, high = middle / 10, middle * 10
-    return np.append(np.geomspace(low, high, 20), np.inf)
+    return [*map(float, np.geomspace(low, high, 20)), math.inf]
 
 
 def _search_results(search: Any, estimator: Any, std: str | None) -> dict[str, Any]:

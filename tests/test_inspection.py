@@ -225,6 +225,13 @@ def test_labels_of_near_points_do_not_cover_each_other(longest):
     assert len(display.annotations_) == 5
     for one, other in itertools.combinations(boxes(display), 2):
         assert not one.overlaps(other)
+    # Nor the points that others belong to.
+    points = display.ax_.transData.transform(
+        [label.xy for label in display.annotations_]
+    )
+    for i, box in enumerate(boxes(display)):
+        for point in np.delete(points, i, axis=0):
+            assert not box.contains(*point)
 
 
 def test_labels_stay_within_the_axes():
@@ -641,7 +648,15 @@ def called_with(monkeypatch):
 def test_a_path_has_the_parameters_of_the_estimator(called_with):
     weights = np.ones(N)
     display = HuberPathDisplay.from_estimator(
-        HuberRegressor(rho=2.5, scale="mad", alpha=0.3, fit_intercept=False),
+        HuberRegressor(
+            rho=2.5,
+            scale="mad",
+            alpha=0.3,
+            fit_intercept=False,
+            max_iter=17,
+            tol=1e-5,
+            n_jobs=1,
+        ),
         X,
         y,
         rhos=[1.0, 2.0],
@@ -654,6 +669,9 @@ def test_a_path_has_the_parameters_of_the_estimator(called_with):
     assert called_with["scale"] == "mad"
     assert called_with["fit_intercept"] is False
     assert called_with["sample_weight"] is weights
+    assert called_with["max_iter"] == 17
+    assert called_with["tol"] == 1e-5
+    assert called_with["n_jobs"] == 1
     assert display.rho == 2.5
     assert len(display.rho_lines_) == 3
 
@@ -724,11 +742,19 @@ def test_a_pipeline_of_one_step_needs_no_fit(called_with):
     assert called_with["X"] is X
 
 
-def test_the_path_of_a_pipeline_that_is_not_fitted(called_with):
+@pytest.mark.parametrize("step", [StandardScaler(), FunctionTransformer()])
+def test_the_path_of_a_pipeline_that_is_not_fitted(called_with, step):
     with pytest.raises(NotFittedError):
-        HuberPathDisplay.from_estimator(
-            make_pipeline(StandardScaler(), HuberRegressor()), X, y
-        )
+        HuberPathDisplay.from_estimator(make_pipeline(step, HuberRegressor()), X, y)
+
+
+def test_the_path_of_an_estimator_is_drawn_as_said(called_with):
+    _, ax = plt.subplots()
+    display = HuberPathDisplay.from_estimator(
+        MODEL, X, y, ax=ax, line_kwargs={"lw": 3.0}
+    )
+    assert display.bounding_ax_ is ax
+    assert display.scale_line_.get_linewidth() == 3.0
 
 
 # --- searches -----------------------------------------------------------------------
@@ -909,6 +935,15 @@ def test_a_choice_that_is_no_number_is_marked_at_the_rho_in_use():
     assert len(display.errorbars_[0].lines[0].get_xdata()) == 1
 
 
+def test_the_rho_in_use_is_that_of_the_best_estimator():
+    best = make_pipeline(StandardScaler(), HuberRegressor(1.7)).fit(X, y)
+    candidates = [{"m__rho": 1.1}, {"m__rho": "auto"}]
+    search = a_search(candidates, [1, 2], [0, 0], best=1, best_estimator_=best)
+    assert CVRhoDisplay.from_estimator(search).chosen_rho == 1.7
+    search.best_index_ = 0
+    assert CVRhoDisplay.from_estimator(search).chosen_rho == 1.1
+
+
 def test_an_unknown_choice_is_not_marked():
     search = a_search([{"rho": 1.1}, {"rho": "auto"}], [1.0, 2.0], [0, 0], best=1)
     assert CVRhoDisplay.from_estimator(search).chosen_line_ is None
@@ -962,6 +997,8 @@ def test_a_grid_search_is_drawn(prefix):
         assert_allclose(lengths(bars), stds[k] / math.sqrt(3))
     assert at(display.chosen_line_) == search.best_params_[f"{prefix}rho"]
     assert display.chosen_score == search.best_score_
+    names = ["alpha = 0.01", "alpha = 10", f"chosen: rho = {display.chosen_rho:g}"]
+    assert legend_texts(display.ax_) == names
 
 
 def test_a_search_with_several_grids_is_drawn_where_rho_is_set():
@@ -973,8 +1010,7 @@ def test_a_search_with_several_grids_is_drawn_where_rho_is_set():
     display = CVRhoDisplay.from_estimator(search)
     (bars,) = display.errorbars_
     assert_array_equal(bars.lines[0].get_xdata(), [1.5, 2.0])
-    if search.best_params_ == {"scale": "mad"}:
-        assert display.chosen_rho == 1.35
+    assert bars.get_label() == "scale = joint"
 
 
 # --- all displays ---------------------------------------------------------------------
@@ -1298,7 +1334,7 @@ def test_what_is_no_path(path):
 def test_an_estimator_that_has_no_path(called_with, estimator):
     if estimator is HuberRegressor:
         estimator = make_pipeline(StandardScaler(), LinearRegression()).fit(X, y)
-    message = rf"estimator must be a HuberRegressor.*got {re.escape(repr(estimator))}"
+    message = rf"estimator must be a HuberRegressor, .*{re.escape(repr(estimator))}"
     draw = HuberPathDisplay.from_estimator
     refused(TypeError, f"(?s){message}", draw, estimator, X, y)
     assert not called_with
@@ -1394,12 +1430,23 @@ def test_a_search_of_huber_regressor_cv():
     assert display.chosen_score == search.best_score_
 
 
+def test_the_path_of_huber_regressor_cv_has_its_alpha_and_marks_its_rho():
+    search = skhuber.HuberRegressorCV([1.2, 2.0, 8.0], alphas=[0.01, 10.0], cv=3)
+    draw = HuberPathDisplay.from_estimator
+    refused(NotFittedError, "HuberRegressorCV", draw, search, X, y)
+    search.fit(X, y)
+    display = draw(search, X, y, rhos=[1.2, search.rho_])
+    assert_allclose(display.coefs[1], search.coef_, rtol=1e-5)
+    assert display.rho == search.rho_
+
+
 def test_residuals_and_weights_of_huber_regressor_cv():
     search = skhuber.HuberRegressorCV(rhos=[1.2, 2.0]).fit(X, y)
     display = HuberResidualsDisplay.from_estimator(search, X, y)
     assert display.threshold == search.rho_ * search.scale_
-    weights = HuberWeightsDisplay.from_estimator(search, X, y).weights
-    assert_array_equal(weights, display.weights)
+    draw = HuberWeightsDisplay.from_estimator
+    assert_array_equal(draw(search, X, y).weights, display.weights)
+    assert_array_equal(draw(search).weights, search.robust_weights_)
 
 
 def test_a_search_in_a_pipeline():
