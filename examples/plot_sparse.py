@@ -54,7 +54,7 @@ apart = np.abs(sparse_fit.coef_ - dense_fit.coef_).max()
 print(f"log emission       {sparse_fit.coef_[0]:8.4f}{dense_fit.coef_[0]:9.4f}")
 print(f"root of wind speed {sparse_fit.coef_[1]:8.4f}{dense_fit.coef_[1]:9.4f}")
 print(f"scale              {sparse_fit.scale_:8.4f}{dense_fit.scale_:9.4f}")
-print(f"no two of the 339 coefficients differ by more than 1e-9: {apart < 1e-9}")
+print(f"no coefficient differs by more than 1e-9: {apart < 1e-9}")
 print(f"the same outliers: {np.array_equal(sparse_fit.outliers_, dense_fit.outliers_)}")
 
 # %%
@@ -83,7 +83,7 @@ figure, (left, right) = plt.subplots(
 )
 left.plot(days, effect, ".", color="tab:blue", ms=4)
 left.axhline(0, color="0.5", linewidth=0.8)
-left.set_xlabel("day")
+left.set_xlabel("number of the day")
 left.set_ylabel("effect of the day (log ppb)")
 left.set_title("338 days, from the sparse fit")
 right.plot(effect_squares, effect, ".", color="tab:blue", ms=4)

@@ -476,7 +476,7 @@ class HuberRegressorCV(HuberModel):
         n = data.X.shape[0]
         splitter = check_cv(self.cv, data.y, classifier=False)
         folds = [
-            (np.arange(n)[train], np.arange(n)[test])
+            (_numbers(train, n), _numbers(test, n))
             for train, test in splitter.split(data.X, data.y, **params)
         ]
         if not folds:
@@ -620,6 +620,12 @@ def _listed(name: str, values: object) -> list[Any]:
     if not listed:
         raise ValueError(f"{name} must be {allowed}, got {values!r}.")
     return listed
+
+
+def _numbers(index: ArrayLike, n: int) -> NDArray[np.intp]:
+    """Numbers of samples, of an index that may be a mask."""
+    array = np.asarray(index)
+    return np.arange(n)[array if array.size else array.astype(np.intp)]
 
 
 def _pairs(grid: list[Settings], fits: list[GridFit]) -> list[tuple[Settings, Fit]]:
