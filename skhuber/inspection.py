@@ -1600,9 +1600,12 @@ class _RhoScale:
             ticks.append((self._infinity, "∞"))
         kept = ticks[-1:]
         span = kept[0][0] / min(self._least, kept[0][0])
+        # Of the width as it is now, a layout engine may take a quarter.
+        width = 0.75 * ax.bbox.width * 72.0 / ax.figure.dpi
         for place, label in reversed(ticks[:-1]):
-            # A character takes about a thirtieth of narrow axes.
-            room = span ** (0.03 * max(len(label), len(kept[0][1])))
+            # A character of ten points is about six wide.
+            points = 6.2 * (len(label) + len(kept[0][1])) / 2 + 5.0
+            room = span ** (points / width)
             if place * room <= kept[0][0]:
                 kept.insert(0, (place, label))
         ax.set_xscale("log")

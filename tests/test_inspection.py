@@ -225,13 +225,21 @@ def test_labels_of_near_points_do_not_cover_each_other(longest):
     assert len(display.annotations_) == 5
     for one, other in itertools.combinations(boxes(display), 2):
         assert not one.overlaps(other)
-    # Nor the points that others belong to.
-    points = display.ax_.transData.transform(
-        [label.xy for label in display.annotations_]
+
+
+def test_labels_do_not_cover_points_that_others_belong_to():
+    display = drawn(
+        HuberResidualsDisplay(
+            y_pred=[0.0, 2.0, 2.5, 10.0],
+            residuals=[0.0, 20.0, 20.0, 0.0],
+            threshold=1.0,
+            labels=["a long name"] * 4,
+        ).plot()
     )
-    for i, box in enumerate(boxes(display)):
-        for point in np.delete(points, i, axis=0):
-            assert not box.contains(*point)
+    points = display.ax_.transData.transform([[2.0, 20.0], [2.5, 20.0]])
+    one, other = boxes(display)
+    assert not one.contains(*points[1])
+    assert not other.contains(*points[0])
 
 
 def test_labels_stay_within_the_axes():
@@ -533,6 +541,17 @@ def test_an_infinite_rho_is_at_the_right_edge(top):
     assert bottom.get_xticks()[-1] == 1.5 * top
     boxes = [label.get_window_extent() for label in bottom.xaxis.get_ticklabels()]
     for one, other in itertools.pairwise(boxes):
+        assert not one.overlaps(other)
+
+
+@pytest.mark.parametrize("least", [1e-7, 1e-3, 0.5, 1.05])
+@pytest.mark.parametrize("greatest", [4.0, 10.0, 1e4])
+def test_numbers_of_narrow_axes_do_not_touch(least, greatest):
+    _, ax = plt.subplots(figsize=(3.5, 5.0))
+    display = drawn(HuberPathDisplay.from_path(a_path([least, greatest, inf]), ax=ax))
+    labels = display.axes_[2].xaxis.get_ticklabels()
+    assert len(labels) >= 3
+    for one, other in itertools.pairwise(label.get_window_extent() for label in labels):
         assert not one.overlaps(other)
 
 

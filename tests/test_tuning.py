@@ -51,6 +51,34 @@ def test_it_is_the_efficiency_of_fits():
     assert 0.01 / np.var(estimates) == pytest.approx(0.8, rel=0.1)
 
 
+@pytest.mark.parametrize("efficiency", [0.7, 0.8943, 0.95, 0.999])
+def test_a_joint_scale_has_a_rho_of_its_own(efficiency):
+    """rho of a joint scale is the threshold over the scale that comes with it."""
+    threshold = rho_for_efficiency(efficiency)
+    z = np.sort(np.abs(norm.ppf((np.arange(200_000) + 0.5) / 200_000)))
+    scale = np.sqrt(np.mean(np.minimum(z, threshold) ** 2))
+    rho = rho_for_efficiency(efficiency, scale="joint")
+    assert rho == pytest.approx(threshold / scale, rel=1e-4)
+    assert efficiency_of_rho(rho, scale="joint") == pytest.approx(efficiency)
+
+
+def test_a_joint_scale_without_outliers():
+    assert rho_for_efficiency(1, scale="joint") == np.inf
+    assert efficiency_of_rho(np.inf, scale="joint") == 1.0
+    assert efficiency_of_rho(50.0, scale="joint") == 1.0
+    with pytest.raises(ValueError, match="rho must be a number > 1, got 1"):
+        efficiency_of_rho(1, scale="joint")
+    with pytest.raises(ValueError, match="scale must be 'mad' or 'joint', got 'best'"):
+        rho_for_efficiency(0.9, scale="best")
+
+
+def test_fits_with_a_joint_scale_have_that_threshold():
+    y = norm.ppf((np.arange(2000) + 0.5) / 2000)
+    rho = rho_for_efficiency(0.95, scale="joint")
+    model = HuberRegressor(rho).fit(np.zeros((2000, 1)), y)
+    assert model.rho_ * model.scale_ == pytest.approx(1.345, rel=2e-3)
+
+
 @pytest.mark.parametrize("value", [0.5, 2 / np.pi, 1.01, np.nan, -1.0])
 def test_efficiencies_that_are_none(value):
     with pytest.raises(ValueError, match=r"efficiency must be a number > 2/pi .*<= 1"):

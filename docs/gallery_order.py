@@ -1,0 +1,19 @@
+"""The order of the gallery: from a first fit to what is special."""
+
+ORDER = [
+    "plot_quickstart.py",
+    "plot_telephone.py",
+    "plot_stars.py",
+    "plot_stackloss.py",
+    "plot_choosing_rho.py",
+    "plot_grid_search.py",
+    "plot_groups.py",
+    "plot_sparse.py",
+    "plot_curve.py",
+]
+
+
+def position(filename):
+    """Where an example stands; new ones at the end, by name."""
+    place = ORDER.index(filename) if filename in ORDER else len(ORDER)
+    return place, filename
