@@ -1194,7 +1194,8 @@ class CVRhoDisplay:
         scale.apply(ax)
         ax.set_xlabel("rho (threshold in units of the scale)")
         ax.set_ylabel("score (greater is better)")
-        beside = len(different) > 1 and ax.figure.get_layout_engine() is not None
+        # A layout engine makes room for it.
+        beside = ax.figure.get_layout_engine() is not None
         ax.legend(
             handles=handles,
             title=self.caption,
@@ -1609,6 +1610,9 @@ class _RhoScale:
             if place * room <= kept[0][0]:
                 kept.insert(0, (place, label))
         ax.set_xscale("log")
+        if span == 1.0:
+            # One place alone leaves matplotlib without limits on such an axis.
+            ax.set_xlim(kept[0][0] / 2, kept[0][0] * 2)
         ax.set_xticks([place for place, _ in kept], [label for _, label in kept])
         ax.set_xticks([], minor=True)
 

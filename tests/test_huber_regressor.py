@@ -840,6 +840,7 @@ def test_parameters():
         "tol": 1e-12,
         "warm_start": False,
         "n_jobs": None,
+        "verbose": False,
     }
     assert HuberRegressor(2.5).rho == 2.5
     with pytest.raises(TypeError):

@@ -645,6 +645,24 @@ def test_a_path_can_be_drawn_in_a_subfigure():
     assert left.axes == []
 
 
+@pytest.mark.parametrize("rho", [1.35, inf])
+def test_a_single_rho_is_in_the_middle(rho):
+    display = drawn(HuberPathDisplay.from_path(a_path([rho]), rho=rho))
+    x = display.scale_line_.get_xdata()[0]
+    assert_allclose(display.axes_[2].get_xlim(), [x / 2, 2 * x])
+    search = a_search([{"rho": rho}], [1.0], [0.5], best=0)
+    display = drawn(CVRhoDisplay.from_estimator(search))
+    assert_allclose(display.ax_.get_xlim(), [x / 2, 2 * x])
+
+
+@pytest.mark.parametrize("rhos", [[1.1, 10.0], [1.35, 1.36], [2.0, inf]])
+def test_the_limits_hold_all_rhos(rhos):
+    display = drawn(HuberPathDisplay.from_path(a_path(rhos), rho=rhos[0]))
+    x = display.scale_line_.get_xdata()
+    low, high = display.axes_[2].get_xlim()
+    assert x[0] / (x[1] / x[0]) < low < x[0] < x[1] < high < x[1] * (x[1] / x[0])
+
+
 def test_line_keywords_of_a_path():
     display = HuberPathDisplay.from_path(a_path(), line_kwargs={"lw": 3.0})
     lines = [*display.coef_lines_, display.scale_line_, display.outlier_line_]
@@ -883,9 +901,17 @@ def test_there_is_one_line_for_each_alpha():
         for bars in display.errorbars_
     }
     assert len(looks) == 3
-    assert display.ax_.get_legend().get_window_extent().x0 >= (
-        display.ax_.get_window_extent().x1
-    )
+
+
+def test_the_legend_of_scores_is_beside_them_where_there_is_room():
+    display = drawn(CVRhoDisplay.from_estimator(THREE))
+    box = display.ax_.get_legend().get_window_extent()
+    assert display.ax_.get_window_extent().x1 <= box.x0
+    assert box.x1 <= display.figure_.bbox.x1
+    _, ax = plt.subplots()
+    display = drawn(CVRhoDisplay.from_estimator(THREE, ax=ax))
+    box = display.ax_.get_legend().get_window_extent()
+    assert box.x1 <= ax.get_window_extent().x1
 
 
 def test_other_parameters_make_lines_too():
