@@ -175,9 +175,8 @@ def fit_rows(
 def _fit_by_sweeps(
     rows: Rows, settings: Settings, start: Start | None, watch: Watch | None
 ) -> Fit:
-    n, p = rows.n_rows, rows.n_features
-    rotatable = n * p * min(n, p) <= _ROTATION_WORK
-    if rotatable and n <= _ROTATION_ROWS_PER_COLUMN * p:
+    rotatable = _is_rotatable(rows)
+    if has_few_rows(rows):
         return _fit_rotated(rows, settings, start)
     first = settings
     if rotatable and settings.max_iter >= 2 * _SECOND_ITER:
@@ -203,6 +202,17 @@ def _fit_by_sweeps(
                 n_sweeps=fit.n_sweeps + again.n_sweeps,
             )
     return fit
+
+
+def _is_rotatable(rows: Rows) -> bool:
+    n, p = rows.n_rows, rows.n_features
+    return n * p * min(n, p) <= _ROTATION_WORK
+
+
+def has_few_rows(rows: Rows) -> bool:
+    """Whether the data are fitted in the basis of their singular vectors at once."""
+    few = rows.n_rows <= _ROTATION_ROWS_PER_COLUMN * rows.n_features
+    return few and _is_rotatable(rows)
 
 
 def _fit_rotated(rows: Rows, settings: Settings, start: Start | None) -> Fit:

@@ -13,12 +13,13 @@ The settings differ in rho and alpha. How much can be shared depends on the data
 
   each sweep (`Rows.sums_together`) serving all settings at once. So a grid needs hardly
   more sweeps than a single fit.
-- In between each fit starts from the minimum before it.
+- In between they share the standardisation, and each fit starts from the minimum
+  before it.
 
 Every fit has the certificate that it would have alone; what the shared ways do not
-certify is fitted by `skhuber._fit.fit_rows`. Fits with a scale of "mad" share nothing
-but small data: where there are several fixed points, which one is found depends on the
-start.
+certify is fitted by `skhuber._fit.fit_rows`. Fits with a scale of "mad" share the
+standardisation only: where there are several fixed points, which one is found depends
+on the start.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from skhuber._fit import (
     described,
     fit_rows,
     frame_of,
+    has_few_rows,
     minimise_directly,
     natural_tally,
     objective_of,
@@ -118,6 +120,9 @@ def fit_grid(rows: Rows, grid: Sequence[Settings]) -> list[GridFit]:
     elif _may_go_together(rows, ordered):
         with one_blas_thread():
             found = _fit_together(rows, ordered)
+    elif not has_few_rows(rows):
+        with one_blas_thread():
+            found = _fit_in_turn(rows, ordered)
     else:
         found = [None] * len(ordered)
     result: dict[int, GridFit] = {}
@@ -131,27 +136,68 @@ def fit_grid(rows: Rows, grid: Sequence[Settings]) -> list[GridFit]:
 
 
 def _start(settings: Settings, last: Fit | None) -> Start | None:
+    """The coefficients of the last fit, and the scale of its residuals."""
     if last is None or settings.scale == "mad" or not last.converged:
         return None
-    return Start(last.coef, last.intercept, last.scale)
+    scale = last.scale
+    if settings.scale == "joint":
+        scale = _joint_scale(last, settings.rho) or scale
+    return Start(last.coef, last.intercept, scale)
+
+
+def _joint_scale(last: Fit, rho: float) -> float:
+    """The joint scale of a fit's residuals with another rho, in the unit of y."""
+    distance = np.abs(last.rows.residuals(last.point)) / last.point.y_unit
+    return joint_scale(distance, rho, last.rows.weight)
 
 
 def _fit_directly(rows: Rows, grid: list[Settings]) -> list[GridFit | None]:
     assert isinstance(rows, DenseRows)
     direct = Direct(rows, fit_intercept=grid[0].fit_intercept)
-    start = None
+    last: tuple[HuberObjective, Solution, Fit] | None = None
     fits: list[GridFit | None] = []
     for settings in grid:
-        found = minimise_directly(direct, settings, start)
-        if found is None and start is not None:
-            found = minimise_directly(direct, settings)
+        found = None
+        if last is not None:
+            objective, solution, fit = last
+            start = solution.x.copy()
+            scale = _joint_scale(fit, settings.rho) if objective.joint else 0.0
+            if scale > 0:
+                start[-1] = scale * fit.point.y_unit
+            found = minimise_directly(direct, settings, start)
+        found = found or minimise_directly(direct, settings)
         if found is None:
             fits.append(None)
             continue
-        start = found[1].x
         fit = described(rows, settings, *found, n_iter_least=1)
         fits.append(GridFit(fit, fit.tally()))
+        last = (*found, fit)
     return fits
+
+
+def _fit_in_turn(rows: Rows, grid: list[Settings]) -> list[GridFit | None]:
+    fits: list[GridFit | None] = [None] * len(grid)
+    try:
+        sketch = Sketch(rows)
+        frame = frame_of(sketch, _least(grid), by_largest=False)
+        last: Fit | None = None
+        for k, settings in enumerate(grid):
+            start = _start(settings, last)
+            objective, solution = solve(sketch, frame, settings, start)
+            if solution.status is Status.CONVERGED:
+                last = described(rows, settings, objective, solution, n_iter_least=1)
+                fits[k] = GridFit(last, last.tally())
+    except NonFiniteSumsError:
+        return fits  # `fit_rows` knows more ways
+    return fits
+
+
+def _least(grid: list[Settings]) -> Settings:
+    """The settings that units are made for.
+
+    (Of a threshold that is infinite, they are made for squares of outliers.)
+    """
+    return min(grid, key=lambda settings: settings.rho)
 
 
 def _may_go_together(rows: Rows, grid: list[Settings]) -> bool:
@@ -171,9 +217,7 @@ def _fit_together(rows: Rows, grid: list[Settings]) -> list[GridFit | None]:
     """Fits of large data; None where they are not certified."""
     try:
         sketch = Sketch(rows)
-        # (Of a threshold that is infinite, units are made for squares of outliers.)
-        least = min(grid, key=lambda settings: settings.rho)
-        frame = frame_of(sketch, least, by_largest=False)
+        frame = frame_of(sketch, _least(grid), by_largest=False)
         central = _central(grid)
         _, first = solve(sketch, frame, central, None)
     except NonFiniteSumsError:

@@ -56,9 +56,9 @@ from skhuber._sweep import Floats, Point
 from skhuber._tuning import OutlierShare
 
 # Thresholds tried by "auto": rho of a joint scale, and multiples of a normal residual's
-# standard deviation. Where noise is normal both go from 0.25 of it to infinity.
-_JOINT_RHOS = (1.07, 1.12, 1.18, 1.25, 1.35, 1.5, 1.75, 2.2, 3.0, 5.0, np.inf)
-_FIXED_RHOS = (0.25, 0.4, 0.6, 0.8, 1.0, 1.35, 1.8, 2.5, 4.0, 8.0, np.inf)
+# standard deviation. Where noise is normal both go from a third of it to infinity.
+_JOINT_RHOS = (1.1, 1.18, 1.27, 1.4, 1.65, 2.1, 3.2, np.inf)
+_FIXED_RHOS = (0.33, 0.53, 0.75, 1.0, 1.4, 2.0, 3.2, np.inf)
 # So many times more inliers than coefficients are sure.
 _MARGIN = 1.05
 # Where no rule applies.
@@ -69,6 +69,8 @@ _MAX_UPDATES = 100
 # Of more columns the penalty's effect on the estimated error is left out: the
 # decomposition of their covariance matrix would take longer than the fits.
 _SPECTRUM_MAX = 1000
+# Numbers of X up to which a dense copy is the quickest way to the covariance.
+_DENSE = 2**20
 
 Rule = str | OutlierShare
 
@@ -275,25 +277,16 @@ class Spectrum:
 
     def __init__(self, rows: Rows, *, centred: bool) -> None:
         part = Sketch(rows).part
-        moments = part.moments(centred=centred)
-        spread = np.where(moments.spread > 0, moments.spread, 1.0)
-        origin = Point(
-            centre=moments.centre,
-            unit=1.0 / spread,
-            y_centre=0.0,
-            y_unit=1.0,
-            u=np.zeros(rows.n_features),
-            intercept=0.0,
-            threshold=np.inf,
-        )
-        gram, _ = part.grams(origin, 1.0)
         p = rows.n_features
-        covariance = gram[:p, :p] / part.total_weight
-        if centred:
-            mean = gram[:p, p] / part.total_weight
-            covariance -= np.outer(mean, mean)
-        covariance *= np.outer(spread, spread)
-        values, self.vectors = scipy.linalg.eigh(covariance)
+        if part.n_rows * p <= _DENSE:
+            X = part.standardised(np.zeros(p), np.ones(p))
+            if centred:
+                X -= np.average(X, axis=0, weights=part.weight)
+            weighted = X if part.weight is None else X * part.weight[:, np.newaxis]
+            covariance = weighted.T @ X / (part.total_weight / part.weight_unit)
+        else:
+            covariance = _covariance_by_blocks(part, centred=centred)
+        values, self.vectors = scipy.linalg.eigh(covariance, check_finite=False)
         self.values = np.maximum(values, 0.0)
 
     def degrees_of_freedom(self, mass: float, penalty: float) -> float:
@@ -306,6 +299,27 @@ class Spectrum:
         known = self.values > 1e-12 * self.values[-1]
         parts = self.vectors[:, known].T @ v
         return float(np.sum(parts**2 / self.values[known]))
+
+
+def _covariance_by_blocks(rows: Rows, *, centred: bool) -> Floats:
+    moments = rows.moments(centred=centred)
+    spread = np.where(moments.spread > 0, moments.spread, 1.0)
+    p = rows.n_features
+    origin = Point(
+        centre=moments.centre,
+        unit=1.0 / spread,
+        y_centre=0.0,
+        y_unit=1.0,
+        u=np.zeros(p),
+        intercept=0.0,
+        threshold=np.inf,
+    )
+    gram, _ = rows.grams(origin, 1.0)
+    covariance: Floats = gram[:p, :p] / rows.total_weight
+    if centred:
+        mean = gram[:p, p] / rows.total_weight
+        covariance -= np.outer(mean, mean)
+    return covariance * np.outer(spread, spread)
 
 
 def estimated_error(

@@ -243,10 +243,11 @@ class Rows(abc.ABC):
 
         def add(first_part: int, last_part: int) -> None:
             with np.errstate(over="ignore", invalid="ignore"):  # in a thread of its own
+                space = np.empty((step, p) if self._is_dense else (0, 0))
                 for k in range(first_part, last_part):
                     for start in range(ends[k], ends[k + 1], step):
                         rows = slice(start, min(start + step, ends[k + 1]))
-                        X = self._centred_part(rows, first.centre)
+                        X = self._centred_part(rows, first.centre, space)
                         y = (self.y[rows] - first.y_centre) * first.y_unit
                         r = y - intercepts[:, np.newaxis] - _product(slopes, X.T)
                         s = self._weight_part(rows)
@@ -273,12 +274,20 @@ class Rows(abc.ABC):
 
     @property
     @abc.abstractmethod
+    def _is_dense(self) -> bool:
+        """Whether X stores its zeros."""
+
+    @property
     def _together_rows(self) -> int:
         """Rows at a time of a sweep at several points."""
+        return _TOGETHER_ROWS if self._is_dense else _TOGETHER_ROWS_SPARSE
 
     @abc.abstractmethod
-    def _centred_part(self, rows: slice, centre: Floats) -> Any:
-        """Some rows of X in double precision, centred; a sparse X is not."""
+    def _centred_part(self, rows: slice, centre: Floats, space: Floats) -> Any:
+        """Some rows of X in double precision, centred, in a space for them.
+
+        A sparse X is not centred, and needs no space.
+        """
 
     def _weight_part(self, rows: slice) -> Floats:
         if self.weight is None:
@@ -573,11 +582,12 @@ class DenseRows(Rows):
         yield slice(None), self.X[index].astype(np.float64, copy=False)
 
     @property
-    def _together_rows(self) -> int:
-        return _TOGETHER_ROWS
+    def _is_dense(self) -> bool:
+        return True
 
-    def _centred_part(self, rows: slice, centre: Floats) -> Any:
-        return self._part(rows.start, rows.stop) - centre
+    def _centred_part(self, rows: slice, centre: Floats, space: Floats) -> Any:
+        part = self._part(rows.start, rows.stop)
+        return np.subtract(part, centre, out=space[: len(part)])
 
     def double_precision(self) -> tuple[Floats, Floats, Floats]:
         """X, y and weight (empty for none) as C-ordered float64; meant for few rows."""
@@ -679,10 +689,10 @@ class CSRRows(Rows):
             yield columns, X[:, columns].toarray().astype(np.float64, copy=False)
 
     @property
-    def _together_rows(self) -> int:
-        return _TOGETHER_ROWS_SPARSE
+    def _is_dense(self) -> bool:
+        return False
 
-    def _centred_part(self, rows: slice, centre: Floats) -> Any:
+    def _centred_part(self, rows: slice, centre: Floats, space: Floats) -> Any:
         return self.X[rows]
 
     def standardised(self, centre: Floats, unit: Floats) -> Floats:
