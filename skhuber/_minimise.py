@@ -38,8 +38,12 @@ _DIRECT_ITER = 40
 _NEWTON_WORK = 2**24
 # And on a sample, where a few digits will do.
 _SAMPLE_NEWTON_WORK = 2**20
-# From this many rows on, sweeps are spared: a sample knows the minimum well.
+# The most rows that Newton steps are made of: a sample knows the minimum well.
 _FEW_ROWS = 2**16
+# Where there are no more rows and no more numbers of X than so many, digits of the
+# coefficients are worth so many more sweeps: the last ones (ten and more), or eight.
+_POLISH_STEPS = ((2**16, 6), (99_999, 3))
+_POLISH_ELEMENTS = 2**22
 # n·p² up to which they are affordable where L-BFGS got stuck (a minute or so).
 _RESCUE_WORK = 2**37
 # Columns beyond which a Hessian is only its diagonal: p² numbers are too many.
@@ -52,8 +56,8 @@ _HESSIAN_SHARE = 32
 _DIAGONAL_TRUST = 0.01
 # By more than this factor a column is stiffer than a sample of 20 rows for each shows.
 _STIFFER = 1.5
-# The most steps of polish.
-_POLISH_STEPS = 6
+# The most steps of polish where minimising got stuck.
+_RESCUE_STEPS = 6
 # Sets of L-BFGS steps, each whitened anew, and the most steps of all but the last.
 _ROUNDS = 4
 _ROUND_ITER = 12
@@ -280,15 +284,15 @@ def _rounds(
         n_iter += solution.n_iter
         if solution.status is Status.CONVERGED and n_iter == 0 and may_stay:
             break
-        if solution.status is Status.STALLED or _is_cheap(problem.rows):
-            solution = polish(
-                problem.value_gradient,
-                whitening,
-                solution,
-                lower_last=lower_last,
-                tolerance=tolerance,
-                max_steps=_POLISH_STEPS,
-            )
+        stalled = solution.status is Status.STALLED
+        solution = polish(
+            problem.value_gradient,
+            whitening,
+            solution,
+            lower_last=lower_last,
+            tolerance=tolerance,
+            max_steps=_RESCUE_STEPS if stalled else _polish_steps(problem.rows),
+        )
         theta = solution.x
         if solution.status is Status.CONVERGED or n_iter >= max_iter:
             break
@@ -299,9 +303,11 @@ def _rounds(
     return solution
 
 
-def _is_cheap(rows: Rows) -> bool:
-    """Whether sweeps cost so little that the last digits are worth some more."""
-    return rows.n_rows <= _FEW_ROWS and rows.n_rows * rows.n_features <= 2**22
+def _polish_steps(rows: Rows) -> int:
+    """How many steps the last digits are worth."""
+    if rows.n_rows * rows.n_features > _POLISH_ELEMENTS:
+        return 0
+    return next((steps for most, steps in _POLISH_STEPS if rows.n_rows <= most), 0)
 
 
 def _whitening(

@@ -21,6 +21,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
+from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
@@ -525,8 +526,11 @@ class HuberRegressorCV(HuberModel):
             for name, value in arrays.items()
         }
         scores = np.empty(len(fits))
+        coefs = np.array([one.fit.coef for one in fits], dtype=data.X.dtype).T
+        predicted = safe_sparse_dot(X, coefs, dense_output=True)
         for k, (one, settings) in enumerate(zip(fits, grid, strict=True)):
-            model = HuberRegressor(settings.rho, scale=self.scale, alpha=settings.alpha)
+            model = _Candidate(settings.rho, scale=self.scale, alpha=settings.alpha)
+            model.known = X, predicted[:, k] + one.fit.intercept
             attributes = self._attributes(one.fit.coef, one.fit.intercept, data)
             attributes |= {"scale_": one.fit.scale, "rho_": settings.rho}
             for name, value in attributes.items():
@@ -582,6 +586,21 @@ class HuberRegressorCV(HuberModel):
         self.best_index_ = int(results["rank_test_score"].argmin())
         self.best_score_ = float(mean[self.best_index_])
         self.n_splits_ = len(scores)
+
+
+class _Candidate(HuberRegressor):
+    """A fitted model, as a scorer gets it; its predictions are there already.
+
+    To predict for all candidates at once takes a fraction of the time.
+    """
+
+    known: tuple[Any, NDArray[np.floating]]
+    """The test samples, and the predictions for them."""
+
+    def predict(self, X: ArrayLike) -> NDArray[np.floating]:
+        """Predict the target."""
+        samples, predictions = self.known
+        return predictions if X is samples else super().predict(X)
 
 
 def _checked_grid(

@@ -127,18 +127,26 @@ def test_the_same_as_a_grid_search_on_large_data(kind):
         problem.X
     )
     rhos = [1.2, 1.5, 2.5]
-    # With the default tolerance fits of so many rows have six digits, not more.
     model = HuberRegressorCV(rhos, alphas=[1e-4, 10.0], cv=3).fit(data, problem.y)
     search = GridSearchCV(
-        HuberRegressor(tol=1e-15),
+        HuberRegressor(),
         {"rho": rhos, "alpha": [1e-4, 10.0]},
         scoring=make_huber_scorer(rho=model.scoring_threshold_),
         cv=3,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        search.fit(data, problem.y)
+    ).fit(data, problem.y)
     assert_like_grid_search(model, search)
+
+
+def test_single_precision():
+    model = HuberRegressorCV(RHOS, cv=3).fit(X.astype(np.float32), Y)
+    search = GridSearchCV(
+        HuberRegressor(),
+        {"rho": RHOS, "alpha": [1e-4]},
+        scoring=make_huber_scorer(rho=model.scoring_threshold_),
+        cv=3,
+    ).fit(X.astype(np.float32), Y)
+    assert model.coef_.dtype == np.float32
+    assert_like_grid_search(model, search, tol=1e-6)
 
 
 @pytest.mark.parametrize(
