@@ -5,6 +5,7 @@ python -m sphinx -W --keep-going -b html docs docs/_build
 
 import os
 import sys
+import zipfile
 from pathlib import Path
 
 from docutils import nodes
@@ -32,7 +33,10 @@ templates_path = ["_templates"]
 # As in scikit-learn's docstrings: `name` is code.
 default_role = "literal"
 # In docstrings |r| is an absolute value, to reStructuredText a name to be replaced.
-rst_prolog = r".. |r| replace:: \|r\|"
+rst_prolog = "\n".join(
+    rf".. |{value}| replace:: \|{value}\|"
+    for value in ("r", "residual", "pred − label")
+)
 
 # --- docstrings -------------------------------------------------------------------
 
@@ -49,9 +53,9 @@ myst_heading_anchors = 3
 
 os.environ["MPLBACKEND"] = "Agg"
 sphinx_gallery_conf = {
-    "examples_dirs": str(HERE.parent / "examples"),
+    "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    "within_subsection_order": "gallery_order.position",
+    "within_subsection_order": "gallery_order.Position",
     # Links from names in examples to their pages, and from these to the examples.
     "doc_module": ("skhuber",),
     "reference_url": {"skhuber": None},
@@ -60,7 +64,6 @@ sphinx_gallery_conf = {
     "min_reported_time": float("inf"),
     "write_computation_times": False,
     "download_all_examples": False,
-    "only_warn_on_example_error": True,  # which -W makes an error, at the end
 }
 
 # --- pages ------------------------------------------------------------------------
@@ -74,6 +77,9 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
+html_sidebars = {"mathematics": []}  # it has no pages below it
 html_show_sourcelink = False
 html_math_renderer = "mathml"
 
@@ -86,6 +92,28 @@ def skip_inherited(app, what, name, obj, skip, options):
     return None
 
 
+def escape_names(app, what, name, obj, options, lines):
+    """Make code of a name whose underscore would make it a link."""
+    lines[:] = [
+        line.replace("(n_features_in_,)", "(`n_features_in_`,)") for line in lines
+    ]
+
+
+def want_headers_in_rst(app):
+    """Keep the gallery from taking examples/data/README.md for a part of it."""
+    app.config.sphinx_gallery_conf["source_suffix"] = {".rst": "restructuredtext"}
+
+
+def forget_times(app):
+    """Write the gallery's archives anew, without the time of their making."""
+    for path in sorted((HERE / "auto_examples").glob("*.zip")):
+        with zipfile.ZipFile(path) as old:
+            content = {name: old.read(name) for name in sorted(old.namelist())}
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+            for name, data in content.items():
+                new.writestr(zipfile.ZipInfo(name), data)
+
+
 def mathml(display):
     """Write formulas as MathML, which browsers draw without a script."""
 
@@ -93,7 +121,7 @@ def mathml(display):
         block = display and not node.get("nowrap")
         formula = tex2mathml(node.astext(), as_block=block)
         if display:
-            formula = f'<div class="math">{formula}</div>\n'
+            formula = f'<div class="formula">{formula}</div>\n'
         self.body.append(formula)
         raise nodes.SkipNode
 
@@ -102,4 +130,7 @@ def mathml(display):
 
 def setup(app):
     app.connect("autodoc-skip-member", skip_inherited)
+    app.connect("autodoc-process-docstring", escape_names, priority=100)
+    app.connect("builder-inited", want_headers_in_rst, priority=100)
+    app.connect("builder-inited", forget_times, priority=900)  # when it is made
     app.add_html_math_renderer("mathml", mathml(False), mathml(True))

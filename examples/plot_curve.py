@@ -55,9 +55,9 @@ def fit(loss):
 # %%
 # Two losses
 # ----------
-# The knee of the Huber loss is in the unit of the calls: 0.1 is a million of them. There
-# is no scale that is estimated along with the curve. Since the objective is not convex,
-# another start could lead to another minimum; those that were tried here do not.
+# The knee of the Huber loss is in the unit of the calls: 0.1 is a million of them. No
+# scale is estimated along with the curve. Since the objective is not convex, another
+# start could lead to another minimum; those that were tried here do not.
 
 huber = HuberLoss(0.1, form="unit_curvature", reduction="sum")
 fits = {

@@ -1,6 +1,6 @@
 """
-Reading outliers_ and robust_weights_: ammonia lost in a plant
-==============================================================
+Which days stand apart: ammonia lost in a plant
+===============================================
 
 21 days of a plant that oxidises ammonia: the share that is lost, from the flow of
 cooling air, the temperature of the cooling water and the concentration of the acid.

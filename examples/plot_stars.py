@@ -46,8 +46,8 @@ print(f"{'Huber, MAD scale':30s}{with_mad.coef_[0]:8.2f}")
 # The weights do not tell
 # -----------------------
 # Two of the four giants have a robust weight of 1, and none has as little as the
-# farthest of the main-sequence stars. What does tell is the leverage: the diagonal of the hat matrix, which looks
-# at X alone. Its mean is (number of coefficients)/n.
+# farthest of the main-sequence stars. What does tell is the leverage: the diagonal of
+# the hat matrix, which looks at X alone. Its mean is (number of coefficients)/n.
 
 centred = temperature - temperature.mean()
 leverage = 1 / len(X) + centred**2 / np.sum(centred**2)

@@ -433,7 +433,7 @@ def with_scale_collapsed(
 ) -> tuple[HuberObjective, Solution]:
     """The solution; if its scale fell to zero at a vertex, one that can be trusted.
 
-    With more than 1/ρ² of the weight in outliers F falls with the scale down to zero,
+    If no more than 1/ρ² of the weight has a residual, F falls with the scale to zero,
     where it is 2ρ Σ s|r|, and has its minimum at a vertex. At the least scale a
     residual that should be zero is one of a thousand units in its last place, and the
     slopes at a vertex are as uncertain: nobody can tell the lowest one from its

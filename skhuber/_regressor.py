@@ -52,7 +52,8 @@ class HuberRegressor(HuberModel):
           convex.
         - ``"mad"``: the median of the absolute residuals over Φ⁻¹(3/4) ≈ 0.6745, of the
           very fit that it gives: what R's ``rlm`` and statsmodels' ``RLM`` compute
-          (with ``alpha=0``). It withstands more outliers than the joint scale.
+          (with ``alpha=0``). At the same efficiency it withstands more outliers than
+          the joint scale.
         - a number > 0: fixed, in the unit of `y`. With 1.0, `rho` is a threshold in
           the unit of `y`.
     alpha : float, default=0.0001
@@ -217,10 +218,11 @@ class HuberRegressor(HuberModel):
         Warns
         -----
         ConvergenceWarning
-            Where the fit could not be shown to be within `tol` of the optimum; and
-            where a joint scale fell to zero though residuals did not, since more than
-            1/rho² of the weight are outliers (with ``rho=1`` it always does). A larger
-            `rho`, or another `scale`, then says more.
+            Where the fit could not be shown to be within `tol` of the optimum; where a
+            rule for rho does not apply; and where a joint scale fell to zero though
+            residuals did not, since no more than 1/rho² of the weight has any (a small
+            `rho` with few samples for each feature; ``rho=1`` always). A larger `rho`,
+            or another `scale`, then says more.
 
         Examples
         --------

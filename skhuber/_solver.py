@@ -297,7 +297,9 @@ def _polish_newton(
         x = solution.x + model.step(solution.gradient, 0.0)
         value, gradient = function(x)
         gap = model.gap(gradient)
-        if not (gap < solution.gap and value <= solution.value + _rounding(value)):
+        # (Of a value that gross outliers make large, rounding changes more than usual.)
+        noise = 100 * _rounding(value)
+        if not (gap < solution.gap and value <= solution.value + noise):
             break
         gained = gap <= 0.01 * solution.gap
         solution = replace(solution, x=x, value=value, gradient=gradient, gap=gap)

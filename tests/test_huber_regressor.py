@@ -856,6 +856,18 @@ def test_clone_and_set_params():
     assert fit.scale == "mad"
 
 
+@pytest.mark.parametrize("seed", [0, 36, 69, 185])
+def test_the_scale_is_found_beside_gross_outliers(seed):
+    """Their rounding errors once kept the last step from being taken."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(1000, 1))
+    y = 1 + 2 * X[:, 0] + rng.normal(size=1000)
+    y[:250] += 1000
+    fit = HuberRegressor(1.345, scale="mad", alpha=0).fit(X, y)  # warnings are errors
+    scale = naive.mad_scale(y - fit.predict(X))
+    assert fit.scale_ == pytest.approx(scale, rel=1e-9)
+
+
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 def test_pickle(protocol):
     X, y = many_zeros()
