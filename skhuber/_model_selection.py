@@ -8,10 +8,10 @@ numbers: a C-ordered X is not copied for it.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -178,7 +178,8 @@ def huber_path(
     with model._bad_values_told(data.X):
         fits = fit_grid(rows, grid)
     shape = (len(rhos), len(alphas))
-    complaint = _complaint("huber_path", _pairs(grid, fits))
+    failures = _failures(grid, (one.fit for one in fits))
+    complaint = _complaint("huber_path", failures, len(fits))
     if complaint is not None:
         warnings.warn(complaint, ConvergenceWarning, stacklevel=2)
 
@@ -255,9 +256,29 @@ class HuberRegressorCV(HuberModel):
         The scorer used.
     scoring_threshold_ : float or None
         Threshold of the default scoring, in the unit of y; None with another one.
-    coef_, intercept_, scale_, n_iter_, n_sweeps_, outliers_, robust_weights_,
-    objective_, optimality_gap_, n_features_in_, feature_names_in_
-        Of the fit to all data with the best rho and alpha: see :class:`HuberRegressor`.
+    coef_ : ndarray of shape (n_features,)
+        Coefficients of the fit to all data with the best rho and alpha. So are all that
+        follow; see :class:`HuberRegressor`.
+    intercept_ : float
+        Intercept.
+    scale_ : float
+        Scale of the residuals, in the unit of y.
+    n_iter_ : int
+        Iterations of that fit.
+    n_sweeps_ : int
+        How often that fit read all samples.
+    outliers_ : ndarray of bool of shape (n_samples,)
+        Whether the residual of a sample lies beyond the threshold.
+    robust_weights_ : ndarray of shape (n_samples,)
+        ψ(r)/r.
+    objective_ : float
+        Value of the objective.
+    optimality_gap_ : float
+        Estimated distance of the objective from its minimum, as a fraction of it.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X had names that are all strings.
 
     See Also
     --------
@@ -398,7 +419,6 @@ class HuberRegressorCV(HuberModel):
     ) -> str | None:
         """Set the fitted attributes; return what there is to warn of."""
         from skhuber._fit import fit_rows
-        from skhuber._grid import fit_grid
 
         grid = _checked_grid(self, self.rhos, self.alphas)
         verbose = check_flag("verbose", self.verbose)
@@ -411,7 +431,7 @@ class HuberRegressorCV(HuberModel):
         tasks = Tasks(self, listened, n_tasks=len(folds) * len(grid) + 1)
 
         with tasks.fit():
-            found: list[tuple[Settings, Fit]] = []
+            failures: list[_Failure] = []
             with self._bad_values_told(data.X):
                 self.scoring_threshold_ = None
                 if self.scoring is None:
@@ -419,26 +439,25 @@ class HuberRegressorCV(HuberModel):
                 self.scorer_ = self._scorer(self.scoring_threshold_)
                 scores = np.empty((len(folds), len(grid)))
                 for k, (train, test) in enumerate(folds):
-                    fits = fit_grid(data.rows(train), grid)
-                    found += _pairs(grid, fits)
-                    score = self._scores(data, test, fits, grid, routed.scorer.score)
-                    scores[k] = score
+                    scores[k], failed = self._evaluate(
+                        data, train, test, grid, routed.scorer.score, tasks
+                    )
+                    failures += failed
                     if verbose:
-                        best = grid[int(np.argmax(score))]
+                        best = grid[int(np.argmax(scores[k]))]
                         print(
                             f"fold {k + 1} of {len(folds)}: best score "
-                            f"{score.max():.6g} (rho={best.rho:g}, "
+                            f"{scores[k].max():.6g} (rho={best.rho:g}, "
                             f"alpha={best.alpha:g})"
                         )
-                    if tasks.has_listeners:
-                        self._tell(tasks, data, train, fits, grid)
                 self._set_results(grid, scores)
                 settings = grid[self.best_index_]
                 fit = fit_rows(data.rows(), settings)
                 self._take(fit, settings, data.X.dtype)
             self.alpha_ = settings.alpha
             tasks.done("refit", self._attributes(fit.coef, fit.intercept, data))
-        return _complaint("HuberRegressorCV", [*found, (settings, fit)])
+        failures += _failures([settings], [fit])
+        return _complaint("HuberRegressorCV", failures, len(folds) * len(grid) + 1)
 
     def _scorer(self, threshold: float | None) -> Callable[..., float]:
         if self.scoring is None:
@@ -509,6 +528,24 @@ class HuberRegressorCV(HuberModel):
         scale = weighted_median(distance, data.weight) / NORMAL_MAD
         # Where most residuals are exactly zero, their median is no yardstick.
         return _YARDSTICK * (scale or fit.scale)
+
+    def _evaluate(
+        self,
+        data: Data,
+        train: NDArray[np.intp],
+        test: NDArray[np.intp],
+        grid: list[Settings],
+        params: dict[str, Any],
+        tasks: Tasks,
+    ) -> tuple[Floats, list[_Failure]]:
+        """Scores of all candidates on one fold, and which fits are not certified."""
+        from skhuber._grid import fit_grid
+
+        fits = fit_grid(data.rows(train), grid)
+        scores = self._scores(data, test, fits, grid, params)
+        if tasks.has_listeners:
+            self._tell(tasks, data, train, fits, grid)
+        return scores, _failures(grid, (one.fit for one in fits))
 
     def _scores(
         self,
@@ -647,19 +684,30 @@ def _numbers(index: ArrayLike, n: int) -> NDArray[np.intp]:
     return np.arange(n)[array if array.size else array.astype(np.intp)]
 
 
-def _pairs(grid: list[Settings], fits: list[GridFit]) -> list[tuple[Settings, Fit]]:
-    return [(settings, one.fit) for settings, one in zip(grid, fits, strict=True)]
+class _Failure(NamedTuple):
+    """A fit that is not certified; the fit itself would hold on to its rows."""
+
+    settings: Settings
+    message: str
+    gap: float
 
 
-def _complaint(who: str, found: list[tuple[Settings, Fit]]) -> str | None:
-    """What there is to warn of: fits that are not certified."""
-    failed = [(settings, fit) for settings, fit in found if not fit.converged]
-    if not failed:
+def _failures(grid: list[Settings], fits: Iterable[Fit]) -> list[_Failure]:
+    return [
+        _Failure(settings, fit.message, fit.gap)
+        for settings, fit in zip(grid, fits, strict=True)
+        if not fit.converged
+    ]
+
+
+def _complaint(who: str, failures: list[_Failure], n_fits: int) -> str | None:
+    """What there is to warn of."""
+    if not failures:
         return None
-    settings, fit = failed[0]
+    settings, message, gap = failures[0]
     return (
-        f"{who}: {len(failed)} of {len(found)} fits did not converge. Of the first one "
-        f"(rho={settings.rho:g}, alpha={settings.alpha:g}): {fit.message}; the "
-        f"estimated optimality gap is {fit.gap:.1e} (tol={settings.tol:g}, "
+        f"{who}: {len(failures)} of {n_fits} fits did not converge. Of the first one "
+        f"(rho={settings.rho:g}, alpha={settings.alpha:g}): {message}; the estimated "
+        f"optimality gap is {gap:.1e} (tol={settings.tol:g}, "
         f"max_iter={settings.max_iter})."
     )

@@ -1,5 +1,6 @@
 """Paths and cross-validation, against single fits and scikit-learn's grid search."""
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -135,6 +136,36 @@ def test_the_same_as_a_grid_search_on_large_data(kind):
         cv=3,
     ).fit(data, problem.y)
     assert_like_grid_search(model, search)
+
+
+@pytest.mark.compiled
+def test_the_same_bits_for_any_number_of_threads():
+    problem = problems.plain(90_000, 5)
+    one, two = (
+        HuberRegressorCV([1.2, 1.5, 2.5, 4.0], cv=3, n_jobs=n_jobs).fit(
+            problem.X, problem.y
+        )
+        for n_jobs in (1, 2)
+    )
+    assert_same_bits(one, two)
+    for name, score in one.cv_results_.items():
+        np.testing.assert_array_equal(score, two.cv_results_[name])
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_no_copy_of_the_data_is_made_for_the_folds(order):
+    problem = problems.plain(70_000, 40)
+    data = np.array(problem.X, order=order)
+    model = HuberRegressorCV([1.2, 1.5, 2.5, 4.0], cv=2, scoring=lambda *_: 0.0)
+    model.fit(data, problem.y)  # compiles
+    tracemalloc.start()
+    model.fit(data, problem.y)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # Half of the rows are those of a test, which scorers get. In F order a copy of the
+    # other half is made, of one fold at a time. The rest are some numbers for each row.
+    assert peak <= (0.8 if order == "C" else 1.25) * data.nbytes
 
 
 def test_single_precision():
