@@ -76,9 +76,9 @@ _ROUNDS = 4
 # about p/(2m) of the objective.
 _LOOSE = 1e-4
 # The gap asked of fits together, in units of the tolerance. A step of theirs costs
-# little, and gains two digits and more; with these two steps more than certificates
-# need, predictions and scores are known to nine digits.
-_TIGHT = 1e-5
+# little, and gains two digits and more; with one step more than certificates need (and
+# the one that follows), predictions and scores are known to nine digits.
+_TIGHT = 1e-3
 
 
 @dataclass(frozen=True)
