@@ -428,6 +428,23 @@ def _is_zero_to_rounding(rows: Rows, settings: Settings, fit: Fit) -> bool:
     return bool(fit.objective <= np.ldexp(total, -rows.weight_power))
 
 
+def may_have_collapsed(objective: HuberObjective, solution: Solution) -> bool:
+    """Whether the scale is so small that `with_scale_collapsed` has to look at it."""
+    u, _, scale = objective.split(solution.x)
+    loss = solution.value - float(objective.penalty @ u**2)
+    is_exact = loss <= _EXACT * scale
+    least = 2 * objective.scale_floor
+    if not objective.joint or solution.status is not Status.CONVERGED:
+        # (A joint one may be on its way to zero.)
+        least = max(least, _collapsed_scale(objective, loss))
+    return not (scale > least or is_exact or np.isinf(objective.rho))
+
+
+def _collapsed_scale(objective: HuberObjective, loss: float) -> float:
+    """Where a scale that fell to zero is held, with this loss."""
+    return _COLLAPSED_SCALE * loss / (2 * objective.rho)
+
+
 def with_scale_collapsed(
     sketch: Sketch, objective: HuberObjective, solution: Solution, settings: Settings
 ) -> tuple[HuberObjective, Solution]:
@@ -443,15 +460,11 @@ def with_scale_collapsed(
     (Where a majority of the rows is met exactly, the scale is zero, too, but that
     majority determines the fit; where all are, F is zero but for the penalty.)
     """
+    if not may_have_collapsed(objective, solution):
+        return objective, solution
     u, intercept, scale = objective.split(solution.x)
     loss = solution.value - float(objective.penalty @ u**2)
-    is_exact = loss <= _EXACT * scale
-    floor = _COLLAPSED_SCALE * loss / (2 * objective.rho)
-    least = 2 * objective.scale_floor
-    if not objective.joint or solution.status is not Status.CONVERGED:
-        least = max(least, floor)  # (a joint one may be on its way to zero)
-    if scale > least or is_exact or np.isinf(objective.rho):
-        return objective, solution
+    floor = _collapsed_scale(objective, loss)
     at_a_vertex = _is_at_a_vertex(sketch.rows, objective, solution.x)
     uncertain = max(solution.gap, RESIDUAL_ROUNDING / scale * loss)
     collapsed = replace(solution, status=Status.COLLAPSED, gap=uncertain)

@@ -12,7 +12,8 @@ The settings differ in rho and alpha. How much can be shared depends on the data
       θ(k) ≈ θ_sample(k) + θ(first) − θ_sample(first),
 
   each sweep (`Rows.sums_together`) serving all settings at once. So a grid needs hardly
-  more sweeps than a single fit.
+  more sweeps than a single fit. Fits to a part of the rows (to a fold) start from the
+  same places and whiten with the same Hessians: they need nothing else.
 - In between they share the standardisation, and each fit starts from the minimum
   before it.
 
@@ -25,6 +26,7 @@ on the start.
 from __future__ import annotations
 
 import bisect
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -39,11 +41,11 @@ from skhuber._fit import (
     fit_rows,
     frame_of,
     has_few_rows,
+    may_have_collapsed,
     minimise_directly,
     natural_tally,
     objective_of,
     solve,
-    with_scale_collapsed,
 )
 from skhuber._minimise import hessian_pays, is_small
 from skhuber._numba import one_blas_thread
@@ -90,49 +92,83 @@ class GridFit:
     """In the units of the data."""
 
 
-# As in `fit_rows`.
-@np.errstate(over="ignore", invalid="ignore")
 def fit_grid(rows: Rows, grid: Sequence[Settings]) -> list[GridFit]:
-    """Fit the model with each of several settings.
+    """Fit the model with each of several settings; see `Grid`."""
+    return Grid(rows, grid).fit(rows)
+
+
+class Grid:
+    """Several settings, to be fitted to rows or to parts of them.
 
     Parameters
     ----------
     rows : Rows
+        All rows.
     grid : sequence of Settings
         That differ in rho and alpha only.
-
-    Returns
-    -------
-    list of GridFit
-        In the order of the grid.
-
-    Raises
-    ------
-    NonFiniteSumsError
-        Where X holds NaN or infinity, or values whose sums overflow.
     """
-    # From the largest threshold, where the problem is easiest, to the smallest.
-    order = sorted(range(len(grid)), key=lambda k: (grid[k].alpha, -grid[k].rho))
-    ordered = [grid[k] for k in order]
-    found: list[GridFit | None]
-    if is_direct_work(rows):
-        found = _fit_directly(rows, ordered)
-    elif _may_go_together(rows, ordered):
+
+    def __init__(self, rows: Rows, grid: Sequence[Settings]) -> None:
+        self._rows = rows
+        # From the largest threshold, where the problem is easiest, to the smallest.
+        self._order = sorted(
+            range(len(grid)), key=lambda k: (grid[k].alpha, -grid[k].rho)
+        )
+        self._grid = [grid[k] for k in self._order]
+
+    # As in `fit_rows`.
+    @np.errstate(over="ignore", invalid="ignore")
+    def fit(self, rows: Rows) -> list[GridFit]:
+        """Fit the model to all rows, or to a part of them, with each of the settings.
+
+        Returns
+        -------
+        list of GridFit
+            In the order of the grid.
+
+        Raises
+        ------
+        NonFiniteSumsError
+            Where X holds NaN or infinity, or values whose sums overflow.
+        """
+        found = self._fit(rows)
+        result: dict[int, GridFit] = {}
+        last: Fit | None = None
+        for k, settings, one in zip(self._order, self._grid, found, strict=True):
+            if one is None:
+                fit = fit_rows(rows, settings, _start(settings, last))
+                one = GridFit(fit, fit.tally())
+            result[k], last = one, one.fit
+        return [result[k] for k in range(len(found))]
+
+    def _fit(self, rows: Rows) -> list[GridFit | None]:
+        """What the shared ways certify, in the order of `_grid`; None for the rest."""
+        if is_direct_work(rows):
+            return _fit_directly(rows, self._grid)
+        nothing: list[GridFit | None] = [None] * len(self._grid)
+        if has_few_rows(rows):
+            return nothing
         with one_blas_thread():
-            found = _fit_together(rows, ordered)
-    elif not has_few_rows(rows):
-        with one_blas_thread():
-            found = _fit_in_turn(rows, ordered)
-    else:
-        found = [None] * len(ordered)
-    result: dict[int, GridFit] = {}
-    last: Fit | None = None
-    for k, settings, one in zip(order, ordered, found, strict=True):
-        if one is None:
-            fit = fit_rows(rows, settings, _start(settings, last))
-            one = GridFit(fit, fit.tally())
-        result[k], last = one, one.fit
-    return [result[k] for k in range(len(grid))]
+            if not _may_go_together(rows, self._grid):
+                return _fit_in_turn(rows, self._grid)
+            surroundings = self._surroundings
+            if surroundings is None:
+                return nothing
+            return surroundings.fit(rows)
+
+    @functools.cached_property
+    def _surroundings(self) -> _Surroundings | None:
+        """Of the first solution on all rows; None where that is not certified."""
+        try:
+            sketch = Sketch(self._rows)
+            frame = frame_of(sketch, _least(self._grid), by_largest=False)
+            central = _central(self._grid)
+            _, first = solve(sketch, frame, central, None)
+        except NonFiniteSumsError:
+            return None
+        if first.status is not Status.CONVERGED:
+            return None
+        return _Surroundings(sketch, frame, self._grid, central, first)
 
 
 def _start(settings: Settings, last: Fit | None) -> Start | None:
@@ -213,25 +249,6 @@ def _group_size(rows: Rows) -> int:
     return rows.n_elements // (_GROUP_SHARE * rows.n_features**2)
 
 
-def _fit_together(rows: Rows, grid: list[Settings]) -> list[GridFit | None]:
-    """Fits of large data; None where they are not certified."""
-    try:
-        sketch = Sketch(rows)
-        frame = frame_of(sketch, _least(grid), by_largest=False)
-        central = _central(grid)
-        _, first = solve(sketch, frame, central, None)
-    except NonFiniteSumsError:
-        return [None] * len(grid)
-    if first.status is not Status.CONVERGED:
-        return [None] * len(grid)
-    group = _Group(sketch, frame, central, first)
-    size = _group_size(rows)
-    fits: list[GridFit | None] = []
-    for k in range(0, len(grid), size):
-        fits += group.fit(grid[k : k + size])
-    return fits
-
-
 def _central(grid: list[Settings]) -> Settings:
     """Settings whose minimum tells most about the others'."""
     if grid[0].scale == "joint":
@@ -248,38 +265,59 @@ class _Near:
     whitening: Whitening
 
 
-class _Group:
-    """Settings that are solved together, near the minimum of one of them.
+class _Surroundings:
+    """Where the minima of all settings lie, seen from that of one of them.
 
     Parameters
     ----------
     sketch : Sketch
-        With the sample that the first solution has found good.
+        Of all rows, with the sample that the first solution has found good.
     frame : Frame
+    grid : list of Settings
     first : Settings
     solution : Solution
         Of the first settings, on all rows.
     """
 
     def __init__(
-        self, sketch: Sketch, frame: Frame, first: Settings, solution: Solution
+        self,
+        sketch: Sketch,
+        frame: Frame,
+        grid: list[Settings],
+        first: Settings,
+        solution: Solution,
     ) -> None:
         self._sketch = sketch
         self._frame = frame
+        self._grid = grid
         self._first = first
         self._theta = solution.x
         self._objective = self._objective_of(first)
         self._loose = _LOOSE * sketch.rows.n_features / sketch.part.n_rows
         near = self._near([first], self._objective, solution.x)[0]
         self._on_sample = near.theta
+        size = _group_size(sketch.rows)
+        self._groups = [grid[k : k + size] for k in range(0, len(grid), size)]
+        # One group is kept for further rows; the Hessians of more would be too many.
+        self._only: list[_Near] | None = None
+        if len(self._groups) == 1:
+            self._only = self._chain(grid)
 
-    def fit(self, grid: list[Settings]) -> list[GridFit | None]:
-        """Fits of all rows; None where they are not certified."""
-        near = self._chain(grid)
-        objectives = [self._objective_of(settings) for settings in grid]
+    def fit(self, rows: Rows) -> list[GridFit | None]:
+        """Fits of all rows, or of a part of them; None where they are not certified."""
+        fits: list[GridFit | None] = []
+        for group in self._groups:
+            near = self._chain(group) if self._only is None else self._only
+            fits += self._fit_group(rows, group, near)
+        return fits
+
+    def _fit_group(
+        self, rows: Rows, grid: list[Settings], near: list[_Near]
+    ) -> list[GridFit | None]:
+        objectives = [objective_of(rows, self._frame, settings) for settings in grid]
         sums: dict[int, Sums] = {}
-        solutions = self._minimise(
-            self._sketch.rows,
+        solutions = _minimise(
+            rows,
             objectives,
             [one.whitening for one in near],
             [
@@ -291,7 +329,7 @@ class _Group:
             sums,
         )
         return [
-            self._certified(settings, objective, solution, sums.get(k))
+            _certified(rows, settings, objective, solution, sums.get(k))
             for k, (settings, objective, solution) in enumerate(
                 zip(grid, objectives, solutions, strict=True)
             )
@@ -339,7 +377,7 @@ class _Group:
                 Whitening(objective.add_penalty(hessian.copy()))
                 for objective in objectives
             ]
-            solutions = self._minimise(
+            solutions = _minimise(
                 part, objectives, whitenings, starts, self._loose, _ROUND_STEPS
             )
             starts = [solution.x for solution in solutions]
@@ -370,58 +408,57 @@ class _Group:
         hessian, above = problem.hessian(theta)
         return hessian + 1e-3 * above
 
-    def _minimise(
-        self,
-        rows: Rows,
-        objectives: list[HuberObjective],
-        whitenings: list[Whitening],
-        starts: list[Floats],
-        tol: float,
-        max_iter: int,
-        sums: dict[int, Sums] | None = None,
-    ) -> list[Solution]:
-        def function(
-            numbers: list[int], thetas: list[Floats]
-        ) -> list[tuple[float, Floats]]:
-            points = [
-                objectives[k].point(theta)
-                for k, theta in zip(numbers, thetas, strict=True)
-            ]
-            answers = rows.sums_together(points)
-            if sums is not None:
-                sums.update(zip(numbers, answers, strict=True))
-            return [
-                objectives[k].value_gradient(theta, answer, rows.total_weight)
-                for k, theta, answer in zip(numbers, thetas, answers, strict=True)
-            ]
 
-        return lbfgs_together(
-            function,
-            whitenings,
-            starts,
-            lower_last=[objective.lower_last for objective in objectives],
-            tolerances=[_tolerance(objective, tol) for objective in objectives],
-            max_iter=max_iter,
-        )
+def _minimise(
+    rows: Rows,
+    objectives: list[HuberObjective],
+    whitenings: list[Whitening],
+    starts: list[Floats],
+    tol: float,
+    max_iter: int,
+    sums: dict[int, Sums] | None = None,
+) -> list[Solution]:
+    """The minima on these rows; `sums` takes the last sums of each."""
 
-    def _certified(
-        self,
-        settings: Settings,
-        objective: HuberObjective,
-        solution: Solution,
-        sums: Sums | None,
-    ) -> GridFit | None:
-        if solution.status is not Status.CONVERGED:
-            return None
-        rows = self._sketch.rows
-        kept = with_scale_collapsed(self._sketch, objective, solution, settings)
-        if kept[1] is not solution:
-            return None
-        assert sums is not None
-        assert sums.n_outliers is not None
-        fit = described(rows, settings, objective, solution, n_iter_least=1)
-        tally = Tally(sums.cc, sums.inlier, sums.n_outliers)
-        return GridFit(fit, natural_tally(tally, rows, fit.point))
+    def function(
+        numbers: list[int], thetas: list[Floats]
+    ) -> list[tuple[float, Floats]]:
+        points = [
+            objectives[k].point(theta) for k, theta in zip(numbers, thetas, strict=True)
+        ]
+        answers = rows.sums_together(points)
+        if sums is not None:
+            sums.update(zip(numbers, answers, strict=True))
+        return [
+            objectives[k].value_gradient(theta, answer, rows.total_weight)
+            for k, theta, answer in zip(numbers, thetas, answers, strict=True)
+        ]
+
+    return lbfgs_together(
+        function,
+        whitenings,
+        starts,
+        lower_last=[objective.lower_last for objective in objectives],
+        tolerances=[_tolerance(objective, tol) for objective in objectives],
+        max_iter=max_iter,
+    )
+
+
+def _certified(
+    rows: Rows,
+    settings: Settings,
+    objective: HuberObjective,
+    solution: Solution,
+    sums: Sums | None,
+) -> GridFit | None:
+    converged = solution.status is Status.CONVERGED
+    if not converged or may_have_collapsed(objective, solution):
+        return None
+    assert sums is not None
+    assert sums.n_outliers is not None
+    fit = described(rows, settings, objective, solution, n_iter_least=1)
+    tally = Tally(sums.cc, sums.inlier, sums.n_outliers)
+    return GridFit(fit, natural_tally(tally, rows, fit.point))
 
 
 def _tolerance(objective: HuberObjective, tol: float) -> Tolerance:

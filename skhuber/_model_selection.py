@@ -1,8 +1,8 @@
 """Choosing rho and alpha: fits along a grid, and cross-validation over it.
 
-Both hand the whole grid to `skhuber._grid.fit_grid`, which knows what its fits can
-share. Cross-validation calls it once for each fold, on rows of X picked by their
-numbers: a C-ordered X is not copied for it.
+Both hand the whole grid to `skhuber._grid`, which knows what its fits can share.
+Cross-validation does so for each fold, with rows of X picked by their numbers: a
+C-ordered X is not copied for it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from skhuber.metrics import make_huber_scorer
 
 if TYPE_CHECKING:
     from skhuber._fit import Fit, Settings
-    from skhuber._grid import GridFit
+    from skhuber._grid import Grid, GridFit
 
 __all__ = ["HuberPath", "HuberRegressorCV", "huber_path"]
 
@@ -419,6 +419,7 @@ class HuberRegressorCV(HuberModel):
     ) -> str | None:
         """Set the fitted attributes; return what there is to warn of."""
         from skhuber._fit import fit_rows
+        from skhuber._grid import Grid
 
         grid = _checked_grid(self, self.rhos, self.alphas)
         verbose = check_flag("verbose", self.verbose)
@@ -437,10 +438,11 @@ class HuberRegressorCV(HuberModel):
                 if self.scoring is None:
                     self.scoring_threshold_ = self._yardstick(data, grid)
                 self.scorer_ = self._scorer(self.scoring_threshold_)
+                shared = Grid(data.rows(), grid)
                 scores = np.empty((len(folds), len(grid)))
                 for k, (train, test) in enumerate(folds):
                     scores[k], failed = self._evaluate(
-                        data, train, test, grid, routed.scorer.score, tasks
+                        data, train, test, grid, shared, routed.scorer.score, tasks
                     )
                     failures += failed
                     if verbose:
@@ -535,13 +537,12 @@ class HuberRegressorCV(HuberModel):
         train: NDArray[np.intp],
         test: NDArray[np.intp],
         grid: list[Settings],
+        shared: Grid,
         params: dict[str, Any],
         tasks: Tasks,
     ) -> tuple[Floats, list[_Failure]]:
         """Scores of all candidates on one fold, and which fits are not certified."""
-        from skhuber._grid import fit_grid
-
-        fits = fit_grid(data.rows(train), grid)
+        fits = shared.fit(data.rows(train))
         scores = self._scores(data, test, fits, grid, params)
         if tasks.has_listeners:
             self._tell(tasks, data, train, fits, grid)

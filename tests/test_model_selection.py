@@ -395,10 +395,11 @@ def test_bad_parameters_of_a_path(changed, error, match):
     ("changed", "error", "match"), (BAD | BAD_CV).values(), ids=BAD | BAD_CV
 )
 def test_bad_parameters_of_cross_validation(changed, error, match, monkeypatch):
-    def fit_grid(*args):
+    def fit(*args):
         raise AssertionError("no work before the parameters are checked")
 
-    monkeypatch.setattr("skhuber._grid.fit_grid", fit_grid)
+    monkeypatch.setattr("skhuber._grid.Grid.fit", fit)
+    monkeypatch.setattr("skhuber._fit.fit_rows", fit)
     model = HuberRegressorCV(RHOS).set_params(**changed)
     before = vars(model).copy()
     with pytest.raises(error, match=match):
