@@ -74,6 +74,8 @@ _STEPS = 30
 # The most steps on the sample with one Hessian, and the most Hessians.
 _ROUND_STEPS = 6
 _ROUNDS = 4
+# A change of log σ by this much from one alpha to another asks for another Hessian.
+_OTHER_SCALE = 0.1
 # The sample is solved to this part of what separates its minimum from that of all rows:
 # about p/(2m) of the objective.
 _LOOSE = 1e-4
@@ -384,10 +386,16 @@ class _Surroundings:
             start = starts[0]
             if all(solution.status is Status.CONVERGED for solution in solutions):
                 break
-        return [
-            _Near(theta, whitening)
-            for theta, whitening in zip(starts, whitenings, strict=True)
-        ]
+        near = []
+        for objective, theta, whitening in zip(
+            objectives, starts, whitenings, strict=True
+        ):
+            # A penalty that changes the scale changes the Hessian, too.
+            if objective.joint and abs(np.log(theta[-1] / start[-1])) > _OTHER_SCALE:
+                hessian = self._hessian(loss, theta)
+                whitening = Whitening(objective.add_penalty(hessian))
+            near.append(_Near(theta, whitening))
+        return near
 
     def _moved(self, objective: HuberObjective, theta: Floats) -> Floats:
         """A minimum on the sample, moved as the first setting's was by all rows."""
@@ -451,12 +459,18 @@ def _certified(
     solution: Solution,
     sums: Sums | None,
 ) -> GridFit | None:
-    converged = solution.status is Status.CONVERGED
-    if not converged or may_have_collapsed(objective, solution):
+    x, value = solution.x, solution.value
+    # (As in a fit alone, half of the tolerance: the Hessian of a sample is uncertain.)
+    close = solution.gap <= objective.tolerance(x, value, 0.5 * settings.tol)
+    if not close or may_have_collapsed(objective, solution):
         return None
+    is_last = solution.status is Status.CONVERGED
+    solution = replace(solution, status=Status.CONVERGED)
+    fit = described(rows, settings, objective, solution, n_iter_least=1)
+    if not is_last:
+        return GridFit(fit, fit.tally())
     assert sums is not None
     assert sums.n_outliers is not None
-    fit = described(rows, settings, objective, solution, n_iter_least=1)
     tally = Tally(sums.cc, sums.inlier, sums.n_outliers)
     return GridFit(fit, natural_tally(tally, rows, fit.point))
 
