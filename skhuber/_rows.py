@@ -249,9 +249,11 @@ class Rows(abc.ABC):
                         rows = slice(start, min(start + step, ends[k + 1]))
                         X = self._centred_part(rows, first.centre, space)
                         y = (self.y[rows] - first.y_centre) * first.y_unit
-                        r = y - intercepts[:, np.newaxis] - _product(slopes, X.T)
+                        r = _product(slopes, X.T)
                         s = self._weight_part(rows)
-                        passes.clip_points(thresholds, s, r, out[k, :, p:])
+                        passes.clip_points(
+                            y, intercepts, thresholds, s, r, out[k, :, p:]
+                        )
                         out[k, :, :p] += _product(r, X)
 
         self.n_sweeps += 1
@@ -586,8 +588,12 @@ class DenseRows(Rows):
         return True
 
     def _centred_part(self, rows: slice, centre: Floats, space: Floats) -> Any:
-        part = self._part(rows.start, rows.stop)
-        return np.subtract(part, centre, out=space[: len(part)])
+        Z = space[: rows.stop - rows.start]
+        if self._has_long_columns:
+            return np.subtract(self._part(rows.start, rows.stop), centre, out=Z)
+        picked = _NO_INDEX if self.picked is None else self.picked
+        dense.centre_rows(self.X, picked, rows.start, centre, Z)
+        return Z
 
     def double_precision(self) -> tuple[Floats, Floats, Floats]:
         """X, y and weight (empty for none) as C-ordered float64; meant for few rows."""

@@ -299,3 +299,15 @@ def standardise_rows(X, picked, start, centre, unit, root, extra, Z):
                 Z[filled, n_features + j] = extra[k, j] * factor
             filled += 1
     return filled
+
+
+@block_kernel
+def centre_rows(X, picked, start, centre, Z):
+    """Fill Z with the rows of X from `start` on, less their centre.
+
+    An empty `picked` stands for all rows of X.
+    """
+    for k in range(Z.shape[0]):
+        i = picked[start + k] if picked.shape[0] > 0 else start + k
+        for j in range(Z.shape[1]):
+            Z[k, j] = X[i, j] - centre[j]

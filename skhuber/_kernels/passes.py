@@ -378,16 +378,18 @@ def influences(first, last, X, rows, centre, unit, out):
 
 
 @block_kernel
-def clip_points(threshold, s, r, out):
-    """Of r of the same rows at several points: the sums, and r becomes s·c.
+def clip_points(y, intercept, threshold, s, r, out):
+    """Sums of the same rows at several points, of which r has the projections.
 
-    `threshold` (K,), `s` (m,), `r` (K, m), `out` (K, at least N_SCALARS + 1): the sums
-    of `sums` are added to it, and the number of outliers. As in `_clip_and_sum` no loop
-    both stores and sums.
+    `y`, `s` (m,), `intercept`, `threshold` (K,), `r` (K, m), `out` (K, at least
+    N_SCALARS + 1): the sums of `sums` are added to it, and the number of outliers.
+    r becomes s·c. As in `_clip_and_sum` no loop both stores and sums.
     """
     for k in range(r.shape[0]):
         limit = threshold[k]
         row = r[k]
+        for i in range(row.shape[0]):
+            row[i] = y[i] - intercept[k] - row[i]
         sum_c = 0.0
         sum_cr = 0.0
         sum_cc = 0.0
