@@ -186,8 +186,8 @@ scikit-learn {sklearn.__version__}, NumPy {np.__version__}, Python {python}.
 {N:,} samples, independent normal features, {repeats} data sets of each kind.
 
 "Best rho" is the one of {len(GRID)} from {GRID[0]} to infinity (joint scale) with the
-least mean error; it takes the true coefficients to know it. The numbers are mean squared
-errors of the coefficients, ‖ŵ − w‖², in units of the error of that best rho.
+least mean error; it takes the true coefficients to know it. The numbers are mean
+squared errors of the coefficients, ‖ŵ − w‖², in units of the error of that best rho.
 """
     ratios: dict[str, list[float]] = {rule: [] for rule in RULES}
     means = {}
@@ -232,9 +232,9 @@ Time of a fit, in fits with `rho=1.35`, on the same data (noise: Student t, 2 d.
     text += """
 ## A search
 
-8 rhos × 3 alphas × 5 folds on 100,000 × 50 (noise: Student t, 2 d.f.), all with the same
-scorer and folds, on two cores. scikit-learn's estimator is at its defaults, on columns
-of one size, where it needs few iterations.
+8 rhos × 3 alphas × 5 folds on 100,000 × 50 (noise: Student t, 2 d.f.), all with the
+same scorer and folds, on two cores. scikit-learn's estimator is at its defaults, on
+columns of one size, where it needs few iterations.
 
 """
     text += searches()
