@@ -1,0 +1,181 @@
+"""What the displays draw with: axes, the scale of rho, labels beside points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from skhuber._validation import naming
+from skhuber.inspection._checks import Array
+
+# Okabe and Ito's colours, which the colour-blind can tell apart, without the yellow:
+# it is too pale for a line on white.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
+QUIET = "0.35"
+# A legend at the right of the axes, where no line can run through it.
+BESIDE = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
+
+
+def import_pyplot(display: type, method: str) -> Any:
+    """matplotlib.pyplot, or an error that says how to get it."""
+    try:
+        import matplotlib.pyplot as pyplot
+    except ImportError as error:
+        raise ImportError(
+            f"{display.__name__}.{method} needs matplotlib, which cannot be imported. "
+            'Install it with: pip install "skhuber[plot]"'
+        ) from error
+    return pyplot
+
+
+def prepare(
+    display: Any, ax: Any, name: str, given: Any, figsize: Any = None
+) -> tuple[Any, dict[str, Any]]:
+    """What `plot` draws on, and the keywords it was given, under their long names.
+
+    So they replace the display's own. Where ax is None, a new figure is made.
+    """
+    pyplot = import_pyplot(type(display), "plot")
+    from matplotlib.axes import Axes
+    from matplotlib.cbook import normalize_kwargs
+    from matplotlib.collections import PathCollection
+    from matplotlib.lines import Line2D
+
+    if given is not None and not isinstance(given, Mapping):
+        raise TypeError(f"{name} must be None or a dict of keywords, got {given!r}.")
+    artist = PathCollection if name == "scatter_kwargs" else Line2D
+    with naming(name):
+        keywords = normalize_kwargs(dict(given or {}), artist)
+    if ax is None:
+        _, ax = pyplot.subplots(figsize=figsize, layout="constrained")
+    elif not isinstance(ax, Axes):
+        raise TypeError(f"ax must be None or matplotlib Axes, got {ax!r}.")
+    return ax, keywords
+
+
+def three_axes_in(ax: Any, room_at_right: bool) -> NDArray[np.object_]:
+    """Switch axes off, and put three in their place that share the x axis."""
+    figure = ax.figure
+    # A layout engine makes room for a legend at the right; without one we do.
+    columns = 2 if room_at_right and figure.get_layout_engine() is None else 1
+    sizes = {"height_ratios": [2, 1, 1], "width_ratios": [1.0, 0.28][:columns]}
+    place = ax.get_subplotspec()
+    if place is not None:
+        grid = place.subgridspec(3, columns, hspace=0.12, **sizes)
+    else:
+        box = ax.get_position()
+        edges = {"left": box.x0, "right": box.x1, "bottom": box.y0, "top": box.y1}
+        grid = figure.add_gridspec(3, columns, hspace=0.12, **edges, **sizes)
+    ax.set_axis_off()
+    axes = np.empty(3, dtype=object)
+    for i in range(3):
+        axes[i] = figure.add_subplot(grid[i, 0], sharex=axes[0])
+        axes[i].tick_params(labelbottom=i == 2)
+    return axes
+
+
+def number(value: Any) -> str:
+    """Four digits of a number, "∞" for an infinite one; others as they are."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        return str(value)
+    # Rounded before it is written: "10000", not "1e+04".
+    return "∞" if float(value) == math.inf else f"{float(f'{value:.4g}'):g}"
+
+
+class RhoScale:
+    """A logarithmic axis of rho, with a place for infinity at its right end."""
+
+    def __init__(self, rhos: Array, marked: float | None) -> None:
+        shown = rhos if marked is None else np.append(rhos, marked)
+        finite = shown[np.isfinite(shown)]
+        self._infinity = 1.5 * finite.max() if finite.size else 1.0
+        self._least = finite.min() if finite.size else 1.0
+        self._ticks = [(tick, number(tick)) for tick in _round_numbers(finite)]
+        if finite.size < shown.size:
+            self._ticks.append((self._infinity, "∞"))
+
+    def places(self, rhos: ArrayLike) -> Array:
+        """Where on the axis they are."""
+        return np.where(np.isinf(rhos), self._infinity, rhos)
+
+    def mark(self, ax: Any, rho: float, words: str, colour: str) -> Any:
+        """Draw a vertical line at one of them."""
+        look = {"color": colour, "linestyle": "--", "linewidth": 1.0, "zorder": 1}
+        label = f"{words}rho = {number(rho)}"
+        return ax.axvline(float(self.places(rho)), label=label, **look)
+
+    def apply(self, ax: Any) -> None:
+        """Name the x axis; make it logarithmic, with some numbers that do not touch."""
+        *others, (last, label) = self._ticks
+        places, labels = [last], [label]
+        span = last / self._least
+        # Of the width as it is now, a layout engine may take a quarter.
+        width = 0.75 * ax.bbox.width * 72.0 / ax.figure.dpi
+        for place, label in reversed(others):
+            # A character of ten points is about six wide.
+            points = 6.2 * (len(label) + len(labels[0])) / 2 + 5.0
+            if place * span ** (points / width) <= places[0]:
+                places.insert(0, place)
+                labels.insert(0, label)
+        ax.set_xscale("log")
+        if span == 1.0:
+            # One place alone leaves matplotlib without limits on such an axis.
+            ax.set_xlim(last / 2, last * 2)
+        ax.set_xticks(places, labels)
+        ax.set_xticks([], minor=True)
+        ax.set_xlabel("rho (threshold in units of the scale)")
+
+
+def _round_numbers(rhos: Array) -> list[float]:
+    """Round numbers among finite rhos, four or more where there are so many."""
+    if not rhos.size:
+        return []
+    low, high = float(rhos.min()), float(rhos.max())
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks: list[float] = []
+    for mantissas in ([1], [1, 3], [1, 2, 5], [1, 1.2, 1.5, 2, 3, 5, 7]):
+        ticks = [float(f"{m}e{e}") for e in exponents for m in mantissas]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) >= 4:
+            break
+    return ticks if len(ticks) >= 2 else sorted({low, high})
+
+
+def annotate(ax: Any, x: Array, y: Array, labels: Sequence[str]) -> list[Any]:
+    """Write labels beside points, each where it meets no other label or point."""
+    ax.get_xlim(), ax.get_ylim()  # settles the limits, which transData depends on
+    to_points = 72.0 / ax.figure.dpi
+    centres = ax.transData.transform(np.column_stack([x, y])) * to_points
+    middle = (ax.bbox.x0 + ax.bbox.x1) / 2 * to_points
+    low, high = centres - 4.0, centres + 4.0  # corners of the boxes that are taken
+    annotations = []
+    for i, label in enumerate(labels):
+        size = np.array([5.0 * len(label), 9.0])  # of text in 8 points
+        # Towards the middle first, so that labels stay within the axes.
+        sides = (1, -1) if centres[i, 0] < middle else (-1, 1)
+        shifts = [(s, dy) for dy in (0, 10, -10, 20, -20, 30, -30) for s in sides]
+        for side, dy in [*shifts, shifts[0]]:  # crowded: the first is as good as any
+            start = 6.0 if side > 0 else -6.0 - size[0]
+            corner = centres[i] + (start, dy - size[1] / 2)
+            if not np.all((corner < high) & (low < corner + size), axis=1).any():
+                break
+        low, high = np.vstack([low, corner]), np.vstack([high, corner + size])
+        line = {"arrowstyle": "-", "color": QUIET, "linewidth": 0.5}
+        annotations.append(
+            ax.annotate(
+                label,
+                (x[i], y[i]),
+                xytext=(6 * side, dy),
+                textcoords="offset points",
+                ha="left" if side > 0 else "right",
+                va="center",
+                fontsize=8,
+                arrowprops=line if dy else None,
+            )
+        )
+    return annotations
