@@ -42,6 +42,9 @@ _COEFFICIENT_POWER = 980
 _EXACT = 1e3
 # Where a scale that fell to zero is held instead, in mean residuals.
 _COLLAPSED_SCALE = 1e-9
+# From a joint scale below this no way leads up to a larger one: there the loss is so
+# stiff that neither steps nor gaps tell more than rounding errors.
+_LEAST_START_SCALE = 1e-6
 # With a scale (in units of the spread of y) below this, sums of squares overflow.
 _LEAST_SCALE_OF_SQUARES = 2.0**-400
 # Data with at most this many rows for each column may have fewer independent rows than
@@ -116,8 +119,8 @@ class _StoppedError(Exception):
 def natural_tally(tally: Tally, rows: Rows, point: Point) -> Tally:
     """A tally in the units of the data, of one in standardised units."""
     unit = rows.weight_unit
-    squares = tally.squares / unit / point.y_unit / point.y_unit
-    return replace(tally, squares=squares, inlier=tally.inlier / unit)
+    norm = tally.norm / np.sqrt(unit) / point.y_unit
+    return replace(tally, norm=norm, inlier=tally.inlier / unit)
 
 
 @dataclass(frozen=True)
@@ -370,6 +373,12 @@ def solve(
 ) -> tuple[HuberObjective, Solution]:
     """The minimum on all rows; and the objective, with the scale of "mad"."""
     objective = objective_of(sketch.rows, frame, settings)
+    if (
+        start is not None
+        and objective.joint
+        and np.ldexp(start.scale, -frame.y_power) < _LEAST_START_SCALE
+    ):
+        start = None
     if settings.scale == "mad":
         objective, theta = _mad_start(sketch, objective, start)
         objective, solution = mad_fixed_point(

@@ -471,7 +471,7 @@ def _certified(
         return GridFit(fit, fit.tally())
     assert sums is not None
     assert sums.n_outliers is not None
-    tally = Tally(sums.cc, sums.inlier, sums.n_outliers)
+    tally = Tally(float(np.sqrt(sums.cc)), sums.inlier, sums.n_outliers)
     return GridFit(fit, natural_tally(tally, rows, fit.point))
 
 

@@ -7,6 +7,7 @@ C-ordered X is not copied for it.
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -49,6 +50,8 @@ _ALPHAS = (0.0001,)
 # precise as the mean squared error would be, were residuals normal.
 _FIRST_RHO = 1.35
 _YARDSTICK = 1.345
+# Residuals below this part of the deviation of y are rounding errors.
+_ROUNDING = 1e-9
 
 Floats = NDArray[np.float64]
 
@@ -172,6 +175,7 @@ def huber_path(
         tol=tol,
         n_jobs=n_jobs,
     )
+    rhos, alphas = _listed("rhos", rhos), _listed("alphas", alphas)
     grid = _checked_grid(model, rhos, alphas)
     data = model._checked_data(X, y, sample_weight)
     rows = data.rows()
@@ -287,7 +291,9 @@ class HuberRegressorCV(HuberModel):
 
     Notes
     -----
-    As in scikit-learn's RidgeCV, `sample_weight` counts in the fits and in the scores.
+    As in scikit-learn's RidgeCV, `sample_weight` counts in the fits and in the scores
+    (of scorers that have such an argument). Scorers get arrays, frames or not, and
+    models with coefficients and scale, but without what a fit says of each sample.
     With metadata routing switched on, that is requested by ``set_fit_request`` and the
     scorer's ``set_score_request``, and further metadata (groups, say) go to the
     splitter. Without it ``fit(X, y, groups=...)`` does.
@@ -488,7 +494,9 @@ class HuberRegressorCV(HuberModel):
                 "allowed are X, y, sample_weight and groups, or more with "
                 "sklearn.set_config(enable_metadata_routing=True)."
             )
-        score = {} if weight is None else {"sample_weight": weight}
+        score = {}
+        if weight is not None and _takes_weights(self._scorer(1.0)):
+            score["sample_weight"] = weight
         return Bunch(scorer=Bunch(score=score), splitter=Bunch(split=params))
 
     def _folds(
@@ -528,8 +536,13 @@ class HuberRegressorCV(HuberModel):
         fit = fit_rows(rows, first)
         distance = np.abs(fit.rows.residuals(fit.point)) / fit.point.y_unit
         scale = weighted_median(distance, data.weight) / NORMAL_MAD
-        # Where most residuals are exactly zero, their median is no yardstick.
-        return _YARDSTICK * (scale or fit.scale)
+        # Where most targets are met exactly, the median is a rounding error's; where
+        # all are, the mean is, too.
+        deviation = float(np.std(data.y, dtype=np.float64))
+        for size in (scale, float(np.mean(distance)), deviation):
+            if size > _ROUNDING * deviation and np.isfinite(size):
+                return _YARDSTICK * size
+        return 1.0
 
     def _evaluate(
         self,
@@ -673,16 +686,35 @@ def _listed(name: str, values: object) -> list[Any]:
     allowed = "a sequence of at least one number"
     if isinstance(values, str) or not hasattr(values, "__iter__"):
         raise TypeError(f"{name} must be {allowed}, got {values!r}.")
+    if isinstance(values, np.ndarray) and values.ndim == 0:
+        raise TypeError(f"{name} must be {allowed}, got {values!r}.")
     listed = list(values)
     if not listed:
         raise ValueError(f"{name} must be {allowed}, got {values!r}.")
     return listed
 
 
+def _takes_weights(scorer: Callable[..., float]) -> bool:
+    """Whether a scorer has an argument for weights, as those of scikit-learn have."""
+    try:
+        parameters = inspect.signature(scorer).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return any(
+        parameter.name == "sample_weight" or parameter.kind is parameter.VAR_KEYWORD
+        for parameter in parameters
+    )
+
+
 def _numbers(index: ArrayLike, n: int) -> NDArray[np.intp]:
     """Numbers of samples, of an index that may be a mask."""
     array = np.asarray(index)
-    return np.arange(n)[array if array.size else array.astype(np.intp)]
+    try:
+        return np.arange(n)[array if array.size else array.astype(np.intp)]
+    except IndexError as error:
+        raise ValueError(
+            f"cv must give numbers or masks of the {n} samples, got {array!r}: {error}."
+        ) from error
 
 
 class _Failure(NamedTuple):

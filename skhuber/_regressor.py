@@ -141,7 +141,9 @@ class HuberRegressor(HuberModel):
     Callbacks of scikit-learn (1.9 and later) see one task for each iteration over all
     samples; one that asks to stop ends the fit there, without a warning. With
     callbacks, or `verbose`, small data are not fitted in one compiled call, and last
-    digits may differ.
+    digits may differ. With a rule for `rho`, and with at most four samples for each
+    feature (fitted in the basis of singular vectors), there are no tasks within the fit
+    and no lines.
 
     References
     ----------

@@ -22,9 +22,9 @@ Inference 12 (2023), ::
 
 S the covariance matrix of the features, df the trace of G(G + ασI)⁻¹, G = n_in S. (The
 noise being independent of X, so are the inliers.) An intercept adds one to what is
-subtracted from n_in. With as many features as rows S is not known; what is minimised
-then is Σψ²/(n_in − df)², generalised cross-validation. A weight of two is the row
-twice.
+subtracted from n_in; p is the rank of the features. With as many features as rows S is
+not known; what is minimised then is Σψ²/(n_in − df)², generalised cross-validation.
+Weights count samples: a weight of two is the row twice.
 
 **adaptive** is the rule of L. Wang, C. Zheng, W. Zhou and W.-X. Zhou, "A new principle
 for tuning-free Huber regression", Statistica Sinica 31 (2021), in the form of the
@@ -40,6 +40,7 @@ That is the equation of a joint scale, Σ min(r²/σ², ρ²) = n, with ρ² = n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -69,6 +70,8 @@ _MAX_UPDATES = 100
 # Of more columns the penalty's effect on the estimated error is left out: the
 # decomposition of their covariance matrix would take longer than the fits.
 _SPECTRUM_MAX = 1000
+# Eigenvalues of correlations of columns, for each column, that are more than rounding.
+_KNOWN = 1e-12
 # Numbers of X up to which a dense copy is the quickest way to the covariance.
 _DENSE = 2**20
 
@@ -105,7 +108,10 @@ def fit_by_rule(
     else:
         found = _choose_threshold(rows, rule, settings)
     if not isinstance(found, str):
-        return *found, None
+        complaint = None
+        if isinstance(rule, OutlierShare):
+            complaint = _share_not_met(rule.share, found[1])
+        return *found, complaint
     settings = replace(settings, rho=_DEFAULT_RHO)
     complaint = f"rho={rule!r} does not apply: {found}; rho={_DEFAULT_RHO} was used"
     return settings, fit_rows(rows, settings), complaint
@@ -168,9 +174,13 @@ def _median_scale(fit: Fit) -> float:
 def _adaptive(rows: Rows, settings: Settings) -> tuple[Settings, Fit] | str:
     n = rows.total_weight / rows.weight_unit
     p = rows.n_features
-    if not p + np.log(n * p) < n:
-        return f"with {p} features it needs more samples than {p} + log(n * {p})"
-    settings = replace(settings, rho=float(np.sqrt(n / (p + np.log(n * p)))))
+    needed = p + np.log(max(n * p, 1.0))
+    if not needed < n:
+        return (
+            f"with {p} features it needs samples (or weights) that add up to more than "
+            f"{needed:.3g}, got {n:.3g}"
+        )
+    settings = replace(settings, rho=float(np.sqrt(n / needed)))
     return settings, fit_rows(rows, settings)
 
 
@@ -191,6 +201,17 @@ def _with_share(rows: Rows, share: float, settings: Settings) -> tuple[Settings,
         near, _ = _iterate(part, share, replace(settings, rho=rho), tol=1e-3)
         rho = near.rho
     return _iterate(rows, share, replace(settings, rho=rho), tol=_RHO_TOL)
+
+
+def _share_not_met(share: float, fit: Fit) -> str | None:
+    """What to say where ties, or rows met exactly, make a share impossible."""
+    rows = fit.rows
+    n = rows.total_weight / rows.weight_unit
+    reached = 1.0 - fit.tally().inlier / n
+    largest = 1.0 if rows.weight is None else rows.weight.max()
+    if abs(reached - share) <= 1.001 * largest / n:
+        return None
+    return f"the share of outliers is {reached:.3g}, not {share:g}, at any threshold"
 
 
 def _iterate(
@@ -222,15 +243,15 @@ def _rho_of_share(
 ) -> float:
     """The rho at which these residuals have a share of outliers."""
     threshold = upper_quantile(sizes, share, weight)
-    if isinstance(settings.scale, str):
-        # The joint scale at that threshold.
-        squares = np.minimum(sizes, threshold) ** 2
-        scale = float(np.sqrt(np.average(squares, weights=weight)))
-    else:
-        scale = settings.scale
     if not threshold > 0:  # so many residuals are zero: any rho will do
         return settings.rho
-    return max(threshold / scale, _least_rho(settings))
+    if isinstance(settings.scale, str):
+        # The joint scale at that threshold.
+        squares = np.minimum(sizes / threshold, 1.0) ** 2
+        rho = 1.0 / float(np.sqrt(np.average(squares, weights=weight)))
+    else:
+        rho = threshold / settings.scale
+    return max(rho, _least_rho(settings))
 
 
 def _least_rho(settings: Settings) -> float:
@@ -259,13 +280,12 @@ def _auto(rows: Rows, settings: Settings) -> tuple[Settings, Fit] | str:
     if settings.alpha > 0 and rows.n_features <= _SPECTRUM_MAX:
         with one_blas_thread():
             spectrum = Spectrum(rows, centred=settings.fit_intercept)
-    errors = [
-        estimated_error(rows, fit, one, spectrum)
-        for fit, one in zip(fits, grid, strict=True)
-    ]
+    errors = estimated_errors(rows, fits, grid, spectrum)
     best = int(np.argmin(errors))
     if not np.isfinite(errors[best]):
-        return "at no threshold there are more inliers than degrees of freedom"
+        return (
+            "at no threshold there are more inliers (by weight) than degrees of freedom"
+        )
     return grid[best], fits[best].fit
 
 
@@ -286,19 +306,27 @@ class Spectrum:
             covariance = weighted.T @ X / (part.total_weight / part.weight_unit)
         else:
             covariance = _covariance_by_blocks(part, centred=centred)
-        values, self.vectors = scipy.linalg.eigh(covariance, check_finite=False)
-        self.values = np.maximum(values, 0.0)
+        self.values = np.maximum(
+            scipy.linalg.eigvalsh(covariance, check_finite=False), 0.0
+        )
+        # What depends on no penalty is computed of columns of one size.
+        deviation = np.sqrt(np.maximum(np.diagonal(covariance), 0.0))
+        self._deviation = np.where(deviation > 0, deviation, 1.0)
+        correlation = covariance / np.outer(self._deviation, self._deviation)
+        values, vectors = scipy.linalg.eigh(correlation, check_finite=False)
+        known = values > _KNOWN * len(values)
+        self._values, self._vectors = values[known], vectors[:, known]
+        self.rank = int(np.count_nonzero(known))
 
     def degrees_of_freedom(self, mass: float, penalty: float) -> float:
         """Trace of G(G + penalty·I)⁻¹, G = mass·S."""
-        curvature = mass * self.values
+        curvature = mass * self.values[self.values > 0]
         return float(np.sum(curvature / (curvature + penalty)))
 
     def squared_norm(self, v: Floats) -> float:
         """‖S^(−1/2) v‖², along the directions in which the features vary."""
-        known = self.values > 1e-12 * self.values[-1]
-        parts = self.vectors[:, known].T @ v
-        return float(np.sum(parts**2 / self.values[known]))
+        parts = self._vectors.T @ (v / self._deviation)
+        return float(np.sum(parts**2 / self._values))
 
 
 def _covariance_by_blocks(rows: Rows, *, centred: bool) -> Floats:
@@ -322,24 +350,33 @@ def _covariance_by_blocks(rows: Rows, *, centred: bool) -> Floats:
     return covariance * np.outer(spread, spread)
 
 
-def estimated_error(
-    rows: Rows, one: GridFit, settings: Settings, spectrum: Spectrum | None
-) -> float:
-    """R(t) of the module's docstring; infinite where it does not exist.
+def estimated_errors(
+    rows: Rows,
+    fits: Sequence[GridFit],
+    grid: Sequence[Settings],
+    spectrum: Spectrum | None,
+) -> Floats:
+    """R(t) of the module's docstring, in some unit; infinite where it does not exist.
 
     Without a spectrum the penalty is taken to change nothing.
     """
-    p = rows.n_features
-    squares, inliers = one.tally.squares, one.tally.inlier
+    p = rows.n_features if spectrum is None else spectrum.rank
     n = rows.total_weight / rows.weight_unit
-    df, from_penalty = float(p), 0.0
-    if spectrum is not None:
-        penalty = settings.alpha * one.fit.scale
-        df = spectrum.degrees_of_freedom(inliers, penalty)
-        from_penalty = spectrum.squared_norm(penalty * one.fit.coef)
-    left = inliers - df - settings.fit_intercept
-    if not (left > 0 and one.fit.converged):
-        return np.inf
-    if p + settings.fit_intercept >= n:
-        return squares / left**2
-    return max((2.0 * df - p) * squares + from_penalty, 0.0) / left**2
+    unit = max(one.tally.norm for one in fits) or 1.0  # so that no square overflows
+    squares, errors, left = (np.empty(len(fits)) for _ in range(3))
+    for k, (one, settings) in enumerate(zip(fits, grid, strict=True)):
+        squares[k] = (one.tally.norm / unit) ** 2
+        df, from_penalty = float(p), 0.0
+        if spectrum is not None:
+            penalty = settings.alpha * one.fit.scale
+            df = spectrum.degrees_of_freedom(one.tally.inlier, penalty)
+            from_penalty = spectrum.squared_norm(penalty / unit * one.fit.coef)
+        errors[k] = (2.0 * df - p) * squares[k] + from_penalty
+        left[k] = one.tally.inlier - df - settings.fit_intercept
+        if not one.fit.converged:
+            left[k] = -np.inf
+    possible = left > 0
+    # (Without columns, or of what is no more than rounding, nothing can be estimated.)
+    if not (p + grid[0].fit_intercept < n and (errors[possible] > 0).all()):
+        errors = squares
+    return np.divide(errors, left**2, out=np.full(len(fits), np.inf), where=possible)

@@ -303,7 +303,7 @@ class Rows(abc.ABC):
         c = np.clip(r, -point.threshold, point.threshold)
         s = self._weight_part(slice(0, self.n_rows))
         return Tally(
-            squares=float(s @ c**2),
+            norm=float(np.sqrt(s @ c**2)),
             inlier=float(s @ ~outlier),
             n_outliers=int(np.count_nonzero(outlier)),
         )

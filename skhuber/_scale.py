@@ -35,6 +35,8 @@ def weighted_median(values: Floats, weight: Floats | None) -> float:
 
 def upper_quantile(values: Floats, share: float, weight: Floats | None) -> float:
     """A number that this share of the weight exceeds, amid those that do so."""
+    if weight is not None:
+        values, weight = values[weight > 0], weight[weight > 0]
     order = np.argsort(values, kind="stable")
     mass = np.ones(len(values)) if weight is None else weight[order]
     ends = np.cumsum(mass)
@@ -51,13 +53,16 @@ def joint_scale(distance: Floats, rho: float, weight: Floats | None) -> float:
     It is the σ at which the derivative of the objective by σ is zero,
     Σ s min(|r|/σ, ρ)² = Σ s; zero, where at most 1/ρ² of the weight has a residual.
     """
+    unit = distance.max()
+    if not 0 < unit < np.inf:
+        return 0.0
     order = np.argsort(distance)
-    a = distance[order]
+    a = distance[order] / unit  # whose squares do not overflow
     mass = np.ones(len(a)) if weight is None else weight[order]
     total = mass.sum()
     inside = np.cumsum(mass * a**2)
     if np.isinf(rho):
-        return float(np.sqrt(inside[-1] / total))
+        return float(unit * np.sqrt(inside[-1] / total))
     outside = total - np.cumsum(mass)
     if not mass[a > 0].sum() > total / rho**2:
         return 0.0
@@ -65,4 +70,5 @@ def joint_scale(distance: Floats, rho: float, weight: Floats | None) -> float:
     # inside/t² + outside − total/ρ². It falls as t grows, from above zero.
     excess = inside + (outside - total / rho**2) * a**2
     last = np.nonzero((excess >= 0) & (a > 0))[0][-1]
-    return float(np.sqrt(inside[last] / (total / rho**2 - outside[last]))) / rho
+    threshold = np.sqrt(inside[last] / (total / rho**2 - outside[last]))
+    return float(unit * threshold / rho)

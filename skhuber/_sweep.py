@@ -80,8 +80,8 @@ class Sums:
 class Tally:
     """How residuals lie about a threshold."""
 
-    squares: float
-    """Σ s c²."""
+    norm: float
+    """√(Σ s c²)."""
     inlier: float
     """Σ s over the rows with |r| ≤ threshold."""
     n_outliers: int

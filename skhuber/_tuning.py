@@ -130,7 +130,8 @@ def rho_for_efficiency(efficiency: float, *, scale: str = "mad") -> float:
         raise ValueError(f"efficiency must be {allowed}, got {efficiency!r}.")
     if value >= _efficiency(_LARGEST_RHO):
         return math.inf
-    threshold = brentq(lambda rho: _efficiency(rho) - value, 1e-12, _LARGEST_RHO)
+    threshold = brentq(lambda rho: _efficiency(rho) - value, 0.0, _LARGEST_RHO)
+    threshold = max(threshold, math.ulp(1.0))  # of an efficiency a rounding error off
     return float(threshold / _joint_scale(threshold) if joint else threshold)
 
 
@@ -144,8 +145,9 @@ class OutlierShare:
     Parameters
     ----------
     share : float
-        Share of the weight that lies beyond the threshold, to half a sample; at least
-        0 (no outliers: least squares) and at most 0.5.
+        Share of the weight that lies beyond the threshold, to the weight of one sample;
+        at least 0 (no outliers: least squares) and at most 0.5. Where ties make it
+        impossible, there is a ConvergenceWarning.
 
     Raises
     ------
@@ -176,6 +178,9 @@ class OutlierShare:
 
 def _mean_clipped_square(threshold: float) -> float:
     """E min(z², t²) of standard normal z."""
+    if threshold < 1e-4:  # where the sum below cancels; to third order in t
+        cubic = 4.0 * threshold**3 / (3.0 * math.sqrt(2.0 * math.pi))
+        return threshold**2 - cubic
     inside = math.erf(threshold / math.sqrt(2.0))
     outside = 2.0 * threshold**2 * math.exp(log_ndtr(-threshold))
     return float(inside - 2.0 * threshold * norm.pdf(threshold) + outside)
@@ -190,7 +195,7 @@ def _threshold_of_joint(rho: float) -> float:
     """The absolute threshold of a joint scale's rho, where residuals are normal."""
     if rho >= _LARGEST_RHO:
         return rho
-    return float(brentq(lambda t: t - rho * _joint_scale(t), 1e-5, 2.0 * _LARGEST_RHO))
+    return float(brentq(lambda t: t - rho * _joint_scale(t), 1e-16, 2.0 * _LARGEST_RHO))
 
 
 def _efficiency(rho: float) -> float:

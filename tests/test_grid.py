@@ -84,7 +84,7 @@ def test_tally():
     assert tally.n_outliers == outside.sum()
     np.testing.assert_allclose(tally.inlier, s[~outside].sum(), rtol=1e-13)
     clipped = np.clip(r, -at.threshold, at.threshold)
-    np.testing.assert_allclose(tally.squares, s @ clipped**2, rtol=1e-13)
+    np.testing.assert_allclose(tally.norm**2, s @ clipped**2, rtol=1e-13)
 
 
 def test_some_rows_keep_their_weights():
@@ -242,7 +242,7 @@ def assert_same_fits(X, y, grid, weight=None, tol=1e-9, gap=1e-12):
         )
         np.testing.assert_allclose(one.fit.scale, alone.scale, rtol=tol, err_msg=name)
         assert abs(one.tally.n_outliers - tally.n_outliers) <= 1, name
-        np.testing.assert_allclose(one.tally.squares, tally.squares, rtol=1e-4)
+        np.testing.assert_allclose(one.tally.norm, tally.norm, rtol=1e-4)
         np.testing.assert_allclose(one.tally.inlier, tally.inlier, rtol=1e-3)
     return rows, found
 

@@ -68,6 +68,19 @@ def test_a_path_warns_of_fits_that_have_not_converged():
     assert not path.converged.any()
 
 
+def test_a_path_does_not_start_at_a_scale_of_zero():
+    """Nearly exact fits lead nowhere: their loss is too stiff to be left."""
+    rng = np.random.default_rng(3)
+    data = rng.normal(size=(30, 60))
+    y = data @ rng.normal(size=60) + rng.standard_t(2, size=30)
+    path = huber_path(data, y, rhos=[2.0], alphas=[0.1, 10.0])
+    warm = HuberRegressor(2.0, alpha=0.1, warm_start=True).fit(data, y)
+    warm.set_params(alpha=10.0).fit(data, y)
+    alone = HuberRegressor(2.0, alpha=10.0).fit(data, y)
+    np.testing.assert_allclose(path.objectives[0, 1], alone.objective_, rtol=1e-10)
+    np.testing.assert_allclose(warm.objective_, alone.objective_, rtol=1e-10)
+
+
 def test_layouts_of_a_path():
     plain = huber_path(X, Y, rhos=RHOS)
     for data in (pd.DataFrame(X), sp.csr_array(X), np.asfortranarray(X)):
@@ -281,6 +294,27 @@ def test_weights_and_groups_are_routed():
     assert np.isfinite(nested["test_score"]).all()
 
 
+def test_weights_are_kept_from_scorers_that_take_none():
+    def scoring(model, X, y):
+        return -np.abs(y - model.predict(X)).mean()
+
+    weight = np.linspace(0.5, 2.0, 120)
+    model = HuberRegressorCV(RHOS, scoring=scoring).fit(X, Y, weight)
+    search = GridSearchCV(HuberRegressor(), {"rho": RHOS}, scoring=scoring)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that the scorer takes none
+        search.fit(X, Y, sample_weight=weight)
+    np.testing.assert_allclose(model.best_score_, search.best_score_, rtol=1e-9)
+
+
+def test_the_yardstick_where_most_targets_are_met_exactly():
+    y = (np.arange(120) % 60 == 0).astype(float)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = HuberRegressorCV([1.35, 2.0]).fit(X - X.mean(axis=0), y)
+    assert model.scoring_threshold_ > 1e-3
+
+
 def test_groups_without_routing():
     groups = np.arange(120) % 4
     model = HuberRegressorCV(RHOS, cv=GroupKFold(4)).fit(X, Y, groups=groups)
@@ -370,6 +404,11 @@ BAD_CV = {
     "unknown scoring": ({"scoring": "best"}, ValueError, r"best"),
     "many folds": ({"cv": 200}, ValueError, r"n_splits=200"),
     "no folds": ({"cv": []}, ValueError, r"cv must give at least one fold"),
+    "numbers too large": (
+        {"cv": [(np.array([0, 1, 500]), np.array([3]))]},
+        ValueError,
+        r"cv must give numbers or masks of the 120 samples, got array\(\[  0,",
+    ),
     "empty training": (
         {"cv": [(np.array([], dtype=int), np.arange(5))]},
         ValueError,

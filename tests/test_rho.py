@@ -222,7 +222,7 @@ def test_the_estimate_is_the_error_out_of_sample(alpha, p):
     """On average over data; with a penalty large enough to matter, too."""
     from skhuber._fit import Settings
     from skhuber._grid import fit_grid
-    from skhuber._rho import estimated_error
+    from skhuber._rho import estimated_errors
 
     ratios = []
     for seed in range(8):
@@ -231,7 +231,8 @@ def test_the_estimate_is_the_error_out_of_sample(alpha, p):
         settings = Settings(1.35, "joint", alpha, True, 1000, 1e-12)
         (one,) = fit_grid(rows, [settings])
         spectrum = Spectrum(rows, centred=True)
-        found = estimated_error(rows, one, settings, spectrum)
+        (found,) = estimated_errors(rows, [one], [settings], spectrum)
+        found *= one.tally.norm**2  # its unit
         ratios.append(found / np.sum((one.fit.coef - coef) ** 2))
     assert 0.85 < np.mean(ratios) < 1.18
 
@@ -249,6 +250,52 @@ def test_the_spectrum():
     expected = v @ np.linalg.solve(covariance, v)
     # The least eigenvalue, 1e-12 of the largest, has four digits.
     np.testing.assert_allclose(spectrum.squared_norm(v), expected, rtol=1e-3)
+
+
+def test_auto_does_not_count_columns_that_tell_nothing():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1000, 1))
+    y = 2 * x[:, 0] + rng.normal(size=1000)
+    tiny = 1e-7 * rng.normal(size=(1000, 3))
+    alone = HuberRegressor("auto").fit(x, y).rho_
+    assert alone > 2
+    for more in (np.ones((1000, 1)), x, tiny):
+        assert HuberRegressor("auto").fit(np.hstack([x, more]), y).rho_ == alone
+    levels = np.eye(2)[rng.integers(0, 2, 1000)]
+    assert HuberRegressor("auto").fit(levels, y).rho_ > 1.4
+
+
+@pytest.mark.parametrize("rule", ["auto", "adaptive", OutlierShare(0.1)], ids=str)
+@pytest.mark.parametrize("unit", [1e-300, 1e-200, 1e160, 1e300])
+def test_rules_in_extreme_units(rule, unit):
+    X, y, _ = simulated(200, 2, heavy)
+    usual = HuberRegressor(rule, alpha=0.0).fit(X, y)
+    other = HuberRegressor(rule, alpha=0.0).fit(X, y * unit)
+    np.testing.assert_allclose(other.rho_, usual.rho_, rtol=1e-6)
+    columns = HuberRegressor(rule, alpha=0.0).fit(X * max(unit, 1e-200) ** 0.5, y)
+    np.testing.assert_allclose(columns.rho_, usual.rho_, rtol=1e-6)
+
+
+def test_a_share_that_ties_make_impossible():
+    X, y, _ = simulated(200, 2, heavy)
+    with pytest.warns(ConvergenceWarning, match=r"share of outliers is .*, not 0\.1"):
+        HuberRegressor(OutlierShare(0.1)).fit((X > 0) * 1.0, (y > 3) * 1.0)
+
+
+def test_adaptive_with_weights_that_count_no_samples():
+    X, y, _ = simulated(100, 1, heavy)
+    with pytest.warns(ConvergenceWarning, match=r"add up to more than .*, got 0\.1"):
+        model = HuberRegressor("adaptive").fit(X, y, np.full(100, 0.001))
+    assert model.rho_ == 1.35
+
+
+def test_rows_without_weight_are_no_rows_to_a_share():
+    X, y, _ = simulated(200, 2, heavy)
+    weight = np.arange(200) % 3 * 1.0
+    kept = weight > 0
+    model = HuberRegressor(OutlierShare(0.05)).fit(X, y, weight)
+    other = HuberRegressor(OutlierShare(0.05)).fit(X[kept], y[kept], weight[kept])
+    np.testing.assert_allclose(model.rho_, other.rho_, rtol=1e-9)
 
 
 def test_auto_costs_few_fits():

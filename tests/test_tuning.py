@@ -62,6 +62,14 @@ def test_a_joint_scale_has_a_rho_of_its_own(efficiency):
     assert efficiency_of_rho(rho, scale="joint") == pytest.approx(efficiency)
 
 
+@pytest.mark.parametrize("scale", ["mad", "joint"])
+def test_the_edge_of_the_range(scale):
+    for efficiency in (2 / np.pi + 1e-15, 2 / np.pi + 1e-6):
+        rho = rho_for_efficiency(efficiency, scale=scale)
+        assert rho > (1 if scale == "joint" else 0) - 1e-12
+    assert efficiency_of_rho(1 + 1e-6, scale="joint") == pytest.approx(2 / np.pi, 1e-4)
+
+
 def test_a_joint_scale_without_outliers():
     assert rho_for_efficiency(1, scale="joint") == np.inf
     assert efficiency_of_rho(np.inf, scale="joint") == 1.0
