@@ -192,24 +192,18 @@ def _joint_scale(last: Fit, rho: float) -> float:
 def _fit_directly(rows: Rows, grid: list[Settings]) -> list[GridFit | None]:
     assert isinstance(rows, DenseRows)
     direct = Direct(rows, fit_intercept=grid[0].fit_intercept)
-    last: tuple[HuberObjective, Solution, Fit] | None = None
+    start: Floats | None = None
     fits: list[GridFit | None] = []
     for settings in grid:
-        found = None
-        if last is not None:
-            objective, solution, fit = last
-            start = solution.x.copy()
-            scale = _joint_scale(fit, settings.rho) if objective.joint else 0.0
-            if scale > 0:
-                start[-1] = scale * fit.point.y_unit
-            found = minimise_directly(direct, settings, start)
+        # (To look for the scale of these residuals would take longer than a step.)
+        found = start is not None and minimise_directly(direct, settings, start)
         found = found or minimise_directly(direct, settings)
         if found is None:
             fits.append(None)
             continue
+        start = found[1].x
         fit = described(rows, settings, *found, n_iter_least=1)
         fits.append(GridFit(fit, fit.tally()))
-        last = (*found, fit)
     return fits
 
 
