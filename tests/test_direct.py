@@ -27,8 +27,8 @@ def fit(X, y, weight=None, **changed):
     """Coefficients, intercept and scale in the units of the data, or None."""
     rows = make_rows(X, y, weight, 1)
     settings = SETTINGS | changed
-    direct = Direct(rows, fit_intercept=settings.pop("fit_intercept"))
     with np.errstate(over="ignore", invalid="ignore"):
+        direct = Direct(rows, fit_intercept=settings.pop("fit_intercept"))
         found = direct.minimise(**settings)
     if found is None:
         return None
