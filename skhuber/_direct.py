@@ -15,7 +15,7 @@ from skhuber._mad import MAX_UPDATES, RootSearch
 from skhuber._numba import IS_COMPILED
 from skhuber._objective import RESIDUAL_ROUNDING, Frame, HuberObjective
 from skhuber._rows import DenseRows, Rows
-from skhuber._scale import NORMAL_MAD, weighted_median
+from skhuber._scale import mad_scale
 from skhuber._solver import Solution, Status
 from skhuber._sweep import Floats
 
@@ -137,7 +137,7 @@ class Direct:
         )
 
     def _median_scale(self) -> float:
-        return weighted_median(np.abs(self._r), self._rows.weight) / NORMAL_MAD
+        return mad_scale(np.abs(self._r), self._rows.weight)
 
     def _minimise(
         self, objective: HuberObjective, tol: float, max_iter: int, start: Floats

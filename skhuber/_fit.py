@@ -81,6 +81,13 @@ class Fit:
         """
         return self.rows.robust_weights(self.point)
 
+    def distances(self) -> Floats:
+        """|r| of every row, in the unit of y.
+
+        No sweep, if the rows have seen none since the fit.
+        """
+        return np.abs(self.rows.residuals(self.point)) / self.point.y_unit
+
     def tally(self) -> Tally:
         """How the residuals lie about the threshold, in the units of the data.
 

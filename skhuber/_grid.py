@@ -47,7 +47,7 @@ from skhuber._fit import (
     objective_of,
     solve,
 )
-from skhuber._minimise import hessian_pays, is_small
+from skhuber._minimise import OUTLIER_PART, hessian_pays, is_small
 from skhuber._numba import one_blas_thread
 from skhuber._objective import Frame, HuberObjective
 from skhuber._problem import NonFiniteSumsError, Problem
@@ -179,14 +179,9 @@ def _start(settings: Settings, last: Fit | None) -> Start | None:
         return None
     scale = last.scale
     if settings.scale == "joint":
-        scale = _joint_scale(last, settings.rho) or scale
+        found = joint_scale(last.distances(), settings.rho, last.rows.weight)
+        scale = found or scale
     return Start(last.coef, last.intercept, scale)
-
-
-def _joint_scale(last: Fit, rho: float) -> float:
-    """The joint scale of a fit's residuals with another rho, in the unit of y."""
-    distance = np.abs(last.rows.residuals(last.point)) / last.point.y_unit
-    return joint_scale(distance, rho, last.rows.weight)
 
 
 def _fit_directly(rows: Rows, grid: list[Settings]) -> list[GridFit | None]:
@@ -408,7 +403,7 @@ class _Surroundings:
         if not hessian_pays(self._sketch):
             return problem.diagonal(theta)[0]
         hessian, above = problem.hessian(theta)
-        return hessian + 1e-3 * above
+        return hessian + OUTLIER_PART * above
 
 
 def _minimise(

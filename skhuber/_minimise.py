@@ -56,6 +56,8 @@ _HESSIAN_SHARE = 32
 _DIAGONAL_TRUST = 0.01
 # By more than this factor a column is stiffer than a sample of 20 rows for each shows.
 _STIFFER = 1.5
+# Directions in which only outliers lie get this part of these rows' curvature.
+OUTLIER_PART = 1e-3
 # The most steps of polish where minimising got stuck.
 _RESCUE_STEPS = 6
 # Sets of L-BFGS steps, each whitened anew, and the most steps of all but the last.
@@ -337,6 +339,5 @@ def _whitening(
         known = np.diagonal(hessian)
         index = np.nonzero(diagonal > _STIFFER * known)[0]
         hessian[index, index] = diagonal[index]
-    # Directions in which only outliers lie get a little curvature from these.
-    hessian += 1e-3 * above
+    hessian += OUTLIER_PART * above
     return theta, Whitening(hessian)

@@ -77,6 +77,15 @@ class Data(NamedTuple):
         rows = make_rows(self.X, self.y, self.weight, self.threads)
         return rows if index is None else rows.take(index)
 
+    def for_callbacks(self, index: NDArray[np.intp] | None = None) -> dict[str, Any]:
+        """The data as callbacks get them; or some of the rows."""
+        X, y, weight = self.X, self.y, self.weight
+        if index is not None:
+            X, y = X[index], y[index]
+            weight = None if weight is None else weight[index]
+        metadata = None if weight is None else {"sample_weight": weight}
+        return {"X": X, "y": y, "metadata": metadata}
+
 
 class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """A linear model that has been, or will be, fitted with a Huber loss."""

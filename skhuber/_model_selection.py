@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -32,7 +32,7 @@ from sklearn.utils.metadata_routing import (
 from skhuber._callbacks import Tasks, with_callbacks
 from skhuber._model import Data, HuberModel, check_rho, check_scale, unchanged_on_error
 from skhuber._regressor import HuberRegressor
-from skhuber._scale import NORMAL_MAD, weighted_median
+from skhuber._scale import mad_scale
 from skhuber._validation import check_count, check_flag, check_real
 from skhuber.metrics import make_huber_scorer
 
@@ -190,7 +190,7 @@ def huber_path(
     def table(values: Iterator[Any]) -> Any:
         return np.array(list(values)).reshape(shape)
 
-    total = rows.total_weight / rows.weight_unit
+    total = rows.natural_weight
     coefs = np.array([one.fit.coef for one in fits]).reshape(*shape, -1)
     return HuberPath(
         rhos=np.array([float(rho) for rho in rhos]),
@@ -427,15 +427,15 @@ class HuberRegressorCV(HuberModel):
         from skhuber._fit import fit_rows
         from skhuber._grid import Grid
 
-        grid = _checked_grid(self, self.rhos, self.alphas)
+        rhos, alphas = _listed("rhos", self.rhos), _listed("alphas", self.alphas)
+        grid = _checked_grid(self, rhos, alphas)
         verbose = check_flag("verbose", self.verbose)
         self._scorer(1.0)  # complains, if there is something to complain of
         data = self._checked_data(X, y, sample_weight)
         routed = self._routed(data.weight, params)
         folds = self._folds(data, routed.splitter.split)
-        metadata = {} if data.weight is None else {"sample_weight": data.weight}
-        listened = {"X": data.X, "y": data.y, "metadata": metadata or None}
-        tasks = Tasks(self, listened, n_tasks=len(folds) * len(grid) + 1)
+        n_tasks = len(folds) * len(grid) + 1
+        tasks = Tasks(self, data.for_callbacks(), n_tasks=n_tasks)
 
         with tasks.fit():
             failures: list[_Failure] = []
@@ -465,7 +465,7 @@ class HuberRegressorCV(HuberModel):
             self.alpha_ = settings.alpha
             tasks.done("refit", self._attributes(fit.coef, fit.intercept, data))
         failures += _failures([settings], [fit])
-        return _complaint("HuberRegressorCV", failures, len(folds) * len(grid) + 1)
+        return _complaint("HuberRegressorCV", failures, n_tasks)
 
     def _scorer(self, threshold: float | None) -> Callable[..., float]:
         if self.scoring is None:
@@ -526,16 +526,14 @@ class HuberRegressorCV(HuberModel):
 
     def _yardstick(self, data: Data, grid: list[Settings]) -> float:
         """Threshold of the default scoring."""
-        from dataclasses import replace
-
         from skhuber._fit import fit_rows
 
         rows = data.rows()
         least = min(settings.alpha for settings in grid)
         first = replace(grid[0], rho=_FIRST_RHO, scale="joint", alpha=least)
         fit = fit_rows(rows, first)
-        distance = np.abs(fit.rows.residuals(fit.point)) / fit.point.y_unit
-        scale = weighted_median(distance, data.weight) / NORMAL_MAD
+        distance = fit.distances()
+        scale = mad_scale(distance, data.weight)
         # Where most targets are met exactly, the median is a rounding error's; where
         # all are, the mean is, too.
         deviation = float(np.std(data.y, dtype=np.float64))
@@ -611,8 +609,7 @@ class HuberRegressorCV(HuberModel):
         grid: list[Settings],
     ) -> None:
         """Tell callbacks of the candidates of a fold."""
-        weight = None if data.weight is None else {"sample_weight": data.weight[train]}
-        listened = {"X": data.X[train], "y": data.y[train], "metadata": weight}
+        listened = data.for_callbacks(train)
         for one, settings in zip(fits, grid, strict=True):
             attributes = self._attributes(one.fit.coef, one.fit.intercept, data)
             attributes |= {"rho_": settings.rho, "alpha_": settings.alpha}
@@ -656,8 +653,8 @@ class _Candidate(HuberRegressor):
 
 def _checked_grid(
     model: HuberRegressor | HuberRegressorCV,
-    rhos: Sequence[float],
-    alphas: Sequence[float],
+    rhos: list[float],
+    alphas: list[float],
 ) -> list[Settings]:
     """Settings for each rho and alpha, alphas within rhos."""
     from skhuber._fit import Settings
@@ -666,13 +663,9 @@ def _checked_grid(
     fit_intercept = check_flag("fit_intercept", model.fit_intercept)
     max_iter = check_count("max_iter", model.max_iter, least=0)
     tol = check_real("tol", model.tol, least=0)
-    checked_rhos = [
-        check_rho(f"rhos[{k}]", rho, scale)
-        for k, rho in enumerate(_listed("rhos", rhos))
-    ]
+    checked_rhos = [check_rho(f"rhos[{k}]", rho, scale) for k, rho in enumerate(rhos)]
     checked_alphas = [
-        check_real(f"alphas[{k}]", alpha, least=0)
-        for k, alpha in enumerate(_listed("alphas", alphas))
+        check_real(f"alphas[{k}]", alpha, least=0) for k, alpha in enumerate(alphas)
     ]
     return [
         Settings(rho, scale, alpha, fit_intercept, max_iter, tol)

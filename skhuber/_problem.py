@@ -6,7 +6,7 @@ import numpy as np
 
 from skhuber._objective import HuberObjective
 from skhuber._rows import Rows
-from skhuber._scale import NORMAL_MAD, weighted_median
+from skhuber._scale import mad_scale
 from skhuber._sweep import Floats, Sums
 
 
@@ -63,7 +63,7 @@ class Problem:
     def median_scale(self, theta: Floats) -> float:
         """median|r| / Φ⁻¹(3/4), standardised."""
         distance = np.abs(self.rows.residuals(self.objective.point(theta)))
-        return weighted_median(distance, self.rows.weight) / NORMAL_MAD
+        return mad_scale(distance, self.rows.weight)
 
     def _evaluate(self, theta: Floats, sums: Sums) -> tuple[float, Floats]:
         value, gradient = self.objective.value_gradient(

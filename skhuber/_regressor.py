@@ -252,10 +252,7 @@ class HuberRegressor(HuberModel):
         verbose = check_flag("verbose", self.verbose)
         data = self._checked_data(X, y, sample_weight)
         start = self._start(data.X.shape[1]) if warm_start else None
-        metadata = None if data.weight is None else {"sample_weight": data.weight}
-        tasks = Tasks(
-            self, {"X": data.X, "y": data.y, "metadata": metadata}, n_tasks=None
-        )
+        tasks = Tasks(self, data.for_callbacks(), n_tasks=None)
 
         def watch(n_sweeps: int, model: Model) -> bool:
             if verbose:

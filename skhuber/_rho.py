@@ -51,7 +51,7 @@ from skhuber._grid import GridFit, fit_grid
 from skhuber._mad import RootSearch
 from skhuber._numba import one_blas_thread
 from skhuber._rows import Rows
-from skhuber._scale import NORMAL_MAD, upper_quantile, weighted_median
+from skhuber._scale import mad_scale, upper_quantile
 from skhuber._sketch import Sketch
 from skhuber._sweep import Floats, Point
 from skhuber._tuning import OutlierShare
@@ -159,20 +159,15 @@ def _normal_scale(rows: Rows, settings: Settings) -> float:
     return _median_scale(fit) or fit.scale or 1.0
 
 
-def _sizes(fit: Fit) -> Floats:
-    """|r| of every row, in the unit of y."""
-    return np.abs(fit.rows.residuals(fit.point)) / fit.point.y_unit
-
-
 def _median_scale(fit: Fit) -> float:
-    return weighted_median(_sizes(fit), fit.rows.weight) / NORMAL_MAD
+    return mad_scale(fit.distances(), fit.rows.weight)
 
 
 # --- adaptive ---------------------------------------------------------------------
 
 
 def _adaptive(rows: Rows, settings: Settings) -> tuple[Settings, Fit] | str:
-    n = rows.total_weight / rows.weight_unit
+    n = rows.natural_weight
     p = rows.n_features
     needed = p + np.log(max(n * p, 1.0))
     if not needed < n:
@@ -206,7 +201,7 @@ def _with_share(rows: Rows, share: float, settings: Settings) -> tuple[Settings,
 def _share_not_met(share: float, fit: Fit) -> str | None:
     """What to say where ties, or rows met exactly, make a share impossible."""
     rows = fit.rows
-    n = rows.total_weight / rows.weight_unit
+    n = rows.natural_weight
     reached = 1.0 - fit.tally().inlier / n
     largest = 1.0 if rows.weight is None else rows.weight.max()
     if abs(reached - share) <= 1.001 * largest / n:
@@ -219,13 +214,13 @@ def _iterate(
 ) -> tuple[Settings, Fit]:
     weight = rows.weight
     slack = 0.5 * (1.0 if weight is None else weight.max())
-    total = rows.total_weight / rows.weight_unit
+    total = rows.natural_weight
     search = RootSearch()
     start = None
     for _ in range(_MAX_UPDATES):
         fit = fit_rows(rows, settings, start)
         start = Start(fit.coef, fit.intercept, fit.scale)
-        sizes = _sizes(fit)
+        sizes = fit.distances()
         threshold = settings.rho * fit.scale
         outside = sizes > threshold
         found = np.count_nonzero(outside) if weight is None else weight[outside].sum()
@@ -268,7 +263,7 @@ def _auto(rows: Rows, settings: Settings) -> tuple[Settings, Fit] | str:
         # A joint scale leaves at least 1 − 1/ρ² of the weight within the threshold. As
         # long as that may be fewer rows than there are coefficients, it may be zero.
         # (With as many features as rows it is the penalty that keeps it from that.)
-        n = rows.total_weight / rows.weight_unit
+        n = rows.natural_weight
         least = _MARGIN * (rows.n_features + settings.fit_intercept) / n
         rhos = tuple(
             rho for rho in _JOINT_RHOS if 1.0 - 1.0 / rho**2 > least or least >= 1.0
@@ -303,7 +298,7 @@ class Spectrum:
             if centred:
                 X -= np.average(X, axis=0, weights=part.weight)
             weighted = X if part.weight is None else X * part.weight[:, np.newaxis]
-            covariance = weighted.T @ X / (part.total_weight / part.weight_unit)
+            covariance = weighted.T @ X / part.natural_weight
         else:
             covariance = _covariance_by_blocks(part, centred=centred)
         self.values = np.maximum(
@@ -361,7 +356,7 @@ def estimated_errors(
     Without a spectrum the penalty is taken to change nothing.
     """
     p = rows.n_features if spectrum is None else spectrum.rank
-    n = rows.total_weight / rows.weight_unit
+    n = rows.natural_weight
     unit = max(one.tally.norm for one in fits) or 1.0  # so that no square overflows
     squares, errors, left = (np.empty(len(fits)) for _ in range(3))
     for k, (one, settings) in enumerate(zip(fits, grid, strict=True)):

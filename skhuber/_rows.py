@@ -121,6 +121,11 @@ class Rows(abc.ABC):
         return float(2.0**self.weight_power)
 
     @property
+    def natural_weight(self) -> float:
+        """The sum of the weights as they were given."""
+        return self.total_weight / self.weight_unit
+
+    @property
     @abc.abstractmethod
     def is_finite(self) -> bool:
         """Whether X is free of NaN and infinity; meant for few rows."""

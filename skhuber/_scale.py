@@ -6,7 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-__all__ = ["NORMAL_MAD", "joint_scale", "upper_quantile", "weighted_median"]
+__all__ = [
+    "NORMAL_MAD",
+    "joint_scale",
+    "mad_scale",
+    "upper_quantile",
+    "weighted_median",
+]
 
 Floats = NDArray[np.float64]
 
@@ -31,6 +37,11 @@ def weighted_median(values: Floats, weight: Floats | None) -> float:
     last = min(np.searchsorted(ends, half + slack, side="right"), len(ends) - 1)
     upper = values[order[last]]
     return float(lower + 0.5 * (upper - lower))
+
+
+def mad_scale(distance: Floats, weight: Floats | None) -> float:
+    """median|r| / Φ⁻¹(3/4), of residuals of these sizes."""
+    return weighted_median(distance, weight) / NORMAL_MAD
 
 
 def upper_quantile(values: Floats, share: float, weight: Floats | None) -> float:
