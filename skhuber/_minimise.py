@@ -50,7 +50,9 @@ _RESCUE_WORK = 2**37
 FULL_HESSIAN_MAX = 3000
 # Of sparse data the Hessian is only its diagonal, at first, if it would have more
 # numbers than a 32nd of what is stored: its algebra would cost more than the sweeps.
+# (With as few columns as these it takes a millisecond.)
 _HESSIAN_SHARE = 32
+_HESSIAN_CHEAP = 256
 # Where a Hessian is only its diagonal, the gap must be smaller by this factor: it comes
 # out too small, by the least eigenvalue of the columns' correlations at most.
 _DIAGONAL_TRUST = 0.01
@@ -60,6 +62,9 @@ _STIFFER = 1.5
 OUTLIER_PART = 1e-3
 # The most steps of polish where minimising got stuck.
 _RESCUE_STEPS = 6
+# Between the minima on two samples of m rows each lie about p/m of the objective. So
+# many times as much is too far for a Newton step.
+_NEAR = 3.0
 # Sets of L-BFGS steps, each whitened anew, and the most steps of all but the last.
 _ROUNDS = 4
 _ROUND_ITER = 12
@@ -104,21 +109,22 @@ def minimise(
         return _small(problem, theta, tol, max_iter, may_stay=may_stay)
     if sketch.is_sample and not warm:
         theta = _on_sample(sketch, objective, theta)
-    return _rounds(problem, sketch, theta, tol, max_iter, may_stay=may_stay)
+    return _rounds(problem, sketch, theta, tol, max_iter, warm=warm, may_stay=may_stay)
 
 
 def is_small(rows: Rows) -> bool:
     """Whether Newton steps on all rows are the cheapest way."""
-    return _newton_work(rows) <= _NEWTON_WORK and rows.n_rows <= _FEW_ROWS
+    return _newton_work(rows) <= _NEWTON_WORK and rows.n_present <= _FEW_ROWS
 
 
 def hessian_pays(sketch: Sketch) -> bool:
     """Whether a Hessian is worth its algebra (and memory), or only its diagonal is."""
     rows = sketch.rows
-    size = rows.n_features**2
-    if rows.n_features > FULL_HESSIAN_MAX:
+    p = rows.n_features
+    if p > FULL_HESSIAN_MAX:
         return False
-    return not sketch.is_sample or size * _HESSIAN_SHARE <= rows.n_elements
+    cheap = p <= _HESSIAN_CHEAP or p**2 * _HESSIAN_SHARE <= rows.n_elements
+    return cheap or not sketch.is_sample
 
 
 def _on_sample(sketch: Sketch, objective: HuberObjective, theta: Floats) -> Floats:
@@ -134,7 +140,7 @@ def _on_sample(sketch: Sketch, objective: HuberObjective, theta: Floats) -> Floa
 
 
 def _newton_work(rows: Rows) -> int:
-    return rows.n_rows * rows.n_features**2
+    return rows.n_present * rows.n_features**2
 
 
 def _newton(
@@ -253,6 +259,7 @@ def _rounds(
     tol: float,
     max_iter: int,
     *,
+    warm: bool = False,
     may_stay: bool = False,
 ) -> Solution:
     """L-BFGS on the problem's rows, whitened by the Hessian on a part, in rounds."""
@@ -270,7 +277,7 @@ def _rounds(
     n_iter = 0
     for k in range(_ROUNDS):
         # If the sample's Hessian did not do in the first round, it is not good enough.
-        theta, whitening = _whitening(problem, sketch, theta, exact=k > 0)
+        theta, whitening = _whitening(problem, sketch, theta, exact=k > 0, warm=warm)
         last_round = k == _ROUNDS - 1
         # A round that needs more steps than this is better whitened anew.
         limit = max_iter if last_round else _ROUND_ITER
@@ -307,17 +314,19 @@ def _rounds(
 
 def _polish_steps(rows: Rows) -> int:
     """How many steps the last digits are worth."""
-    if rows.n_rows * rows.n_features > _POLISH_ELEMENTS:
+    n = rows.n_present
+    if n * rows.n_features > _POLISH_ELEMENTS:
         return 0
-    return next((steps for most, steps in _POLISH_STEPS if rows.n_rows <= most), 0)
+    return next((steps for most, steps in _POLISH_STEPS if n <= most), 0)
 
 
 def _whitening(
-    problem: Problem, sketch: Sketch, theta: Floats, *, exact: bool
+    problem: Problem, sketch: Sketch, theta: Floats, *, exact: bool, warm: bool
 ) -> tuple[Floats, Whitening]:
     """The start, maybe another one, and coordinates for steps from there.
 
-    `exact`: those of the Hessian on all rows, if that is affordable.
+    `exact`: those of the Hessian on all rows, if that is affordable. `warm`: the start
+    is better than what samples know.
     """
     objective = problem.objective
     affordable = _newton_work(problem.rows) <= _RESCUE_WORK
@@ -326,11 +335,14 @@ def _whitening(
     if problem.rows is sketch.part or (exact and affordable):
         hessian, above = problem.hessian(theta)
     else:
+        theta, hessian, above = _on_larger_sample(sketch, objective, theta, warm=warm)
         diagonal, squares = problem.diagonal(theta)
         if sketch.improve(objective.point(theta), squares):
             theta = _on_sample(sketch, objective, theta)
+            theta, hessian, above = _on_larger_sample(
+                sketch, objective, theta, warm=False
+            )
             diagonal, _ = problem.diagonal(theta)
-        hessian, above = Problem(objective, sketch.part).hessian(theta)
         # Columns that all rows show to be stiffer than the sample does are made so.
         # (The others stay as they are: among strongly correlated columns a little more
         # on the diagonal would hide the direction in which they differ. Nor is the
@@ -341,3 +353,33 @@ def _whitening(
         hessian[index, index] = diagonal[index]
     hessian += OUTLIER_PART * above
     return theta, Whitening(hessian)
+
+
+def _on_larger_sample(
+    sketch: Sketch, objective: HuberObjective, theta: Floats, *, warm: bool
+) -> tuple[Floats, Floats, Floats]:
+    """θ, and both Hessians of `Problem.hessian` on the larger sample.
+
+    A θ that is the minimum on the smaller sample is moved by a Newton step to that on
+    the larger one. (Where the step promises more than lies between two samples, the
+    function is no parabola there, and θ stays.)
+    """
+    gradient, hessian, above = np.zeros(()), np.zeros(()), np.zeros(())
+    value = total = 0.0
+    for rows in sketch.larger_sample():
+        problem, weight = Problem(objective, rows), rows.natural_weight
+        sums = *problem.value_gradient(theta), *problem.hessian(theta)
+        value += weight * sums[0]
+        gradient = gradient + weight * sums[1]
+        hessian = hessian + weight * sums[2]
+        above = above + weight * sums[3]
+        total += weight
+    gradient, hessian, above = gradient / total, hessian / total, above / total
+    if sketch.has_larger_sample and not warm:
+        whitening = Whitening(hessian + OUTLIER_PART * above)
+        moved = theta - whitening.unwhiten(whitening.whiten_gradient(gradient))
+        gap = whitening.gap(gradient, last_is_held=False)
+        is_near = gap <= _NEAR * rows.n_features / sketch.part.n_rows * value / total
+        if is_near and not (objective.joint and moved[-1] < 0.5 * theta[-1]):
+            theta = moved
+    return theta, hessian, above

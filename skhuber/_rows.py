@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,17 +49,43 @@ _TOGETHER_PARTS = 16
 # a small part of a level-2 cache.
 _CHUNK_BYTES = 2**16
 
+# What is copied of a large sample at a time: this share of the rows, or so many.
+_PIECE_SHARE = 100
+_PIECE_MIN = 500
+
 # Numbers from which the columns' medians are taken, and the least and most rows.
-_MOMENT_ELEMENTS = 50_000
-_MOMENT_ROWS = 200, 1000
-# Numbers of a sparse X that are made dense at a time.
-_DENSE_ELEMENTS = 2**17
+_MOMENT_ELEMENTS = 25_000
+_MOMENT_ROWS = 200, 500
+# Numbers of X at a time for that.
+_COLUMNS_ELEMENTS = 2**15
 
 Data = NDArray[np.float64] | NDArray[np.float32]
 
 _NO_WEIGHT: Floats = np.empty(0)
 _NO_INDEX: NDArray[np.intp] = np.empty(0, dtype=np.intp)
 _NO_INDEX.flags.writeable = False
+
+
+@dataclass(frozen=True)
+class Picks:
+    """Rows picked of all.
+
+    Attributes
+    ----------
+    index : ndarray of int of shape (m,)
+    weight : ndarray of shape (m,) or None
+        None: one for every row.
+    """
+
+    index: NDArray[np.intp]
+    weight: Floats | None
+
+    def pieces(self, n_rows: int) -> Iterator[Picks]:
+        """So many of them at a time."""
+        for start in range(0, len(self.index), n_rows):
+            piece = slice(start, start + n_rows)
+            weight = None if self.weight is None else self.weight[piece]
+            yield Picks(self.index[piece], weight)
 
 
 class Rows(abc.ABC):
@@ -80,6 +106,8 @@ class Rows(abc.ABC):
         Numbers of X that a sweep reads.
     dtype : dtype
         The type of X.
+    n_present : int
+        Rows whose weight is not zero.
     n_sweeps : int
         Sweeps over all rows so far.
     total_weight : float
@@ -106,10 +134,12 @@ class Rows(abc.ABC):
         self._last: tuple[Point, Data] | None = None
         if weight is None:
             self.weight = None
+            self.n_present = self.n_rows
             self.weight_power = 0
             self.total_weight = float(self.n_rows)
         else:
             self.weight = read_only(weight)
+            self.n_present = int(np.count_nonzero(weight))
             # Powers of two change no digit of a weight; scaled to at most one, no
             # sum of weights overflows.
             self.weight_power = int(np.clip(-np.frexp(weight.max())[1], -1000, 1000))
@@ -137,7 +167,7 @@ class Rows(abc.ABC):
 
     @property
     def takes_no_copies(self) -> bool:
-        """Whether a sample of these rows is none but their numbers."""
+        """Whether a sample of these rows is nothing but their numbers."""
         return False
 
     @abc.abstractmethod
@@ -427,32 +457,32 @@ class Rows(abc.ABC):
 
     def _gram_parts(self, q: int) -> int:
         """Into how many parts a Gram matrix is split, of q × q numbers each."""
-        return int(np.clip(self.n_elements // (4 * q**2), 1, _GRAM_PARTS))
+        # (There are two such matrices of each part.)
+        return int(np.clip(self.n_elements // (8 * q**2), 1, _GRAM_PARTS))
 
     def _finished_gram(self, point: Point, gram: Floats) -> Floats:
         """The Gram matrix, of what `_add_gram` added up."""
         return gram
 
-    def sample(self, n_rows: int) -> Rows:
+    def pick(self, n_rows: int) -> Picks:
         """About `n_rows` rows, picked in proportion to their weights.
 
         Picking is stratified: the rows in their order, each as long as its weight, are
         cut into equal pieces, and a point is drawn in each. That spreads the picks
         over the data as evenly as a stride would, without a stride's aliasing
-        with periods in the data. A row of weight zero is never picked. The picks have
-        equal weights, so rows picked k times have weight k; where all rows have, few
-        are picked twice, and for simplicity's sake count once. The draw is the same
-        in every run.
+        with periods in the data. A row of weight zero is never picked, and picks are
+        the same as if there were no such rows. The picks have equal weights, so rows
+        picked k times have weight k. The draw is the same in every run.
         """
         index, counts = np.unique(self._pick(n_rows), return_counts=True)
-        if self.weight is None:
-            return self._take(index, None)
-        return self._take(index, counts.astype(np.float64))
+        if counts.max() == 1:
+            return Picks(index, None)
+        return Picks(index, counts.astype(np.float64))
 
-    def sample_by(self, share: Floats, n_rows: int) -> Rows:
+    def pick_by(self, share: Floats, n_rows: int) -> Picks:
         """Rows picked in proportion to their weights times a share.
 
-        Sums over the sample estimate those over all rows. A row that would be picked
+        Sums over the picks estimate those over all rows. A row that would be picked
         once or more is taken once, with its own weight: so the rows that matter most
         are not estimated but there.
 
@@ -473,17 +503,28 @@ class Rows(abc.ABC):
         drawn = counts * (length.sum() / rest) / share[index]
         (taken,) = np.nonzero(certain)
         drawn = np.concatenate([weight[taken], drawn])
-        return self._take(np.concatenate([taken, index]), drawn)
+        return Picks(np.concatenate([taken, index]), drawn)
+
+    def sample(self, picks: Picks) -> Rows:
+        """The rows that were picked."""
+        return self._take(picks.index, picks.weight)
+
+    def sample_in_pieces(self, picks: Picks) -> Iterator[Rows]:
+        """The same, no more at a time than may be copied."""
+        step = max(self.n_rows // _PIECE_SHARE, _PIECE_MIN)
+        if self.takes_no_copies:
+            step = len(picks.index)
+        for piece in picks.pieces(step):
+            yield self.sample(piece)
 
     def moments(self, *, centred: bool) -> Moments:
-        """Location and spread of the columns, from some thousand rows at most.
+        """Location and spread of the columns, from some hundred rows.
 
         Medians, so that wild rows do not carry the centre away from the others (whose
         distances from it would then be equal to rounding). Any number amid the
         column serves as well as any other.
         """
-        per_row = max(self.n_elements / self.n_rows, 1)
-        n_rows = np.clip(_MOMENT_ELEMENTS / per_row, *_MOMENT_ROWS)
+        n_rows = np.clip(_MOMENT_ELEMENTS // max(self.n_features, 1), *_MOMENT_ROWS)
         index = self._pick(int(n_rows))
         centre = np.zeros(self.n_features)
         spread = np.empty(self.n_features)
@@ -498,6 +539,12 @@ class Rows(abc.ABC):
             middle = np.median(distance, axis=0)
             spread[columns] = np.where(middle > 0, middle, unit * np.sqrt(mean_square))
         return Moments(centre, spread)
+
+    def _some_columns(self, n_rows: int) -> Iterator[slice]:
+        """Some columns at a time, of which so many rows are few numbers."""
+        width = max(_COLUMNS_ELEMENTS // n_rows, 1)
+        for start in range(0, self.n_features, width):
+            yield slice(start, min(start + width, self.n_features))
 
     def _pick(self, n_rows: int) -> NDArray[np.intp]:
         """About `n_rows` rows, with repetitions, in proportion to their weights."""
@@ -586,7 +633,9 @@ class DenseRows(Rows):
     def _columns(self, index: NDArray[np.intp]) -> Iterator[tuple[slice, Floats]]:
         if self.picked is not None:
             index = self.picked[index]
-        yield slice(None), self.X[index].astype(np.float64, copy=False)
+        for columns in self._some_columns(len(index)):
+            X = self.X[:, columns][index]
+            yield columns, X.astype(np.float64, copy=False)
 
     @property
     def _is_dense(self) -> bool:
@@ -694,9 +743,7 @@ class CSRRows(Rows):
 
     def _columns(self, index: NDArray[np.intp]) -> Iterator[tuple[slice, Floats]]:
         X = self.X[index].tocsc()
-        width = max(_DENSE_ELEMENTS // len(index), 1)
-        for start in range(0, self.n_features, width):
-            columns = slice(start, min(start + width, self.n_features))
+        for columns in self._some_columns(len(index)):
             yield columns, X[:, columns].toarray().astype(np.float64, copy=False)
 
     @property

@@ -1,4 +1,11 @@
-"""A sample of the rows that stands for all of them, and when it does not.
+"""Samples of the rows that stand for all of them, and when they do not.
+
+There are two. The smaller one is solved; its minimum is the start on all rows. The
+larger one gives the Hessian that whitens the steps from there: the better that is, the
+fewer they are. (Each shrinks the gap about by the ratio of columns to rows of the
+sample.) The smaller one may be a copy, the larger one is read in pieces. Their sizes
+depend on the shape of the data alone: so fits of the same data in another layout take
+the same steps, and end at the same place but for rounding.
 
 A uniform sample tells little of columns that rest on a few rows: rare dummies, or
 columns with leverage points (rows far longer than the others). It is found wanting,
@@ -14,17 +21,19 @@ rests are then all in it, as they are.
 
 from __future__ import annotations
 
-from skhuber._rows import Rows
+from collections.abc import Iterator
+
+from skhuber._rows import Picks, Rows
 from skhuber._sweep import Floats, Point
 
-# A sample has 20 rows for each column: its Hessian is then off by about √(1/20) in its
-# worst direction, and each step of L-BFGS on all rows shrinks the error by as much or
-# more. Of larger data it has a fiftieth, which costs about what one sweep costs, and
-# 2 % of their memory if it is a copy.
+# The smaller sample has 20 rows for each column: its Hessian is then off by about
+# √(1/20) in its worst direction, and each step of L-BFGS on all rows shrinks the error
+# by as much or more. Of larger data it has a fiftieth, which costs about what one sweep
+# costs, and 2 % of their memory if it is a copy.
 _ROWS_PER_COLUMN = 20
 _SHARE = 50
 _ROWS_MIN = 1500
-# If it is none, it has up to 200 rows for each column, or a tenth: that spares two or
+# The larger one has up to 200 rows for each column, or a tenth: that spares two or
 # three sweeps.
 _MORE_ROWS_PER_COLUMN = 200
 _LARGER_SHARE = 10
@@ -48,25 +57,39 @@ class Sketch:
     rows : Rows
         All.
     part : Rows
-        A sample, or all rows where it would not be far smaller.
+        The smaller sample, or all rows where it would not be far smaller.
     """
 
     def __init__(self, rows: Rows) -> None:
-        n, p = rows.n_rows, rows.n_features
+        n, p = rows.n_present, rows.n_features
         self._size = max(_ROWS_PER_COLUMN * p, n // _SHARE, _ROWS_MIN)
-        if rows.takes_no_copies:
-            more = min(_MORE_ROWS_PER_COLUMN * p, n // _LARGER_SHARE)
-            self._size = max(self._size, more)
+        self._larger_size = min(_MORE_ROWS_PER_COLUMN * p, n // _LARGER_SHARE)
         self.rows = rows
         self.part = rows
-        if _MOST * self._size <= rows.n_rows:
-            self.part = rows.sample(self._size)
+        if _MOST * self._size <= n:
+            self.part = rows.sample(rows.pick(self._size))
+        self._improved: Picks | None = None
         self._is_final = self.part is rows
 
     @property
     def is_sample(self) -> bool:
         """Whether the part is smaller than the whole."""
         return self.part is not self.rows
+
+    @property
+    def has_larger_sample(self) -> bool:
+        """Whether it is another one than `part`."""
+        return self.is_sample and self._larger_size > self._size
+
+    def larger_sample(self) -> Iterator[Rows]:
+        """The larger sample, some rows at a time."""
+        if not self.has_larger_sample:
+            yield self.part
+            return
+        picks = self._improved
+        if picks is None:
+            picks = self.rows.pick(self._larger_size)
+        yield from self.rows.sample_in_pieces(picks)
 
     def improve(self, point: Point, squares: Floats) -> bool:
         """Take another sample if this one lacks rows that matter; say whether it did.
@@ -93,5 +116,6 @@ class Sketch:
         share = self.rows.influences(point, actual)
         share *= 0.5 / self.rows.n_features
         share += 0.5
-        self.part = self.rows.sample_by(share, self._size)
+        self.part = self.rows.sample(self.rows.pick_by(share, self._size))
+        self._improved = self.rows.pick_by(share, self._larger_size)
         return True

@@ -84,6 +84,8 @@ def many(case):
     X = rng.normal(size=(MANY, 20))
     if case == "few_columns":
         X = X[:, :5]
+    if case == "many_columns":
+        X = rng.normal(size=(MANY, 50))
     if case == "dummies":
         X[:, 3:] = rng.random((MANY, 17)) < np.geomspace(1e-4, 0.1, 17)
     if case == "all_levels":
@@ -106,6 +108,7 @@ def many(case):
     [
         ("plain", 6),
         ("few_columns", 6),
+        ("many_columns", 6),
         ("dummies", 16),
         ("all_levels", 16),
         ("t", 16),
@@ -118,6 +121,34 @@ def test_sweeps_are_few(case, most):
     model = HuberRegressor().fit(X, y)
     assert certificate(model, X, y) <= 1e-12
     assert model.n_sweeps_ <= most
+
+
+def strided(X):
+    return np.repeat(X, 2, axis=0)[::2]
+
+
+@pytest.mark.parametrize("layout", [np.asfortranarray, sp.csr_array, strided])
+@pytest.mark.parametrize("case", ["many_columns", "dummies", "t"])
+def test_layouts_take_the_same_steps(case, layout):
+    X, y = many(case)
+    expected = HuberRegressor().fit(X, y)
+    model = HuberRegressor().fit(layout(X), y)
+    assert model.n_sweeps_ == expected.n_sweeps_
+    size = np.abs(expected.coef_ * X.std(axis=0)).max()
+    difference = np.abs((model.coef_ - expected.coef_) * X.std(axis=0))
+    assert difference.max() <= 1e-12 * size
+    np.testing.assert_allclose(model.objective_, expected.objective_, rtol=1e-13)
+
+
+@pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray])
+def test_rows_of_no_weight_are_no_rows(layout):
+    X, y = many("plain")
+    X[::5] = 1e6
+    s = (np.arange(MANY) % 5 > 0) * 1.0
+    model = HuberRegressor().fit(layout(X), y, sample_weight=s)
+    expected = HuberRegressor().fit(layout(X[s > 0]), y[s > 0])
+    assert model.n_sweeps_ == expected.n_sweeps_
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-10)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

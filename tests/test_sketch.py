@@ -92,6 +92,39 @@ def test_rows_without_weight_are_not_taken():
     assert (values(one.part)[:, 0] != 0).sum() == np.count_nonzero(weight[:7])
 
 
+@pytest.mark.parametrize("improve", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_samples_are_the_same_rows_in_every_layout(weighted, improve):
+    X = np.hstack([RARE] * 20)
+    X[:, 1:] += np.arange(X.shape[1] - 1)
+    X = np.repeat(X, 5, axis=0)  # of 100,000 × 120: 2,400 rows, and 10,000
+    weight = RNG.integers(0, 3, len(X)).astype(float) if weighted else None
+    point = Point(X[100], np.ones(X.shape[1]), 0.0, 1.0, np.zeros(X.shape[1]), 0.0, 1.0)
+    found = {}
+    for layout, make in LAYOUTS.items():
+        rows = make_rows(make(X), np.arange(len(X)) * 1.0, weight, 1)
+        one = Sketch(rows)
+        assert one.has_larger_sample
+        if improve:
+            assert one.improve(point, rows.sums(point, squares=True).all_squares)
+        pieces = list(one.larger_sample())
+        assert (len(pieces) > 1) == (layout != "C")  # what is a copy comes in pieces
+        found[layout] = [one.part.y], [piece.y for piece in pieces]
+        total = sum(piece.n_rows for piece in pieces)
+        assert one.part.n_rows < total <= rows.n_present / 10
+    for samples in zip(*found.values(), strict=True):
+        for other in samples[1:]:
+            np.testing.assert_array_equal(
+                np.concatenate(other), np.concatenate(samples[0])
+            )
+
+
+def test_no_larger_sample_where_the_smaller_one_is_as_large():
+    _, one = sketch(PLAIN)
+    assert not one.has_larger_sample
+    assert list(one.larger_sample()) == [one.part]
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_influences(layout):
     rows, _ = sketch(RARE, layout)
