@@ -267,6 +267,18 @@ def test_a_sample_is_in_proportion_to_the_weights():
     np.testing.assert_array_equal(sample.weight, again.weight)
 
 
+def test_picks_are_the_same_without_rows_of_no_weight():
+    weight = (np.arange(N) % 3 > 0) * 1.0
+    there = np.flatnonzero(weight)
+    n = int(0.7 * len(there))  # so that some are picked twice
+    picks = make_rows(DATA, TARGET, weight, 1).pick(n)
+    expected = make_rows(DATA[there], TARGET[there], None, 1).pick(n)
+    np.testing.assert_array_equal(picks.index, there[expected.index])
+    np.testing.assert_array_equal(picks.weight, expected.weight)
+    assert picks.weight.max() == 2
+    assert picks.weight.sum() == n
+
+
 def test_a_sample_follows_no_period():
     # Every 50th row is special: a stride would take all of them or none.
     special = (np.arange(100_000) % 50 == 0).astype(float)
