@@ -315,7 +315,10 @@ def test_largest_and_standardised(layout):
 
 def test_blocks_of_wide_sparse_data_are_long():
     # Each block has p sums of its own; they must stay small beside the data.
-    X = sp.random(20_000, 50_000, density=1e-4, format="csr", random_state=0)
-    rows = CSRRows(X, np.zeros(20_000))
+    n, p, per_row = 20_000, 50_000, 5
+    columns = np.random.default_rng(0).integers(0, p, n * per_row)
+    starts = np.arange(0, n * per_row + 1, per_row)
+    X = sp.csr_array((np.ones(n * per_row), columns, starts), shape=(n, p))
+    rows = CSRRows(X, np.zeros(n))
     blocks = -(-rows.n_rows // rows._block)
     assert blocks * X.shape[1] <= X.nnz / 16 + X.shape[1]
