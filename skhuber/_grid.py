@@ -47,7 +47,7 @@ from skhuber._fit import (
     objective_of,
     solve,
 )
-from skhuber._minimise import OUTLIER_PART, hessian_pays, is_small
+from skhuber._minimise import OUTLIER_PART, hessian_pays, is_small, trusted_gap
 from skhuber._numba import one_blas_thread
 from skhuber._objective import Frame, HuberObjective
 from skhuber._problem import NonFiniteSumsError, Problem
@@ -306,6 +306,7 @@ class _Surroundings:
         self, rows: Rows, grid: list[Settings], near: list[_Near]
     ) -> list[GridFit | None]:
         objectives = [objective_of(rows, self._frame, settings) for settings in grid]
+        n_known = self._sketch.part.n_rows
         sums: dict[int, Sums] = {}
         solutions = _minimise(
             rows,
@@ -320,7 +321,7 @@ class _Surroundings:
             sums,
         )
         return [
-            _certified(rows, settings, objective, solution, sums.get(k))
+            _certified(rows, settings, objective, solution, sums.get(k), n_known)
             for k, (settings, objective, solution) in enumerate(
                 zip(grid, objectives, solutions, strict=True)
             )
@@ -447,10 +448,14 @@ def _certified(
     objective: HuberObjective,
     solution: Solution,
     sums: Sums | None,
+    n_known: int,
 ) -> GridFit | None:
+    if sums is None:
+        return None
     x, value = solution.x, solution.value
+    most = trusted_gap(objective, x, sums.inlier / rows.total_weight, n_known)
     # (As in a fit alone, half of the tolerance: the Hessian of a sample is uncertain.)
-    close = solution.gap <= objective.tolerance(x, value, 0.5 * settings.tol)
+    close = solution.gap <= objective.tolerance(x, value, 0.5 * settings.tol, most)
     if not close or may_have_collapsed(objective, solution):
         return None
     is_last = solution.status is Status.CONVERGED
@@ -458,7 +463,6 @@ def _certified(
     fit = described(rows, settings, objective, solution, n_iter_least=1)
     if not is_last:
         return GridFit(fit, fit.tally())
-    assert sums is not None
     assert sums.n_outliers is not None
     tally = Tally(float(np.sqrt(sums.cc)), sums.inlier, sums.n_outliers)
     return GridFit(fit, natural_tally(tally, rows, fit.point))

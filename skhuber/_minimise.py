@@ -53,6 +53,8 @@ FULL_HESSIAN_MAX = 3000
 # (With as few columns as these it takes a millisecond.)
 _HESSIAN_SHARE = 32
 _HESSIAN_CHEAP = 256
+# A Hessian of fewer inliers for each column may miss directions.
+_INLIERS_PER_COLUMN = 5
 # Where a Hessian is only its diagonal, the gap must be smaller by this factor: it comes
 # out too small, by the least eigenvalue of the columns' correlations at most.
 _DIAGONAL_TRUST = 0.01
@@ -270,14 +272,19 @@ def _rounds(
         # The Hessian of a sample, and with it the gap, is that much uncertain.
         tol = 0.5 * tol
 
+    def most(theta: Floats) -> float:
+        return trusted_gap(objective, theta, problem.inlier_share, n_known)
+
     def tolerance(theta: Floats, value: float) -> float:
         trust = _DIAGONAL_TRUST if whitening.is_diagonal else 1.0
-        return objective.tolerance(theta, value, trust * tol)
+        return objective.tolerance(theta, value, trust * tol, most(theta))
 
+    may_rescue = _newton_work(problem.rows) <= _RESCUE_WORK
     n_iter = 0
     for k in range(_ROUNDS):
         # If the sample's Hessian did not do in the first round, it is not good enough.
         theta, whitening = _whitening(problem, sketch, theta, exact=k > 0, warm=warm)
+        n_known = sketch.n_known if k == 0 else problem.rows.n_present
         last_round = k == _ROUNDS - 1
         # A round that needs more steps than this is better whitened anew.
         limit = max_iter if last_round else _ROUND_ITER
@@ -305,11 +312,25 @@ def _rounds(
         theta = solution.x
         if solution.status is Status.CONVERGED or n_iter >= max_iter:
             break
+        problem.value_gradient(theta)
+        if k > 0 and may_rescue and most(theta) < tol * solution.value:
+            # So near to least absolute deviations no Hessian leads far.
+            solution = replace(solution, status=Status.STALLED)
+            break
     solution = replace(solution, n_iter=n_iter)
-    if solution.status is Status.STALLED and _newton_work(problem.rows) <= _RESCUE_WORK:
-        rescued = _newton(problem, theta, tol, max_iter - n_iter)
+    if solution.status is Status.STALLED and may_rescue:
+        rescued = _small(problem, theta, tol, max_iter - n_iter)
         solution = replace(rescued, n_iter=n_iter + rescued.n_iter)
     return solution
+
+
+def trusted_gap(
+    objective: HuberObjective, theta: Floats, inlier_share: float, n_known: int
+) -> float:
+    """The largest gap that a Hessian made of so many rows can certify."""
+    if n_known * inlier_share < _INLIERS_PER_COLUMN * len(theta):
+        return 0.0
+    return objective.parabola_gap(theta, inlier_share)
 
 
 def _polish_steps(rows: Rows) -> int:

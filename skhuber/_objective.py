@@ -103,6 +103,10 @@ class Frame:
         return u, float(np.ldexp(intercept + shift - self.y_centre, -self.y_power))
 
 
+# So much of a threshold is far below it.
+_FAR_BELOW = 0.1
+
+
 class HuberObjective:
     """F of the module's docstring, in standardised variables.
 
@@ -254,14 +258,28 @@ class HuberObjective:
         full = np.concatenate([sums.squares[0], [sums.inlier, inside]])
         return full[self._kept] * (2.0 / (scale * weight))
 
-    def tolerance(self, theta: Floats, value: float, tol: float) -> float:
+    def tolerance(
+        self, theta: Floats, value: float, tol: float, most: float = np.inf
+    ) -> float:
         """The gap that is small enough: tol times F, or what rounding makes of it.
 
-        Of an F that a few gross outliers make large the part above 2ρ + σ does not
-        count: it is that of residuals all as large as the spread of y.
+        No more than `most`, but for rounding. Of an F that a few gross outliers make
+        large the part above 2ρ + σ does not count: it is that of residuals all as large
+        as the spread of y.
         """
         _, _, scale = self.split(theta)
-        return tol * min(value, 2 * self.rho + scale) + self.rounding_gap(theta)
+        enough = min(tol * min(value, 2 * self.rho + scale), most)
+        return enough + self.rounding_gap(theta)
+
+    def parabola_gap(self, theta: Floats, inlier_share: float) -> float:
+        """The gap up to which F is a parabola.
+
+        A step that gains ½ d²·∂²F moves the inliers' residuals by d (in the mean of
+        their squares). Where that is not far below the threshold, others become
+        inliers on the way, and the gap that a Hessian tells means nothing.
+        """
+        _, _, scale = self.split(theta)
+        return _FAR_BELOW**2 * self.rho**2 * scale * inlier_share
 
     def rounding_gap(self, theta: Floats) -> float:
         """What rounding errors of the residuals alone may add to F.

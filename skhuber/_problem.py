@@ -21,6 +21,8 @@ class Problem:
         self.objective = objective
         self.rows = rows
         self._last: tuple[Floats, float, Floats] | None = None
+        # Of the point last evaluated: the inliers' part of the weight.
+        self.inlier_share = 1.0
 
     def value_gradient(self, theta: Floats) -> tuple[float, Floats]:
         """Infinity and zeros where a step was so long that sums overflow."""
@@ -66,6 +68,7 @@ class Problem:
         return mad_scale(distance, self.rows.weight)
 
     def _evaluate(self, theta: Floats, sums: Sums) -> tuple[float, Floats]:
+        self.inlier_share = sums.inlier / self.rows.total_weight
         value, gradient = self.objective.value_gradient(
             theta, sums, self.rows.total_weight
         )

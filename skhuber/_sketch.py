@@ -81,6 +81,11 @@ class Sketch:
         """Whether it is another one than `part`."""
         return self.is_sample and self._larger_size > self._size
 
+    @property
+    def n_known(self) -> int:
+        """Rows that the Hessian of the larger sample is made of, about."""
+        return max(self.part.n_rows, self._larger_size * self.has_larger_sample)
+
     def larger_sample(self) -> Iterator[Rows]:
         """The larger sample, some rows at a time."""
         if not self.has_larger_sample:
