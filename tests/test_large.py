@@ -1,6 +1,7 @@
 """Data of so many rows that a sample is solved first, and then L-BFGS on all rows."""
 
 import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
@@ -236,6 +237,27 @@ def test_layouts_agree(layout, scale):
         tolerance = 1e-6  # of the coefficients' own rounding
     np.testing.assert_allclose(model.coef_, expected.coef_, rtol=tolerance)
     np.testing.assert_allclose(model.scale_, expected.scale_, rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("p", "parameters"), [(20, {"rho": 1.0001}), (3, {"scale": 1e-8})]
+)
+def test_next_to_least_absolute_deviations_nothing_is_certified_wrongly(p, parameters):
+    # (Once certified with a mean |r| of 2e-5 and 6e-8 too much: the sample has hardly
+    # an inlier to know the Hessian from.)
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(70_000, p))
+    noise = rng.normal(size=len(X))
+    y = X.sum(axis=1) + (np.exp(noise) if p == 20 else noise)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = HuberRegressor(alpha=0, **parameters).fit(X, y)
+        other = HuberRegressor(alpha=0, scale=1e-4).fit(X, y)
+    found, expected = (np.abs(y - m.predict(X)).mean() for m in (model, other))
+    # Its F and 2ρ times its mean |r| differ by the inliers' part of a scale or less.
+    allowed = model.scale_ * np.mean(~model.outliers_)
+    assert found <= expected * (1 + 1e-9) + allowed
+    assert model.optimality_gap_ <= 1e-12 or caught
 
 
 def test_mad_is_self_consistent():
