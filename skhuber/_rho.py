@@ -62,6 +62,8 @@ _JOINT_RHOS = (1.1, 1.18, 1.27, 1.4, 1.65, 2.1, 3.2, np.inf)
 _FIXED_RHOS = (0.33, 0.53, 0.75, 1.0, 1.4, 2.0, 3.2, np.inf)
 # So many times more inliers than coefficients are sure.
 _MARGIN = 1.05
+# A scale smaller by this factor than that of other thresholds is none.
+_NO_SCALE = 1e-9
 # Where no rule applies.
 _DEFAULT_RHO = 1.35
 # A share of outliers is met to half a row, or as well as this change of rho can.
@@ -359,6 +361,7 @@ def estimated_errors(
     n = rows.natural_weight
     unit = max(one.tally.norm for one in fits) or 1.0  # so that no square overflows
     squares, errors, left = (np.empty(len(fits)) for _ in range(3))
+    least = _NO_SCALE * max(one.fit.scale for one in fits)
     for k, (one, settings) in enumerate(zip(fits, grid, strict=True)):
         squares[k] = (one.tally.norm / unit) ** 2
         df, from_penalty = float(p), 0.0
@@ -368,10 +371,25 @@ def estimated_errors(
             from_penalty = spectrum.squared_norm(penalty / unit * one.fit.coef)
         errors[k] = (2.0 * df - p) * squares[k] + from_penalty
         left[k] = one.tally.inlier - df - settings.fit_intercept
-        if not one.fit.converged:
+        has_no_scale = one.fit.scale <= least
+        if not one.fit.converged or (has_no_scale and _interpolates(one.fit)):
             left[k] = -np.inf
     possible = left > 0
     # (Without columns, or of what is no more than rounding, nothing can be estimated.)
     if not (p + grid[0].fit_intercept < n and (errors[possible] > 0).all()):
         errors = squares
     return np.divide(errors, left**2, out=np.full(len(fits), np.inf), where=possible)
+
+
+def _interpolates(fit: Fit) -> bool:
+    """Whether it meets no more different rows than its coefficients can.
+
+    Rows that are repeated may be a majority then (in a bootstrap sample, say), and the
+    scale zero, but nothing is learnt of the error.
+    """
+    rows, coefficients = fit.rows, fit.rows.n_features + 1
+    (inside,) = np.nonzero(np.abs(rows.residuals(fit.point)) <= fit.point.threshold)
+    p = rows.n_features
+    part = rows.take(inside[: max(_DENSE // (p + 1), coefficients + 1)])
+    X = part.standardised(np.zeros(p), np.ones(p))
+    return len(np.unique(np.column_stack([X, part.y]), axis=0)) <= coefficients

@@ -298,6 +298,20 @@ def test_rows_without_weight_are_no_rows_to_a_share():
     np.testing.assert_allclose(model.rho_, other.rho_, rtol=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_auto_learns_nothing_from_rows_met_because_they_are_repeated(seed):
+    # A bootstrap sample of 80 rows has 50 different ones or so. The 21 that a plane
+    # through 20 columns meets may then be more than half of it.
+    X, y, _ = simulated(80, 20, heavy, seed)
+    again = np.random.default_rng(seed).integers(0, 80, 80)
+    model = HuberRegressor("auto").fit(X[again], y[again])
+    assert model.scale_ > 0.01
+    # (What it must not choose: a fit of scale zero, which is the minimum.)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        assert huber_path(X[again], y[again], rhos=[1.18]).scales[0, 0] < 1e-6
+
+
 def test_auto_costs_few_fits():
     X, y, _ = simulated(1000, 10, heavy)
     one = HuberRegressor().fit(X, y).n_sweeps_
