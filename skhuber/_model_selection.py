@@ -377,6 +377,8 @@ class HuberRegressorCV(HuberModel):
         -----
         ConvergenceWarning
             Where a fit could not be shown to be within `tol` of the optimum.
+        UserWarning
+            Where a scorer gave scores that are not finite.
 
         Examples
         --------
@@ -392,6 +394,15 @@ class HuberRegressorCV(HuberModel):
             complaint = self._fit(X, y, sample_weight, params)
         if complaint is not None:
             warnings.warn(complaint, ConvergenceWarning, stacklevel=2)
+        bad = np.count_nonzero(~np.isfinite(self.cv_results_["mean_test_score"]))
+        if bad:
+            n_candidates = len(self.cv_results_["params"])
+            warnings.warn(
+                f"scoring={self.scoring!r} gave scores that are not finite to {bad} of "
+                f"{n_candidates} candidates; those without a number rank last",
+                UserWarning,
+                stacklevel=2,
+            )
         return self
 
     def get_metadata_routing(self) -> MetadataRouter:

@@ -348,8 +348,7 @@ def test_scores_that_are_no_numbers_lose():
     def scoring(model, X, y):
         return np.nan if model.rho_ == 1.1 else -model.rho_
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with pytest.warns(UserWarning, match=f"not finite to 1 of {len(RHOS)} candidates"):
         model = HuberRegressorCV(RHOS, scoring=scoring).fit(X, Y)
     assert model.rho_ == 1.35
 
