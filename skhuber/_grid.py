@@ -284,7 +284,9 @@ class _Surroundings:
         self._first = first
         self._theta = solution.x
         self._objective = self._objective_of(first)
-        self._loose = _LOOSE * sketch.rows.n_features / sketch.part.n_rows
+        self._part = sketch.larger_sample()
+        self._n_known = self._part.n_rows
+        self._loose = _LOOSE * sketch.rows.n_features / self._n_known
         near = self._near([first], self._objective, solution.x)[0]
         self._on_sample = near.theta
         size = _group_size(sketch.rows)
@@ -293,6 +295,7 @@ class _Surroundings:
         self._only: list[_Near] | None = None
         if len(self._groups) == 1:
             self._only = self._chain(grid)
+            del self._part  # it may be a copy
 
     def fit(self, rows: Rows) -> list[GridFit | None]:
         """Fits of all rows, or of a part of them; None where they are not certified."""
@@ -306,7 +309,6 @@ class _Surroundings:
         self, rows: Rows, grid: list[Settings], near: list[_Near]
     ) -> list[GridFit | None]:
         objectives = [objective_of(rows, self._frame, settings) for settings in grid]
-        n_known = self._sketch.part.n_rows
         sums: dict[int, Sums] = {}
         solutions = _minimise(
             rows,
@@ -321,7 +323,7 @@ class _Surroundings:
             sums,
         )
         return [
-            _certified(rows, settings, objective, solution, sums.get(k), n_known)
+            _certified(rows, settings, objective, solution, sums.get(k), self._n_known)
             for k, (settings, objective, solution) in enumerate(
                 zip(grid, objectives, solutions, strict=True)
             )
@@ -353,7 +355,7 @@ class _Surroundings:
         From the minimum θ of another objective, and with one Hessian: alpha changes the
         penalty, and hardly who is an outlier.
         """
-        part = self._sketch.part
+        part = self._part
         objectives = [self._objective_of(settings) for settings in grid]
         loss = self._objective_of(replace(grid[0], alpha=0.0))
         u, intercept, scale = last.split(theta)
@@ -400,7 +402,7 @@ class _Surroundings:
 
     def _hessian(self, objective: HuberObjective, theta: Floats) -> Floats:
         """Of the sample, or its diagonal."""
-        problem = Problem(objective, self._sketch.part)
+        problem = Problem(objective, self._part)
         if not hessian_pays(self._sketch):
             return problem.diagonal(theta)[0]
         hessian, above = problem.hessian(theta)

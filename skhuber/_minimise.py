@@ -53,7 +53,7 @@ FULL_HESSIAN_MAX = 3000
 # (With as few columns as these it takes a millisecond.)
 _HESSIAN_SHARE = 32
 _HESSIAN_CHEAP = 256
-# A Hessian of fewer inliers for each column may miss directions.
+# Of fewer inliers for each column a sample's Hessian is not that of all rows.
 _INLIERS_PER_COLUMN = 5
 # Where a Hessian is only its diagonal, the gap must be smaller by this factor: it comes
 # out too small, by the least eigenvalue of the columns' correlations at most.
@@ -273,18 +273,22 @@ def _rounds(
         tol = 0.5 * tol
 
     def most(theta: Floats) -> float:
-        return trusted_gap(objective, theta, problem.inlier_share, n_known)
+        share = problem.inlier_share
+        if is_exact:  # it knows all directions unless there are too few inliers
+            return trusted_gap(objective, theta, share, problem.rows.n_present, 1)
+        return trusted_gap(objective, theta, share, sketch.n_known)
 
     def tolerance(theta: Floats, value: float) -> float:
         trust = _DIAGONAL_TRUST if whitening.is_diagonal else 1.0
         return objective.tolerance(theta, value, trust * tol, most(theta))
 
     may_rescue = _newton_work(problem.rows) <= _RESCUE_WORK
+    is_exact = problem.rows is sketch.part
     n_iter = 0
     for k in range(_ROUNDS):
         # If the sample's Hessian did not do in the first round, it is not good enough.
         theta, whitening = _whitening(problem, sketch, theta, exact=k > 0, warm=warm)
-        n_known = sketch.n_known if k == 0 else problem.rows.n_present
+        is_exact |= k > 0 and may_rescue
         last_round = k == _ROUNDS - 1
         # A round that needs more steps than this is better whitened anew.
         limit = max_iter if last_round else _ROUND_ITER
@@ -325,10 +329,17 @@ def _rounds(
 
 
 def trusted_gap(
-    objective: HuberObjective, theta: Floats, inlier_share: float, n_known: int
+    objective: HuberObjective,
+    theta: Floats,
+    inlier_share: float,
+    n_rows: int,
+    per_column: int = _INLIERS_PER_COLUMN,
 ) -> float:
-    """The largest gap that a Hessian made of so many rows can certify."""
-    if n_known * inlier_share < _INLIERS_PER_COLUMN * len(theta):
+    """The largest gap that a Hessian made of so many rows can certify.
+
+    None, if fewer than so many for each column are inliers.
+    """
+    if n_rows * inlier_share < per_column * len(theta):
         return 0.0
     return objective.parabola_gap(theta, inlier_share)
 
@@ -387,7 +398,7 @@ def _on_larger_sample(
     """
     gradient, hessian, above = np.zeros(()), np.zeros(()), np.zeros(())
     value = total = 0.0
-    for rows in sketch.larger_sample():
+    for rows in sketch.larger_sample_in_pieces():
         problem, weight = Problem(objective, rows), rows.natural_weight
         sums = *problem.value_gradient(theta), *problem.hessian(theta)
         value += weight * sums[0]

@@ -40,10 +40,12 @@ _GRAM_PARTS = 4
 # sweep. (They take a quarter of its time; but the threads wait for each other, in
 # Python, between two products.)
 _GRAM_WORK = 32
-# Rows at a time of a sweep at several points, which makes matrix products of them (a
-# sparse one is slower to start); and parts of the rows that have sums of their own.
-_TOGETHER_ROWS = 512
-_TOGETHER_ROWS_SPARSE = 8192
+# Numbers of X and of r at a time of a sweep at several points: what a level-2 cache
+# holds, and no less than makes Python's part of the work small (the threads wait for
+# each other there). And the least and the most rows; a sparse product is slower to
+# start. Parts of the rows have sums of their own.
+_TOGETHER_ELEMENTS = 2**17
+_TOGETHER_ROWS = 512, 8192
 _TOGETHER_PARTS = 16
 # Bytes of a chunk of rows (`chunk` in the kernels) that are looked at more than once:
 # a small part of a level-2 cache.
@@ -271,7 +273,7 @@ class Rows(abc.ABC):
         slopes = np.array([point.u for point in points]) * first.unit
         intercepts = np.array([self._kernel_intercept(point) for point in points])
         thresholds = np.array([point.threshold for point in points])
-        step = self._together_rows
+        step = self._together_rows(len(points))
         n_parts = min(_TOGETHER_PARTS, -(-self.n_rows // step))
         ends = [self.n_rows * k // n_parts for k in range(n_parts + 1)]
         out = np.zeros((n_parts, len(points), p + passes.N_SCALARS + 1))
@@ -314,10 +316,13 @@ class Rows(abc.ABC):
     def _is_dense(self) -> bool:
         """Whether X stores its zeros."""
 
-    @property
-    def _together_rows(self) -> int:
+    def _together_rows(self, n_points: int) -> int:
         """Rows at a time of a sweep at several points."""
-        return _TOGETHER_ROWS if self._is_dense else _TOGETHER_ROWS_SPARSE
+        least, most = _TOGETHER_ROWS
+        if not self._is_dense:
+            return most
+        rows = _TOGETHER_ELEMENTS // (self.n_features + n_points)
+        return min(max(rows, least), most)
 
     @abc.abstractmethod
     def _centred_part(self, rows: slice, centre: Floats, space: Floats) -> Any:

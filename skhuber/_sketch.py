@@ -86,15 +86,22 @@ class Sketch:
         """Rows that the Hessian of the larger sample is made of, about."""
         return max(self.part.n_rows, self._larger_size * self.has_larger_sample)
 
-    def larger_sample(self) -> Iterator[Rows]:
-        """The larger sample, some rows at a time."""
+    def larger_sample(self) -> Rows:
+        """The larger sample; a copy of a tenth of the rows at most."""
+        if not self.has_larger_sample:
+            return self.part
+        return self.rows.sample(self._larger_picks)
+
+    def larger_sample_in_pieces(self) -> Iterator[Rows]:
+        """The same, some rows at a time."""
         if not self.has_larger_sample:
             yield self.part
-            return
-        picks = self._improved
-        if picks is None:
-            picks = self.rows.pick(self._larger_size)
-        yield from self.rows.sample_in_pieces(picks)
+        else:
+            yield from self.rows.sample_in_pieces(self._larger_picks)
+
+    @property
+    def _larger_picks(self) -> Picks:
+        return self._improved or self.rows.pick(self._larger_size)
 
     def improve(self, point: Point, squares: Floats) -> bool:
         """Take another sample if this one lacks rows that matter; say whether it did.

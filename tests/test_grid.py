@@ -63,7 +63,7 @@ def test_a_sweep_at_several_points_is_a_sweep_at_each(layout, dtype, weight):
 
 def test_a_sweep_at_several_points_has_the_same_bits_in_threads(monkeypatch):
     monkeypatch.setattr("skhuber._numba._PARALLEL_ELEMENTS", 1)
-    monkeypatch.setattr("skhuber._rows._TOGETHER_ROWS", 8)
+    monkeypatch.setattr("skhuber._rows._TOGETHER_ROWS", (8, 8))
     points = [point(), point(threshold=0.1)]
     one, two = (
         make_rows(DATA, TARGET, WEIGHT, threads).sums_together(points)

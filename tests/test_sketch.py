@@ -107,7 +107,11 @@ def test_samples_are_the_same_rows_in_every_layout(weighted, improve):
         assert one.has_larger_sample
         if improve:
             assert one.improve(point, rows.sums(point, squares=True).all_squares)
-        pieces = list(one.larger_sample())
+        pieces = list(one.larger_sample_in_pieces())
+        whole = one.larger_sample()
+        np.testing.assert_array_equal(
+            whole.y, np.concatenate([piece.y for piece in pieces])
+        )
         assert (len(pieces) > 1) == (layout != "C")  # what is a copy comes in pieces
         found[layout] = [one.part.y], [piece.y for piece in pieces]
         total = sum(piece.n_rows for piece in pieces)
@@ -122,7 +126,8 @@ def test_samples_are_the_same_rows_in_every_layout(weighted, improve):
 def test_no_larger_sample_where_the_smaller_one_is_as_large():
     _, one = sketch(PLAIN)
     assert not one.has_larger_sample
-    assert list(one.larger_sample()) == [one.part]
+    assert one.larger_sample() is one.part
+    assert list(one.larger_sample_in_pieces()) == [one.part]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
