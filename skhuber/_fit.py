@@ -1,7 +1,8 @@
 """From rows to a fitted model: sample, start, minimise, certify.
 
 1. **Sample.** Of many rows a small sample is solved first. It gives the
-   standardisation (`Frame`), the start, and the Hessian that whitens the full problem.
+   standardisation (`Frame`) and the start; another one gives the Hessian that whitens
+   the full problem.
 2. **Start.** Least squares, or the median of y with no coefficients: whichever has the
    lower objective. (Under gross outliers least squares can be worse than nothing.)
 3. **Minimise**: `skhuber._minimise`; for a scale of "mad" within `skhuber._mad`.
