@@ -6,8 +6,8 @@ The settings differ in rho and alpha. How much can be shared depends on the data
   the next.
 - Large data are solved at one setting as always. That gives the sample, the
   standardisation, and a minimum near all others. The rest is solved together: on the
-  larger sample first, with one Hessian for each rho; then on all rows, from where the sample's
-  minima say that the minima of all rows lie, ::
+  larger sample first, with one Hessian for each rho; then on all rows, from where the
+  sample's minima say that the minima of all rows lie, ::
 
       θ(k) ≈ θ_sample(k) + θ(first) − θ_sample(first),
 

@@ -2,8 +2,8 @@
 
 Where the exact Hessian of all rows is cheap: Newton steps. Else: L-BFGS in whitened
 coordinates, after the same problem has been solved on a sample (`skhuber._sketch`). The
-Hessian that whitens is that of the inliers of a larger sample, its diagonal raised where
-that of all inliers is far larger; the first sweep gathers it along with value and
+Hessian that whitens is that of the inliers of a larger sample, its diagonal raised
+where that of all inliers is far larger; the first sweep gathers it along with value and
 gradient. If that ends short of the tolerance, it starts again with the exact Hessian at
 the point reached, and in the end takes Newton steps. So does a fit with so few inliers,
 or so small a scale, that no Hessian of a sample means anything.
