@@ -12,6 +12,7 @@ import numpy as np
 
 from skhuber._kernels import direct
 from skhuber._mad import MAX_UPDATES, RootSearch
+from skhuber._minimise import LITTLE_WORK
 from skhuber._numba import IS_COMPILED
 from skhuber._objective import RESIDUAL_ROUNDING, Frame, HuberObjective
 from skhuber._rows import DenseRows, Rows
@@ -19,9 +20,6 @@ from skhuber._scale import mad_scale
 from skhuber._solver import Solution, Status
 from skhuber._sweep import Floats
 
-# n·p² up to which the data lie in the cache, and Python calls would take longer than
-# the work.
-_WORK = 2**20
 # The kernel's sums are over columns, its algebra over pairs of them: it is made for
 # long columns, few of them.
 _COLUMNS = 64
@@ -37,12 +35,15 @@ _Found = tuple[HuberObjective, Solution] | None
 
 
 def is_direct_work(rows: Rows) -> bool:
-    """Whether the data are small enough, and dense; and kernels are compiled."""
+    """Whether the data are small enough, and dense; and kernels are compiled.
+
+    They lie in the cache then, and Python calls would take longer than the work.
+    """
     n, p = rows.n_rows, rows.n_features
     return (
         IS_COMPILED
         and isinstance(rows, DenseRows)
-        and n * p**2 <= _WORK
+        and n * p**2 <= LITTLE_WORK
         and p <= _COLUMNS
         and n >= _ROWS_PER_COLUMN * p
     )

@@ -37,8 +37,8 @@ _DIRECT_ITER = 40
 # n·p² up to which Newton steps on all rows are cheaper than L-BFGS: their Gram matrix
 # takes some milliseconds.
 _NEWTON_WORK = 2**24
-# And on a sample, where a few digits will do.
-_SAMPLE_NEWTON_WORK = 2**20
+# And for any number of rows, and on a sample, where a few digits will do.
+LITTLE_WORK = 2**20
 # The most rows that Newton steps are made of: a sample knows the minimum well.
 _FEW_ROWS = 2**16
 # Where there are no more rows and no more numbers of X than so many, digits of the
@@ -117,7 +117,8 @@ def minimise(
 
 def is_small(rows: Rows) -> bool:
     """Whether Newton steps on all rows are the cheapest way."""
-    return _newton_work(rows) <= _NEWTON_WORK and rows.n_present <= _FEW_ROWS
+    work = _newton_work(rows)
+    return work <= _NEWTON_WORK and (rows.n_present <= _FEW_ROWS or work <= LITTLE_WORK)
 
 
 def hessian_pays(sketch: Sketch) -> bool:
@@ -137,7 +138,7 @@ def _on_sample(sketch: Sketch, objective: HuberObjective, theta: Floats) -> Floa
     # It lies about p/(2m) from the minimum on all rows, relatively: it is enough to
     # come much nearer to it than that.
     loose = 0.01 * rows.n_features / rows.n_rows
-    if _newton_work(rows) <= _SAMPLE_NEWTON_WORK:
+    if _newton_work(rows) <= LITTLE_WORK:
         return _small(part, theta, loose, _SAMPLE_ITER).x
     return _rounds(part, sketch, theta, loose, _SAMPLE_ITER).x
 

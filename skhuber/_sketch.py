@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from skhuber._rows import Picks, Rows
 from skhuber._sweep import Floats, Point
 
@@ -128,6 +130,9 @@ class Sketch:
         share = self.rows.influences(point, actual)
         share *= 0.5 / self.rows.n_features
         share += 0.5
+        # (In single precision, so that rounding, which depends on the layout, does not
+        # pick other rows.)
+        share = share.astype(np.float32).astype(np.float64)
         self.part = self.rows.sample(self.rows.pick_by(share, self._size))
         self._improved = self.rows.pick_by(share, self._larger_size)
         return True

@@ -297,9 +297,7 @@ def _polish_newton(
         x = solution.x + model.step(solution.gradient, 0.0)
         value, gradient = function(x)
         gap = model.gap(gradient)
-        # (Of a value that gross outliers make large, rounding changes more than usual.)
-        noise = 100 * _rounding(value)
-        if not (gap < solution.gap and value <= solution.value + noise):
+        if not (gap < solution.gap and value <= solution.value + _noise(value)):
             break
         gained = gap <= 0.01 * solution.gap
         solution = replace(solution, x=x, value=value, gradient=gradient, gap=gap)
@@ -369,6 +367,11 @@ class _Quadratic:
 def _rounding(value: float) -> float:
     """What rounding may change in a value that is a sum of many positive numbers."""
     return 8 * np.finfo(float).eps * abs(value)
+
+
+def _noise(value: float) -> float:
+    """The same of a value that gross outliers may make large."""
+    return 100 * _rounding(value)
 
 
 class _CertifiedError(Exception):
@@ -617,7 +620,7 @@ def polish(
         value, gradient = function(x)
         held = bool(x[-1] <= lower_last and gradient[-1] >= 0)
         gap = whitening.gap(gradient, held)
-        if not (gap < solution.gap and value <= solution.value + _rounding(value)):
+        if not (gap < solution.gap and value <= solution.value + _noise(value)):
             break
         status = solution.status
         if gap <= tolerance(x, value):

@@ -168,7 +168,7 @@ def strided(X):
 
 
 @pytest.mark.parametrize("layout", [np.asfortranarray, sp.csr_array, strided])
-@pytest.mark.parametrize("case", ["many_columns", "dummies", "t"])
+@pytest.mark.parametrize("case", ["many_columns", "dummies", "t", "leverage"])
 def test_layouts_take_the_same_steps(case, layout):
     X, y = many(case)
     expected = HuberRegressor().fit(X, y)

@@ -88,6 +88,7 @@ MAY_IMPORT = {
     "_direct": {
         "_kernels",
         "_mad",
+        "_minimise",
         "_scale",
         "_numba",
         "_objective",
