@@ -318,7 +318,7 @@ def _rounds(
         theta = solution.x
         if solution.status is Status.CONVERGED or n_iter >= max_iter:
             break
-        problem.value_gradient(theta)
+        problem.value_gradient(theta)  # `most` asks for the share of inliers there
         if k > 0 and may_rescue and most(theta) < tol * solution.value:
             # So near to least absolute deviations no Hessian leads far.
             solution = replace(solution, status=Status.STALLED)
@@ -414,6 +414,9 @@ def _on_larger_sample(
         moved = theta - whitening.unwhiten(whitening.whiten_gradient(gradient))
         gap = whitening.gap(gradient, last_is_held=False)
         is_near = gap <= _NEAR * rows.n_features / sketch.part.n_rows * value / total
-        if is_near and not (objective.joint and moved[-1] < 0.5 * theta[-1]):
+        lowest = -np.inf
+        if objective.joint:
+            lowest = max(0.5 * theta[-1], objective.lower_last)
+        if is_near and moved[-1] >= lowest:
             theta = moved
     return theta, hessian, above
