@@ -143,6 +143,11 @@ def _on_sample(sketch: Sketch, objective: HuberObjective, theta: Floats) -> Floa
     return _rounds(part, sketch, theta, loose, _SAMPLE_ITER).x
 
 
+def _is_affordable(rows: Rows) -> bool:
+    """Whether the exact Hessian is, where that of a sample did not do."""
+    return _newton_work(rows) <= _RESCUE_WORK
+
+
 def _newton_work(rows: Rows) -> int:
     return rows.n_present * rows.n_features**2
 
@@ -284,7 +289,7 @@ def _rounds(
         trust = _DIAGONAL_TRUST if whitening.is_diagonal else 1.0
         return objective.tolerance(theta, value, trust * tol, most(theta))
 
-    may_rescue = _newton_work(problem.rows) <= _RESCUE_WORK
+    may_rescue = _is_affordable(problem.rows)
     is_exact = problem.rows is sketch.part
     n_iter = 0
     for k in range(_ROUNDS):
@@ -363,10 +368,9 @@ def _whitening(
     is better than what samples know.
     """
     objective = problem.objective
-    affordable = _newton_work(problem.rows) <= _RESCUE_WORK
     if objective.n_features > FULL_HESSIAN_MAX or not (exact or hessian_pays(sketch)):
         return theta, Whitening(problem.diagonal(theta)[0])
-    if problem.rows is sketch.part or (exact and affordable):
+    if problem.rows is sketch.part or (exact and _is_affordable(problem.rows)):
         hessian, above = problem.hessian(theta)
     else:
         theta, hessian, above = _on_larger_sample(sketch, objective, theta, warm=warm)
