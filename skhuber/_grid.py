@@ -162,7 +162,7 @@ class Grid:
     def _surroundings(self) -> _Surroundings | None:
         """Of the first solution on all rows; None where that is not certified."""
         try:
-            sketch = Sketch(self._rows)
+            sketch = Sketch(self._rows, keep=True)
             frame = frame_of(sketch, _least(self._grid), by_largest=False)
             central = _central(self._grid)
             _, first = solve(sketch, frame, central, None)
@@ -205,7 +205,7 @@ def _fit_directly(rows: Rows, grid: list[Settings]) -> list[GridFit | None]:
 def _fit_in_turn(rows: Rows, grid: list[Settings]) -> list[GridFit | None]:
     fits: list[GridFit | None] = [None] * len(grid)
     try:
-        sketch = Sketch(rows)
+        sketch = Sketch(rows, keep=True)
         frame = frame_of(sketch, _least(grid), by_largest=False)
         last: Fit | None = None
         for k, settings in enumerate(grid):

@@ -61,6 +61,8 @@ _INLIERS_PER_COLUMN = 5
 _DIAGONAL_TRUST = 0.01
 # By more than this factor a column is stiffer than a sample of 20 rows for each shows.
 _STIFFER = 1.5
+# Pivots (of a Hessian with a unit diagonal) that single precision knows to three digits.
+_ROUGH_PIVOT = 1e-3
 # Directions in which only outliers lie get this part of these rows' curvature.
 OUTLIER_PART = 1e-3
 # The most steps of polish where minimising got stuck.
@@ -112,7 +114,19 @@ def minimise(
         return _small(problem, theta, tol, max_iter, may_stay=may_stay)
     if sketch.is_sample and not warm:
         theta = _on_sample(sketch, objective, theta)
-    return _rounds(problem, sketch, theta, tol, max_iter, warm=warm, may_stay=may_stay)
+    whitening: Whitening | None = None
+    if sketch.is_sample and sketch.has_hessian_of_all and hessian_pays(sketch):
+        theta, whitening = _from_sample_to_all(problem, sketch, theta)
+    return _rounds(
+        problem,
+        sketch,
+        theta,
+        tol,
+        max_iter,
+        warm=warm,
+        may_stay=may_stay,
+        whitening=whitening,
+    )
 
 
 def is_small(rows: Rows) -> bool:
@@ -270,12 +284,17 @@ def _rounds(
     *,
     warm: bool = False,
     may_stay: bool = False,
+    whitening: Whitening | None = None,
 ) -> Solution:
-    """L-BFGS on the problem's rows, whitened by the Hessian on a part, in rounds."""
+    """L-BFGS on the problem's rows, whitened by the Hessian on a part, in rounds.
+
+    A whitening is that of the first round.
+    """
     objective = problem.objective
     lower_last = objective.lower_last
 
-    if problem.rows is not sketch.part:
+    is_exact = problem.rows is sketch.part
+    if not is_exact:
         # The Hessian of a sample, and with it the gap, is that much uncertain.
         tol = 0.5 * tol
 
@@ -290,11 +309,13 @@ def _rounds(
         return objective.tolerance(theta, value, trust * tol, most(theta))
 
     may_rescue = _is_affordable(problem.rows)
-    is_exact = problem.rows is sketch.part
     n_iter = 0
     for k in range(_ROUNDS):
         # If the sample's Hessian did not do in the first round, it is not good enough.
-        theta, whitening = _whitening(problem, sketch, theta, exact=k > 0, warm=warm)
+        if k > 0 or whitening is None:
+            theta, whitening = _whitening(
+                problem, sketch, theta, exact=k > 0, warm=warm
+            )
         is_exact |= k > 0 and may_rescue
         last_round = k == _ROUNDS - 1
         # A round that needs more steps than this is better whitened anew.
@@ -370,57 +391,93 @@ def _whitening(
     objective = problem.objective
     if objective.n_features > FULL_HESSIAN_MAX or not (exact or hessian_pays(sketch)):
         return theta, Whitening(problem.diagonal(theta)[0])
-    if problem.rows is sketch.part or (exact and _is_affordable(problem.rows)):
-        hessian, above = problem.hessian(theta)
-    else:
-        theta, hessian, above = _on_larger_sample(sketch, objective, theta, warm=warm)
-        diagonal, squares = problem.diagonal(theta)
-        if sketch.improve(objective.point(theta), squares):
-            theta = _on_sample(sketch, objective, theta)
-            theta, hessian, above = _on_larger_sample(
-                sketch, objective, theta, warm=False
-            )
-            diagonal, _ = problem.diagonal(theta)
-        # Columns that all rows show to be stiffer than the sample does are made so.
-        # (The others stay as they are: among strongly correlated columns a little more
-        # on the diagonal would hide the direction in which they differ. Nor is the
-        # whole matrix scaled: that would turn the direction in which columns add up
-        # to nothing, as dummies of all levels do, into a steep one.)
-        known = np.diagonal(hessian)
-        index = np.nonzero(diagonal > _STIFFER * known)[0]
-        hessian[index, index] = diagonal[index]
-    hessian += OUTLIER_PART * above
+    if exact and _is_affordable(problem.rows):
+        return theta, Whitening(_hessian(problem, theta))
+    if problem.rows is sketch.part:
+        return theta, _rough_whitening(problem, theta)
+    theta, hessian = _on_larger_sample(sketch, objective, theta, warm=warm)
+    diagonal, squares = problem.diagonal(theta)
+    if sketch.improve(objective.point(theta), squares):
+        theta = _on_sample(sketch, objective, theta)
+        theta, hessian = _on_larger_sample(sketch, objective, theta, warm=False)
+        diagonal, _ = problem.diagonal(theta)
+    # Columns that all rows show to be stiffer than the sample does are made so. (The
+    # others stay as they are: among strongly correlated columns a little more on the
+    # diagonal would hide the direction in which they differ. Nor is the whole matrix
+    # scaled: that would turn the direction in which columns add up to nothing, as
+    # dummies of all levels do, into a steep one.)
+    known = np.diagonal(hessian)
+    index = np.nonzero(diagonal > _STIFFER * known)[0]
+    hessian[index, index] = diagonal[index]
     return theta, Whitening(hessian)
+
+
+def _from_sample_to_all(
+    problem: Problem, sketch: Sketch, theta: Floats
+) -> tuple[Floats, Whitening]:
+    """A start on all rows, and coordinates for steps from there.
+
+    Where the minimum on the sample, θ, lies far from that on all rows, the sample
+    lacked rows that matter, and another one is tried. In the end there is none.
+    """
+    far = _NEAR * problem.rows.n_features / sketch.part.n_rows
+    sketch.drop_part()
+    whitening = _rough_whitening(problem, theta)
+    value, gradient = problem.value_gradient(theta)
+    gap = whitening.gap(gradient, last_is_held=False)
+    if gap <= far * value:
+        return theta, whitening
+    point = problem.objective.point(theta)
+    sketch.take_influential(point, problem.diagonal(theta)[1])
+    other = _on_sample(sketch, problem.objective, theta)
+    sketch.drop_part()
+    if problem.value_gradient(other)[0] < value:
+        return other, _rough_whitening(problem, other)
+    return theta, whitening
+
+
+def _rough_whitening(problem: Problem, theta: Floats) -> Whitening:
+    """That of the Hessian on the problem's rows, in single precision if that will do."""
+    whitening = Whitening(problem.rough_hessian(theta, OUTLIER_PART))
+    if whitening.least_pivot > _ROUGH_PIVOT:
+        return whitening
+    return Whitening(_hessian(problem, theta))
+
+
+def _hessian(problem: Problem, theta: Floats) -> Floats:
+    """Of the inliers, and a little of the outliers, in double precision."""
+    hessian, above = problem.hessian(theta)
+    return hessian + OUTLIER_PART * above
 
 
 def _on_larger_sample(
     sketch: Sketch, objective: HuberObjective, theta: Floats, *, warm: bool
-) -> tuple[Floats, Floats, Floats]:
-    """θ, and both Hessians of `Problem.hessian` on the larger sample.
+) -> tuple[Floats, Floats]:
+    """θ, and the Hessian on the larger sample.
 
     A θ that is the minimum on the smaller sample is moved by a Newton step to that on
     the larger one. (Where the step promises more than lies between two samples, the
     function is no parabola there, and θ stays.)
     """
-    gradient, hessian, above = np.zeros(()), np.zeros(()), np.zeros(())
     value = total = 0.0
+    gradient, hessian = np.zeros(()), np.zeros(())
     for rows in sketch.larger_sample_in_pieces():
+        # In double precision, so that it does not matter how many pieces there are.
         problem, weight = Problem(objective, rows), rows.natural_weight
-        sums = *problem.value_gradient(theta), *problem.hessian(theta)
-        value += weight * sums[0]
-        gradient = gradient + weight * sums[1]
-        hessian = hessian + weight * sums[2]
-        above = above + weight * sums[3]
+        value_here, gradient_here = problem.value_gradient(theta)
+        value += weight * value_here
+        gradient = gradient + weight * gradient_here
+        hessian = hessian + weight * _hessian(problem, theta)
         total += weight
-    gradient, hessian, above = gradient / total, hessian / total, above / total
+    value, gradient, hessian = value / total, gradient / total, hessian / total
     if sketch.has_larger_sample and not warm:
-        whitening = Whitening(hessian + OUTLIER_PART * above)
+        whitening = Whitening(hessian)
         moved = theta - whitening.unwhiten(whitening.whiten_gradient(gradient))
         gap = whitening.gap(gradient, last_is_held=False)
-        is_near = gap <= _NEAR * rows.n_features / sketch.part.n_rows * value / total
+        is_near = gap <= _NEAR * objective.n_features / sketch.part.n_rows * value
         lowest = -np.inf
         if objective.joint:
             lowest = max(0.5 * theta[-1], objective.lower_last)
         if is_near and moved[-1] >= lowest:
             theta = moved
-    return theta, hessian, above
+    return theta, hessian

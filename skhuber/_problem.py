@@ -62,6 +62,23 @@ class Problem:
             objective.add_penalty(objective.hessian(theta, outside, weight)),
         )
 
+    def rough_hessian(self, theta: Floats, outlier_part: float) -> Floats:
+        """Of the first of these, and this part of the second, to a few digits.
+
+        The same sweep gives value and gradient: to ask for these next is free. Not
+        finite where only double precision would do.
+        """
+        objective = self.objective
+        _, _, scale = objective.split(theta)
+        weight = self.rows.total_weight
+        sums, gram = self.rows.sums_and_gram(
+            objective.point(theta), scale, outlier_part
+        )
+        if not sums.is_finite:
+            raise NonFiniteSumsError
+        self._last = (theta.copy(), *self._evaluate(theta, sums))
+        return objective.add_penalty(objective.hessian(theta, gram, weight))
+
     def median_scale(self, theta: Floats) -> float:
         """median|r| / Φ⁻¹(3/4), standardised."""
         distance = np.abs(self.rows.residuals(self.objective.point(theta)))

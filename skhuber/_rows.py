@@ -33,6 +33,8 @@ from skhuber._sweep import Floats, Moments, Point, Sums, Tally
 # small part of a level-2 cache, but at least as many rows as columns, so that adding
 # up the products costs little beside the products.
 _GRAM_BYTES = 2**17
+# The same of rows in single precision, where no more is needed.
+_ROUGH_BYTES = 2**17
 # Parts of the rows whose Gram matrices are added up by themselves, maybe in several
 # threads: at most so many.
 _GRAM_PARTS = 4
@@ -55,9 +57,8 @@ _CHUNK_BYTES = 2**16
 _PIECE_SHARE = 100
 _PIECE_MIN = 500
 
-# Numbers from which the columns' medians are taken, and the least and most rows.
-_MOMENT_ELEMENTS = 25_000
-_MOMENT_ROWS = 200, 500
+# Rows from which the columns' medians are taken.
+_MOMENT_ROWS = 200
 # Numbers of X at a time for that.
 _COLUMNS_ELEMENTS = 2**15
 
@@ -192,9 +193,25 @@ class Rows(abc.ABC):
     def _add_gram(
         self, point: Point, rows: slice, h: Floats, extra: Floats, gram: Floats
     ) -> None:
-        """gram += Σ h [z, extra][z, extra]ᵀ over some of the rows.
+        """gram += Σ h [z, extra][z, extra]ᵀ over some rows, of which h and extra are.
 
-        What is left to be done once for all of them does `_finished_gram`.
+        What is left to be done once for all rows does `_finished_gram`.
+        """
+
+    @abc.abstractmethod
+    def _add_rough_gram(
+        self,
+        point: Point,
+        rows: slice,
+        r: Data,
+        scale: float,
+        outlier_part: float,
+        gram: Floats,
+        space: NDArray[np.float32],
+    ) -> None:
+        """The same with the h of `sums_and_gram`, to a few digits.
+
+        `r` is of these rows; the space is for some of them, where X is dense.
         """
 
     def _kernel_intercept(self, point: Point) -> float:
@@ -226,6 +243,81 @@ class Rows(abc.ABC):
 
     def sums(self, point: Point, *, squares: bool = False) -> Sums:
         """One sweep: what loss, gradient and (with `squares`) diagonal need."""
+
+        def sweep(arguments: tuple[Any, ...], r: Data) -> None:
+            self._run(passes.sums, arguments)
+
+        return self._sums(point, sweep, squares=squares)
+
+    def sums_and_gram(
+        self, point: Point, scale: float, outlier_part: float
+    ) -> tuple[Sums, Floats]:
+        """One sweep: `sums`, and Σ h [z, 1, t][z, 1, t]ᵀ of all rows to a few digits.
+
+        t = clip(r, ±threshold)/scale. Inside h = s·(1 + outlier_part), and outside
+        h = s·outlier_part·threshold/|r|: of what `grams` returns the first matrix, and
+        this part of the sum of both. Of a dense X the products are of single precision,
+        which takes half the time, and not finite where they overflow.
+
+        Returns
+        -------
+        sums : Sums
+        gram : ndarray of shape (p + 2, p + 2)
+        """
+        q = self.n_features + 2
+        # Rows at a time, of which a product is made: no fewer than columns, and few
+        # enough to stay in a cache. And whole blocks that are so many rows or more. (As
+        # many in C as in F order: in single precision another order of adding up would
+        # show. Powers of two all.)
+        n_rows = max(_ROUGH_BYTES // (4 * q), q)
+        n_rows = 1 << n_rows.bit_length()
+        step = max(n_rows, block_rows(self.dtype.itemsize * q, long_columns=True))
+        step = -(-step // self._block) * self._block
+        n_steps = -(-self.n_rows // step)
+        n_parts = min(self._gram_parts(q), n_steps)
+        ends = [n_steps * k // n_parts for k in range(n_parts + 1)]
+        blocks = step // self._block
+        grams = np.zeros((n_parts, q, q))
+
+        def sweep(arguments: tuple[Any, ...], r: Data) -> None:
+            def add(first: int, last: int) -> None:
+                shape = (n_rows, q) if self._is_dense else (0, 0)
+                space = np.empty(shape, np.float32)
+                # (numpy's state of errors is a thread's own.)
+                with np.errstate(over="ignore", invalid="ignore"):
+                    for part in range(first, last):
+                        for k in range(ends[part], ends[part + 1]):
+                            stop = min((k + 1) * blocks, self._n_blocks)
+                            passes.sums(k * blocks, stop, *arguments)
+                            rows = slice(k * step, (k + 1) * step)
+                            self._add_rough_gram(
+                                point,
+                                rows,
+                                r[rows],
+                                scale,
+                                outlier_part,
+                                grams[part],
+                                space,
+                            )
+
+            self.n_sweeps += 1
+            work = self.n_elements + self.n_rows * q**2 // _GRAM_WORK
+            run_blocks(add, n_parts, work, self.threads, ())
+
+        sums = self._sums(point, sweep, squares=False)
+        return sums, self._finished_gram(point, grams.sum(axis=0))
+
+    def _sums(
+        self,
+        point: Point,
+        sweep: Callable[[tuple[Any, ...], Data], None],
+        *,
+        squares: bool,
+    ) -> Sums:
+        """The sums that a sweep of `passes.sums` with certain arguments makes.
+
+        It is called with these and with r, which it fills.
+        """
         p = self.n_features
         r = np.empty(self.n_rows, self.dtype) if self._last is None else self._last[1]
         self._last = None
@@ -245,7 +337,7 @@ class Rows(abc.ABC):
             sums,
             diagonal,
         )
-        self._run(passes.sums, arguments)
+        sweep(arguments, r)
         self._last = point, r
         # Along axis 0 NumPy adds row by row: always in the order of the blocks.
         total = sums.sum(axis=0)
@@ -449,9 +541,11 @@ class Rows(abc.ABC):
             with np.errstate(over="ignore", invalid="ignore"):  # in a thread of its own
                 for k in range(first, last):
                     part = slice(ends[k], ends[k + 1])
-                    self._add_gram(point, part, mass_inside, extra, inside[k])
+                    t, mass = extra[part], mass_inside[part]
+                    self._add_gram(point, part, mass, t, inside[k])
                     if mass_outside is not None:
-                        self._add_gram(point, part, mass_outside, extra, outside[k])
+                        mass = mass_outside[part]
+                        self._add_gram(point, part, mass, t, outside[k])
 
         work = self.n_rows * q**2 // _GRAM_WORK
         run_blocks(add, n_parts, work, self.threads, ())
@@ -523,14 +617,13 @@ class Rows(abc.ABC):
             yield self.sample(piece)
 
     def moments(self, *, centred: bool) -> Moments:
-        """Location and spread of the columns, from some hundred rows.
+        """Location and spread of the columns, from a few hundred rows.
 
         Medians, so that wild rows do not carry the centre away from the others (whose
         distances from it would then be equal to rounding). Any number amid the
         column serves as well as any other.
         """
-        n_rows = np.clip(_MOMENT_ELEMENTS // max(self.n_features, 1), *_MOMENT_ROWS)
-        index = self._pick(int(n_rows))
+        index = self._pick(_MOMENT_ROWS)
         centre = np.zeros(self.n_features)
         spread = np.empty(self.n_features)
         for columns, X in self._columns(index):
@@ -675,7 +768,7 @@ class DenseRows(Rows):
     def _add_gram(
         self, point: Point, rows: slice, h: Floats, extra: Floats, gram: Floats
     ) -> None:
-        root, extra = np.sqrt(h[rows]), extra[rows]
+        root = np.sqrt(h)
         Z = np.empty((self._gram_rows, self.n_features + 2))
         for k in range(0, len(root), self._gram_rows):
             part = slice(k, k + self._gram_rows)
@@ -690,6 +783,32 @@ class DenseRows(Rows):
                 Z,
             )
             gram += Z[:filled].T @ Z[:filled]
+
+    def _add_rough_gram(
+        self,
+        point: Point,
+        rows: slice,
+        r: Data,
+        scale: float,
+        outlier_part: float,
+        gram: Floats,
+        space: NDArray[np.float32],
+    ) -> None:
+        numbers = np.array([point.threshold, self.weight_unit, scale, outlier_part])
+        for k in range(0, len(r), len(space)):
+            Z = space[: len(r) - k]
+            dense.standardise_all_rows(
+                self.X,
+                _NO_INDEX if self.picked is None else self.picked,
+                rows.start + k,
+                point.centre,
+                point.unit,
+                _NO_WEIGHT if self.weight is None else self.weight[rows][k:],
+                r[k:],
+                numbers,
+                Z,
+            )
+            gram += Z.T @ Z
 
 
 class CSRRows(Rows):
@@ -772,7 +891,7 @@ class CSRRows(Rows):
     ) -> None:
         """Not centred, and of the columns of X the upper triangle only."""
         p = self.n_features
-        X, h, extra = self.X[rows], h[rows], extra[rows]
+        X = self.X[rows]
         csr.add_gram_csr(
             tuple(read_only(a) for a in (X.data, X.indices, X.indptr)),
             h,
@@ -783,6 +902,28 @@ class CSRRows(Rows):
         gram[:p, p:] += (X.T @ weighted) * point.unit[:, np.newaxis]
         half = np.sqrt(h)[:, np.newaxis] * extra
         gram[p:, p:] += half.T @ half
+
+    def _add_rough_gram(
+        self,
+        point: Point,
+        rows: slice,
+        r: Data,
+        scale: float,
+        outlier_part: float,
+        gram: Floats,
+        space: NDArray[np.float32],
+    ) -> None:
+        size = np.abs(r).astype(np.float64)
+        outlier = size > point.threshold
+        h = np.full(len(r), 1.0 + outlier_part)
+        h[outlier] = outlier_part * point.threshold / size[outlier]
+        if self.weight is not None:
+            h *= self.weight[rows]
+            h *= self.weight_unit
+        extra = np.ones((len(r), 2))
+        np.clip(r, -point.threshold, point.threshold, out=extra[:, 1])
+        extra[:, 1] /= scale
+        self._add_gram(point, rows, h, extra, gram)
 
     def _finished_gram(self, point: Point, gram: Floats) -> Floats:
         p = self.n_features

@@ -39,6 +39,11 @@ _ROWS_MIN = 1500
 # three sweeps.
 _MORE_ROWS_PER_COLUMN = 200
 _LARGER_SHARE = 10
+# Up to so many rows for each column the Hessian is that of all rows, which costs as much
+# as the steps that it spares, about: steps are fewer, the more rows it is made of, and
+# of more columns it costs more.
+_ALL_ROWS_PER_COLUMN = 2000
+_ALL_COLUMNS = 512
 # A sample of more than half of the rows would save nothing.
 _MOST = 2
 
@@ -54,15 +59,25 @@ _EFFECTIVE_ROWS_PER_COLUMN = 5
 class Sketch:
     """All rows, and a part of them that stands for all.
 
+    Parameters
+    ----------
+    rows : Rows
+        All.
+    keep : bool
+        Whether the samples are needed for more than one solution.
+
     Attributes
     ----------
     rows : Rows
         All.
     part : Rows
         The smaller sample, or all rows where it would not be far smaller.
+    has_hessian_of_all : bool
+        Whether the Hessian is to be that of all rows, and the smaller sample is wanted
+        for the start only.
     """
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, *, keep: bool = False) -> None:
         n, p = rows.n_present, rows.n_features
         self._size = max(_ROWS_PER_COLUMN * p, n // _SHARE, _ROWS_MIN)
         self._larger_size = min(_MORE_ROWS_PER_COLUMN * p, n // _LARGER_SHARE)
@@ -72,6 +87,9 @@ class Sketch:
             self.part = rows.sample(rows.pick(self._size))
         self._improved: Picks | None = None
         self._is_final = self.part is rows
+        self.has_hessian_of_all = not self.is_sample or (
+            not keep and p <= _ALL_COLUMNS and n <= _ALL_ROWS_PER_COLUMN * p
+        )
 
     @property
     def is_sample(self) -> bool:
@@ -87,6 +105,10 @@ class Sketch:
     def n_known(self) -> int:
         """Rows that the Hessian of the larger sample is made of, about."""
         return max(self.part.n_rows, self._larger_size * self.has_larger_sample)
+
+    def drop_part(self) -> None:
+        """Give the smaller sample's memory back: all rows stand for themselves."""
+        self.part = self.rows
 
     def larger_sample(self) -> Rows:
         """The larger sample; a copy of a tenth of the rows at most."""
@@ -127,6 +149,12 @@ class Sketch:
             effective = share.sum() ** 2 / (share @ share)
             if effective >= _EFFECTIVE_ROWS_PER_COLUMN * part.n_features:
                 return False
+        self.take_influential(point, squares)
+        return True
+
+    def take_influential(self, point: Point, squares: Floats) -> None:
+        """Take samples in which are the rows that matter, as for `improve`."""
+        actual = squares / self.rows.total_weight
         share = self.rows.influences(point, actual)
         share *= 0.5 / self.rows.n_features
         share += 0.5
@@ -135,4 +163,3 @@ class Sketch:
         share = share.astype(np.float32).astype(np.float64)
         self.part = self.rows.sample(self.rows.pick_by(share, self._size))
         self._improved = self.rows.pick_by(share, self._larger_size)
-        return True

@@ -34,6 +34,9 @@ import scipy.linalg
 import scipy.optimize
 from numpy.typing import NDArray
 
+# (`solve_triangular` itself takes longer than the algebra of fifty variables.)
+from scipy.linalg.lapack import dtrtrs
+
 Floats = NDArray[np.float64]
 Function = Callable[[Floats], tuple[float, Floats]]
 Tolerance = Callable[[Floats, float], float]
@@ -87,6 +90,10 @@ class Whitening:
     Attributes
     ----------
     is_diagonal : bool
+    least_pivot : float
+        Of the Cholesky factorisation of H with a unit diagonal, squared: what is left
+        of a variable's curvature when those before it are free. 0 where a ridge was
+        needed.
     """
 
     # Rounding errors of a sum of products are about 1e-16 of the diagonal; the last
@@ -100,6 +107,7 @@ class Whitening:
         self._factor: Floats | None = None
         self._stiffer: Floats | None = None
         self.is_diagonal = hessian.ndim == 1
+        self.least_pivot = 0.0
         if self.is_diagonal:
             return
         unit = hessian / np.outer(self._root, self._root)
@@ -109,12 +117,14 @@ class Whitening:
             if self._factor is not None:
                 if ridge > 0:
                     self._stiffer = _cholesky(unit, 100 * ridge)
+                else:
+                    self.least_pivot = float(np.diagonal(self._factor).min() ** 2)
                 return
 
     def unwhiten(self, v: Floats) -> Floats:
         """X = R⁻¹v."""
         if self._factor is not None:
-            v = scipy.linalg.solve_triangular(self._factor, v, check_finite=False)
+            v, _ = dtrtrs(self._factor, v)
         return v / self._root
 
     def whiten_gradient(self, gradient: Floats) -> Floats:
@@ -158,14 +168,14 @@ def _cholesky(unit: Floats, ridge: float) -> Floats | None:
     # A pivot as small as its rounding error is no pivot.
     if np.diagonal(factor).min() ** 2 <= 1e-15 * unit.shape[0]:
         return None
-    return factor
+    return np.asfortranarray(factor)
 
 
 def _solve_transposed(factor: Floats | None, g: Floats) -> Floats:
     """R⁻ᵀg; no R is the identity."""
     if factor is None:
         return g
-    return scipy.linalg.solve_triangular(factor, g, trans="T", check_finite=False)
+    return dtrtrs(factor, g, trans=1)[0]
 
 
 def solve_semidefinite(

@@ -95,6 +95,8 @@ def many(case):
         X = X[:, :5]
     if case == "many_columns":
         X = rng.normal(size=(MANY, 50))
+    if case == "more_columns":
+        X = rng.normal(size=(MANY, 120))
     if case == "dummies":
         X[:, 3:] = rng.random((MANY, 17)) < np.geomspace(1e-4, 0.1, 17)
     if case == "all_levels":
@@ -118,6 +120,7 @@ def many(case):
         ("plain", 6),
         ("few_columns", 6),
         ("many_columns", 6),
+        ("more_columns", 6),
         ("dummies", 16),
         ("all_levels", 16),
         ("t", 16),
@@ -132,6 +135,48 @@ def test_sweeps_are_few(case, most):
     assert model.n_sweeps_ <= most
 
 
+@pytest.mark.parametrize("entry", [None, np.nan, np.inf])
+def test_a_rough_hessian_does_unless_it_is_none(entry, monkeypatch):
+    calls = []
+    exact, rough = Problem.hessian, Problem.rough_hessian
+
+    def spoilt(self, theta, outlier_part):
+        hessian = rough(self, theta, outlier_part)
+        if entry is not None:
+            hessian[1, 2] = hessian[2, 1] = entry
+        return hessian
+
+    def counted(self, theta):
+        calls.append(self.rows.n_rows)
+        return exact(self, theta)
+
+    X, y = many("many_columns")
+    expected = HuberRegressor().fit(X, y)
+    monkeypatch.setattr(Problem, "hessian", counted)
+    monkeypatch.setattr(Problem, "rough_hessian", spoilt)
+    model = HuberRegressor().fit(X, y)
+    # (The first one is that of the smaller sample.)
+    assert calls == ([] if entry is None else [calls[0], MANY])
+    assert certificate(model, X, y) <= 1e-12
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-6)
+
+
+def test_collinear_columns_get_a_hessian_in_double_precision(monkeypatch):
+    calls = []
+    exact = Problem.hessian
+
+    def counted(self, theta):
+        calls.append(self.rows.n_rows)
+        return exact(self, theta)
+
+    monkeypatch.setattr(Problem, "hessian", counted)
+    X, y = many("many_columns")
+    X[:, 3] = X[:, 4] + 1e-3 * X[:, 3]
+    model = HuberRegressor().fit(X, y)
+    assert calls[-1] == MANY
+    assert certificate(model, X, y) <= 1e-12
+
+
 def test_the_larger_sample_brings_the_start_nearer():
     X, y = many("many_columns")
     rows = make_rows(X, y, None, 1)
@@ -142,8 +187,8 @@ def test_the_larger_sample_brings_the_start_nearer():
     )
     problem = Problem(objective, rows)
     on_part = newton_minimum(Problem(objective, sketch.part))
-    moved, hessian, _ = _on_larger_sample(sketch, objective, on_part, warm=False)
-    stayed, _, _ = _on_larger_sample(sketch, objective, on_part, warm=True)
+    moved, hessian = _on_larger_sample(sketch, objective, on_part, warm=False)
+    stayed, _ = _on_larger_sample(sketch, objective, on_part, warm=True)
     np.testing.assert_array_equal(stayed, on_part)
     least, far, near = (
         problem.value_gradient(theta)[0]

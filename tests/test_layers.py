@@ -116,7 +116,7 @@ MAY_IMPORT = {
     "losses/_pairs": {"_validation", "losses"},
     "_kernels/__init__": set(),
     "_kernels/scalar": {"_numba"},
-    "_kernels/dense": {"_numba"},
+    "_kernels/dense": {"_kernels", "_numba"},
     "_kernels/csr": {"_numba"},
     "_kernels/passes": {"_kernels", "_numba"},
     "_kernels/direct": {"_kernels", "_numba"},

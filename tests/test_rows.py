@@ -1,6 +1,7 @@
 """Sweeps over the rows, against their restatement in plain NumPy."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -192,6 +193,50 @@ def test_grams(layout, weight):
         np.testing.assert_array_equal(gram, gram.T)
 
 
+@each_layout
+@each_weight
+@pytest.mark.parametrize("chosen", [slice(None), slice(1, None, 3)])
+def test_sums_and_gram(layout, weight, chosen):
+    at, scale, part = point(), 0.5, 0.25
+    rows = make_rows(LAYOUTS[layout](DATA), TARGET, weight, 1)
+    if chosen != slice(None):
+        rows = rows.take(np.arange(N)[chosen])
+    weight = None if weight is None else weight[chosen]
+    z, r, s, c = naive(DATA[chosen], TARGET[chosen], weight, at)
+    outlier = np.abs(r) > at.threshold
+    h = s * rows.weight_unit * np.where(outlier, part * c / r, 1 + part)
+    A = np.column_stack([z, np.ones(len(z)), c / scale])
+    sums, gram = rows.sums_and_gram(at, scale, part)
+    assert rows.n_sweeps == 1
+    expected = (A * h[:, None]).T @ A
+    root = np.sqrt(np.diag(expected)) + 1e-9  # (of a column of zeros)
+    # Single precision has seven digits.
+    size = np.outer(root, root)
+    np.testing.assert_allclose(gram / size, expected / size, atol=1e-6)
+    other = rows.sums(at)
+    np.testing.assert_array_equal(sums.gradient, other.gradient)
+    assert sums.cr == other.cr
+
+
+def test_a_rough_gram_has_the_same_bits_in_c_and_f_order():
+    X = np.random.default_rng(1).normal(size=(30_000, P))
+    at = replace(point(), threshold=np.inf)
+    grams = [
+        make_rows(LAYOUTS[layout](X), X[:, 0], None, threads).sums_and_gram(at, 1, 0)[1]
+        for layout, threads in (("C", 1), ("F", 1), ("C", 3), ("F", 3))
+    ]
+    for other in grams[1:]:
+        np.testing.assert_array_equal(other[:-1, :-1], grams[0][:-1, :-1])
+
+
+def test_a_rough_gram_is_not_finite_where_it_overflows():
+    X = DATA.copy()
+    X[3, 4] = 1e25
+    at = replace(point(), threshold=np.inf)
+    _, gram = make_rows(X, TARGET, None, 1).sums_and_gram(at, 1.0, 0.0)
+    assert not np.isfinite(gram).all()
+
+
 @pytest.mark.parametrize("layout", ["C", "F", "CSR"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @each_weight
@@ -289,15 +334,16 @@ def test_a_sample_follows_no_period():
 
 @pytest.mark.parametrize("layout", ["C", "CSR"])
 def test_moments(layout):
-    X = DATA + (np.arange(P) == 2) * 1e12
+    y = TARGET[:200]  # of more rows it looks at no more than these
+    X = DATA[:200] + (np.arange(P) == 2) * 1e12
     X[5] = 1e15  # a wild row carries no median away
     X[:, 0] = 3.0
-    moments = make_rows(LAYOUTS[layout](X), TARGET, None, 1).moments(centred=True)
+    moments = make_rows(LAYOUTS[layout](X), y, None, 1).moments(centred=True)
     np.testing.assert_allclose(moments.centre, np.median(X, axis=0))
     assert moments.spread[0] == 0
     distance = np.median(np.abs(X - np.median(X, axis=0)), axis=0)
     np.testing.assert_allclose(moments.spread[1:], distance[1:], rtol=1e-6)
-    uncentred = make_rows(LAYOUTS[layout](X), TARGET, None, 1).moments(centred=False)
+    uncentred = make_rows(LAYOUTS[layout](X), y, None, 1).moments(centred=False)
     np.testing.assert_array_equal(uncentred.centre, 0.0)
 
 

@@ -27,6 +27,9 @@ Each comes in up to three forms, which differ in what they read together:
 
 from __future__ import annotations
 
+import numpy as np
+
+from skhuber._kernels.scalar import clip
 from skhuber._numba import block_kernel, row_kernel
 
 # mypy: disable-error-code="no-untyped-def"
@@ -299,6 +302,32 @@ def standardise_rows(X, picked, start, centre, unit, root, extra, Z):
                 Z[filled, n_features + j] = extra[k, j] * factor
             filled += 1
     return filled
+
+
+@block_kernel
+def standardise_all_rows(X, picked, start, centre, unit, weight, r, numbers, Z):
+    """Fill Z with √h·[z, 1, t] of the rows from `start` on, of which `weight` and r are.
+
+    `numbers` are (threshold, weight_unit, scale, outlier_part); h and t are those of
+    `Rows.sums_and_gram`. An empty `picked` stands for all rows of X, an empty `weight`
+    for a weight of one.
+    """
+    n_features = X.shape[1]
+    threshold, weight_unit = numbers[0], numbers[1]
+    scale, outlier_part = numbers[2], numbers[3]
+    for k in range(Z.shape[0]):
+        size = abs(r[k])
+        h = 1.0 + outlier_part
+        if size > threshold:
+            h = outlier_part * threshold / size
+        if weight.shape[0] > 0:
+            h *= weight[k] * weight_unit
+        factor = np.sqrt(h)
+        i = picked[start + k] if picked.shape[0] > 0 else start + k
+        for j in range(n_features):
+            Z[k, j] = (X[i, j] - centre[j]) * unit[j] * factor
+        Z[k, n_features] = factor
+        Z[k, n_features + 1] = clip(r[k], threshold) / scale * factor
 
 
 @block_kernel
