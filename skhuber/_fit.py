@@ -554,8 +554,6 @@ def described(
 def frame_of(sketch: Sketch, settings: Settings, *, by_largest: bool) -> Frame:
     """The standardisation, from the sample; what that does not show, from all rows."""
     rows, sample = sketch.rows, sketch.part
-    if not sample.is_finite:
-        raise NonFiniteSumsError
     moments = sample.moments(centred=settings.fit_intercept)
     spread = moments.spread
     if by_largest:

@@ -2,11 +2,18 @@
 
 Where the exact Hessian of all rows is cheap: Newton steps. Else: L-BFGS in whitened
 coordinates, after the same problem has been solved on a sample (`skhuber._sketch`). The
-Hessian that whitens is that of the inliers of a larger sample, its diagonal raised
-where that of all inliers is far larger; the first sweep gathers it along with value and
-gradient. If that ends short of the tolerance, it starts again with the exact Hessian at
-the point reached, and in the end takes Newton steps. So does a fit with so few inliers,
-or so small a scale, that no Hessian of a sample means anything.
+Hessian that whitens is one of these:
+
+- That of the inliers of all rows at the sample's minimum, where they are not very many
+  for each column. The first sweep gathers it along with value and gradient, in single
+  precision, as long as no pivot of its Cholesky factorisation says that columns are
+  too much alike for that.
+- That of a larger sample. Its diagonal is raised where that of all inliers is far
+  larger; the first sweep gathers the latter.
+
+If that ends short of the tolerance, L-BFGS starts again with the exact Hessian at the
+point reached, and in the end Newton steps follow. So they do for a fit with so few
+inliers, or so small a scale, that no Hessian of a sample means anything.
 """
 
 from __future__ import annotations
@@ -61,7 +68,7 @@ _INLIERS_PER_COLUMN = 5
 _DIAGONAL_TRUST = 0.01
 # By more than this factor a column is stiffer than a sample of 20 rows for each shows.
 _STIFFER = 1.5
-# Pivots (of a Hessian with a unit diagonal) that single precision knows to three digits.
+# Pivots (of a Hessian with a unit diagonal) that single precision knows to some digits.
 _ROUGH_PIVOT = 1e-3
 # Directions in which only outliers lie get this part of these rows' curvature.
 OUTLIER_PART = 1e-3
@@ -114,9 +121,9 @@ def minimise(
         return _small(problem, theta, tol, max_iter, may_stay=may_stay)
     if sketch.is_sample and not warm:
         theta = _on_sample(sketch, objective, theta)
-    whitening: Whitening | None = None
+    first: Whitening | None = None
     if sketch.is_sample and sketch.has_hessian_of_all and hessian_pays(sketch):
-        theta, whitening = _from_sample_to_all(problem, sketch, theta)
+        theta, first = _from_sample_to_all(problem, sketch, theta)
     return _rounds(
         problem,
         sketch,
@@ -125,7 +132,7 @@ def minimise(
         max_iter,
         warm=warm,
         may_stay=may_stay,
-        whitening=whitening,
+        first=first,
     )
 
 
@@ -284,11 +291,11 @@ def _rounds(
     *,
     warm: bool = False,
     may_stay: bool = False,
-    whitening: Whitening | None = None,
+    first: Whitening | None = None,
 ) -> Solution:
     """L-BFGS on the problem's rows, whitened by the Hessian on a part, in rounds.
 
-    A whitening is that of the first round.
+    `first` is the first round's whitening, where there is one already.
     """
     objective = problem.objective
     lower_last = objective.lower_last
@@ -312,7 +319,9 @@ def _rounds(
     n_iter = 0
     for k in range(_ROUNDS):
         # If the sample's Hessian did not do in the first round, it is not good enough.
-        if k > 0 or whitening is None:
+        if k == 0 and first is not None:
+            whitening = first
+        else:
             theta, whitening = _whitening(
                 problem, sketch, theta, exact=k > 0, warm=warm
             )
@@ -437,7 +446,7 @@ def _from_sample_to_all(
 
 
 def _rough_whitening(problem: Problem, theta: Floats) -> Whitening:
-    """That of the Hessian on the problem's rows, in single precision if that will do."""
+    """By the Hessian on the problem's rows, in single precision if that will do."""
     whitening = Whitening(problem.rough_hessian(theta, OUTLIER_PART))
     if whitening.least_pivot > _ROUGH_PIVOT:
         return whitening

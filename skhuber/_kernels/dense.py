@@ -306,11 +306,11 @@ def standardise_rows(X, picked, start, centre, unit, root, extra, Z):
 
 @block_kernel
 def standardise_all_rows(X, picked, start, centre, unit, weight, r, numbers, Z):
-    """Fill Z with √h·[z, 1, t] of the rows from `start` on, of which `weight` and r are.
+    """Fill Z with √h·[z, 1, t] of the rows from `start` on.
 
-    `numbers` are (threshold, weight_unit, scale, outlier_part); h and t are those of
-    `Rows.sums_and_gram`. An empty `picked` stands for all rows of X, an empty `weight`
-    for a weight of one.
+    `weight` and `r` are those of these rows, and h and t those of `Rows.sums_and_gram`;
+    `numbers` are (threshold, weight_unit, scale, outlier_part). An empty `picked`
+    stands for all rows of X, an empty `weight` for a weight of one.
     """
     n_features = X.shape[1]
     threshold, weight_unit = numbers[0], numbers[1]
