@@ -135,6 +135,50 @@ def test_sweeps_are_few(case, most):
     assert model.n_sweeps_ <= most
 
 
+def few_rows_for_each_column(case):
+    """30,000 rows of 40 columns: the Hessian is that of all rows."""
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(30_000, 40))
+    if case == "dummies":
+        X[:, 3:] = rng.random((30_000, 37)) < np.geomspace(2e-4, 0.1, 37)
+    if case == "t":
+        X = rng.standard_t(2.5, size=X.shape)
+    if case == "correlated":
+        X += 10 * rng.normal(size=(30_000, 1))
+    if case == "leverage":
+        X[rng.random(30_000) < 0.01] *= 1000
+    noise = rng.normal(size=30_000)
+    noise[rng.random(30_000) < 0.1] *= 50
+    return X, X @ rng.normal(size=40) + noise
+
+
+@pytest.mark.parametrize("case", ["dummies", "t", "correlated", "leverage"])
+@pytest.mark.parametrize("scale", ["joint", 1.0])
+def test_hard_data_with_the_hessian_of_all_rows(case, scale):
+    X, y = few_rows_for_each_column(case)
+    sketch = Sketch(make_rows(X, y, None, 1))
+    assert sketch.is_sample
+    assert sketch.has_hessian_of_all
+    model = HuberRegressor(scale=scale).fit(X, y)
+    assert certificate(model, X, y) <= 1e-12
+    assert model.n_sweeps_ <= 20
+
+
+def test_a_sample_that_lacked_rows_is_replaced(monkeypatch):
+    taken = []
+    original = Sketch.take_influential
+
+    def counted(self, point, squares):
+        original(self, point, squares)
+        taken.append(self.part.n_rows)
+
+    monkeypatch.setattr(Sketch, "take_influential", counted)
+    HuberRegressor().fit(*few_rows_for_each_column("plain"))
+    assert taken == []
+    HuberRegressor().fit(*few_rows_for_each_column("leverage"))
+    assert len(taken) == 1
+
+
 @pytest.mark.parametrize("entry", [None, np.nan, np.inf])
 def test_a_rough_hessian_does_unless_it_is_none(entry, monkeypatch):
     calls = []
