@@ -77,6 +77,8 @@ _RESCUE_STEPS = 6
 # Between the minima on two samples of m rows each lie about p/m of the objective. So
 # many times as much is too far for a Newton step.
 _NEAR = 3.0
+# A sample whose minimum lies so many times farther than chance puts it lacks something.
+_FAR = 10.0
 # Sets of L-BFGS steps, each whitened anew, and the most steps of all but the last.
 _ROUNDS = 4
 _ROUND_ITER = 12
@@ -429,12 +431,12 @@ def _from_sample_to_all(
     Where the minimum on the sample, θ, lies far from that on all rows, the sample
     lacked rows that matter, and another one is tried. In the end there is none.
     """
-    far = _NEAR * problem.rows.n_features / sketch.part.n_rows
+    n_sampled = sketch.part.n_rows
     sketch.drop_part()
     whitening = _rough_whitening(problem, theta)
     value, gradient = problem.value_gradient(theta)
     gap = whitening.gap(gradient, last_is_held=False)
-    if gap <= far * value:
+    if gap <= _FAR * problem.sampling_gap(theta, n_sampled):
         return theta, whitening
     point = problem.objective.point(theta)
     sketch.take_influential(point, problem.diagonal(theta)[1])

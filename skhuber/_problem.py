@@ -21,8 +21,9 @@ class Problem:
         self.objective = objective
         self.rows = rows
         self._last: tuple[Floats, float, Floats] | None = None
-        # Of the point last evaluated: the inliers' part of the weight.
+        # Of the point last evaluated: the inliers' part of the weight, and the mean c².
         self.inlier_share = 1.0
+        self.mean_square = 0.0
 
     def value_gradient(self, theta: Floats) -> tuple[float, Floats]:
         """Infinity and zeros where a step was so long that sums overflow."""
@@ -79,6 +80,18 @@ class Problem:
         self._last = (theta.copy(), *self._evaluate(theta, sums))
         return objective.add_penalty(objective.hessian(theta, gram, weight))
 
+    def sampling_gap(self, theta: Floats, n_rows: int) -> float:
+        """How far the minimum on a sample lies above that on all rows, on average.
+
+        At the point last evaluated, with n_rows in the sample. The gradient of a row is
+        −(2/σ)·c·z and the Hessian (2/σ)·share·E zzᵀ, so half of the trace of H⁻¹ times
+        the covariance of the gradient's mean is p·E c²/(n_rows·σ·share). (Huber and
+        Ronchetti, Robust Statistics, 2009, section 7.6.)
+        """
+        _, _, scale = self.objective.split(theta)
+        per_column = self.mean_square / scale / max(self.inlier_share, 1e-300)
+        return per_column * self.rows.n_features / n_rows
+
     def median_scale(self, theta: Floats) -> float:
         """median|r| / Φ⁻¹(3/4), standardised."""
         distance = np.abs(self.rows.residuals(self.objective.point(theta)))
@@ -86,6 +99,7 @@ class Problem:
 
     def _evaluate(self, theta: Floats, sums: Sums) -> tuple[float, Floats]:
         self.inlier_share = sums.inlier / self.rows.total_weight
+        self.mean_square = sums.cc / self.rows.total_weight
         value, gradient = self.objective.value_gradient(
             theta, sums, self.rows.total_weight
         )
