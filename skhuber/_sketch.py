@@ -41,11 +41,13 @@ _ROWS_MIN = 1500
 # three sweeps.
 _MORE_ROWS_PER_COLUMN = 200
 _LARGER_SHARE = 10
-# Up to so many rows for each column, and so many columns, the Hessian of all rows costs
-# no more than the steps that it spares. (With 500 rows for each of 200 columns it costs
-# as much as four sweeps, in single precision, and spares three, and the larger sample.)
+# Up to so many rows for each column, columns, and numbers of X, the Hessian of all rows
+# costs little more than the steps that it spares, or less. (With 500 rows for each of
+# 200 columns it costs as much as four sweeps, in single precision, and spares three, and
+# the larger sample.)
 _ALL_ROWS_PER_COLUMN = 2000
 _ALL_COLUMNS = 512
+_ALL_ELEMENTS = 2**26
 # A sample of more than half of the rows would save nothing.
 _MOST = 2
 
@@ -89,8 +91,9 @@ class Sketch:
             self.part = rows.sample(rows.pick(self._size))
         self._improved: Picks | None = None
         self._is_final = self.part is rows
+        is_cheap = p <= _ALL_COLUMNS and n * p <= _ALL_ELEMENTS
         self.has_hessian_of_all = not self.is_sample or (
-            not keep and p <= _ALL_COLUMNS and n <= _ALL_ROWS_PER_COLUMN * p
+            is_cheap and n <= _ALL_ROWS_PER_COLUMN * p and not keep
         )
 
     @property
