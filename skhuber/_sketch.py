@@ -43,7 +43,7 @@ _MORE_ROWS_PER_COLUMN = 200
 _LARGER_SHARE = 10
 # Up to so many rows for each column, columns, and numbers of X, the Hessian of all rows
 # costs little more than the steps that it spares, or less. (With 500 rows for each of
-# 200 columns it costs as much as four sweeps, in single precision, and spares three, and
+# 200 columns it costs as much as four sweeps, in single precision; it spares three, and
 # the larger sample.)
 _ALL_ROWS_PER_COLUMN = 2000
 _ALL_COLUMNS = 512
