@@ -18,6 +18,7 @@ enough to be shared takes far longer than waking a Python thread.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -155,37 +156,39 @@ def thread_count(n_jobs: int | None, elements: int) -> int:
 
 
 class _Ranges:
-    """Ranges of blocks, taken one after another by the threads that share a sweep."""
+    """Ranges of blocks, taken one after another by the threads that share a sweep.
+
+    Nothing here is a lock that an interrupt could leave locked, with a helper before it
+    (`threading.Condition` is one: its methods are written in Python). To take a number
+    from a counter, or to release a lock, is one step for Python.
+    """
 
     def __init__(self, kernel: Callable[..., None], n_blocks: int, parts: int) -> None:
         self._kernel = kernel
         self._ends = [n_blocks * k // parts for k in range(parts + 1)]
-        self._next = 0
-        self._done = 0
+        self._parts = parts
+        self._next = itertools.count()
+        self._done = itertools.count(1)
         self._error: BaseException | None = None
-        self._changed = threading.Condition()
+        self._unfinished = threading.Lock()
+        self._unfinished.acquire()
 
     def work(self, arguments: tuple[Any, ...]) -> None:
         """Run ranges until none is left."""
-        while True:
-            with self._changed:
-                k = self._next
-                if k + 1 >= len(self._ends):
-                    return
-                self._next += 1
+        for k in self._next:
+            if k >= self._parts:
+                return
             try:
                 self._kernel(self._ends[k], self._ends[k + 1], *arguments)
             except BaseException as error:
                 self._error = error
             finally:
-                with self._changed:
-                    self._done += 1
-                    self._changed.notify_all()
+                if next(self._done) == self._parts:
+                    self._unfinished.release()
 
     def join(self) -> None:
         """Wait for the ranges that other threads have taken."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._done + 1 >= len(self._ends))
+        self._unfinished.acquire()
         if self._error is not None:
             raise self._error
 
