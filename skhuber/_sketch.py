@@ -77,8 +77,8 @@ class Sketch:
     part : Rows
         The smaller sample, or all rows where it would not be far smaller.
     has_hessian_of_all : bool
-        Whether the Hessian is to be that of all rows, and the smaller sample is wanted
-        for the start only.
+        Whether the Hessian is to be that of all rows, and a smaller sample, if there is
+        one, is wanted for the start only.
     """
 
     def __init__(self, rows: Rows, *, keep: bool = False) -> None:
@@ -92,7 +92,7 @@ class Sketch:
         self._improved: Picks | None = None
         self._is_final = self.part is rows
         is_cheap = p <= _ALL_COLUMNS and n * p <= _ALL_ELEMENTS
-        self.has_hessian_of_all = not self.is_sample or (
+        self.has_hessian_of_all = (
             is_cheap and n <= _ALL_ROWS_PER_COLUMN * p and not keep
         )
 
