@@ -1,0 +1,105 @@
+"""What a minimum proves: certified, exact to rounding, or a scale fallen to zero.
+
+**Collapse.** If no more than 1/ρ² of the weight has a residual, F falls with the joint
+scale to zero, where it is 2ρ Σ s|r|, and has its minimum at a vertex: as many rows are
+met exactly as there are coefficients. At the least scale, a residual that should be
+zero is one of a thousand units in its last place, and the slopes at a vertex are as
+uncertain: the lowest vertex cannot be told from its neighbours. At 1e-9 of the mean
+residual it can, and F is higher by no more than that part. A fixed scale as small as
+that is treated alike.
+
+(If a majority of the rows is met exactly, the scale is zero, too, but that majority
+determines the fit; if all are, F is zero but for the penalty.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from skhuber._fit.levels import Samples, State, minimise
+from skhuber._fit.problem import Problem
+from skhuber._objective import RESIDUAL_ROUNDING, HuberObjective
+from skhuber._solver.solution import Solution, Status
+
+# A loss above this many scales (per row) is not that of an exact fit, whose loss is
+# about one.
+_EXACT_LOSS = 1e3
+# The scale, in mean residuals, at which a collapsed one is held.
+_COLLAPSED_SCALE = 1e-9
+
+
+def may_have_collapsed(objective: HuberObjective, solution: Solution) -> bool:
+    """Return whether the scale is so small that `without_collapse` has to look."""
+    _, _, scale = objective.split(solution.x)
+    loss = _loss(objective, solution)
+    least = 2 * objective.scale_floor
+    if not objective.joint or solution.status is not Status.CONVERGED:
+        # (A joint scale may be on its way to zero.)
+        least = max(least, _held_scale(objective, loss))
+    is_exact = loss <= _EXACT_LOSS * scale
+    return not (scale > least or is_exact or np.isinf(objective.rho))
+
+
+def _loss(objective: HuberObjective, solution: Solution) -> float:
+    u, _, _ = objective.split(solution.x)
+    return solution.value - float(objective.penalty @ u**2)
+
+
+def _held_scale(objective: HuberObjective, loss: float) -> float:
+    """Return where a collapsed scale is held, with this loss."""
+    return _COLLAPSED_SCALE * loss / (2 * objective.rho)
+
+
+def without_collapse(
+    problem: Problem, samples: Samples, solution: Solution, max_iter: int
+) -> tuple[Problem, Solution]:
+    """Return the problem and its solution; if the scale collapsed, a trusted one."""
+    objective = problem.objective
+    if not may_have_collapsed(objective, solution):
+        return problem, solution
+    u, intercept, scale = objective.split(solution.x)
+    loss = _loss(objective, solution)
+    held = max(_held_scale(objective, loss), scale)
+    at_a_vertex = _is_at_a_vertex(problem, solution)
+    uncertain = max(solution.gap, RESIDUAL_ROUNDING / scale * loss)
+    collapsed = replace(solution, status=Status.COLLAPSED, gap=uncertain)
+    raised = problem.with_objective(
+        objective.with_floor(held) if objective.joint else objective.with_scale(held)
+    )
+    again = minimise(
+        raised,
+        samples,
+        State(raised.objective.theta(u, intercept, held)),
+        max_iter=max_iter - solution.n_iter,
+        warm=True,
+    )
+    if again.status is Status.STOPPED:
+        return problem, replace(solution, status=Status.STOPPED)
+    unchanged = collapsed if at_a_vertex else solution
+    if again.status is Status.NOT_FINITE:  # single targets are 1e300 times the others
+        return problem, unchanged
+    n_iter = solution.n_iter + again.n_iter
+    u, intercept, again_scale = raised.objective.split(again.x)
+    lower = problem.evaluate(objective.theta(u, intercept, scale)).value
+    if lower > solution.value * (1 + _COLLAPSED_SCALE):
+        return problem, replace(unchanged, n_iter=n_iter)
+    if not at_a_vertex and lower > solution.value * (1 - _COLLAPSED_SCALE):
+        return problem, replace(solution, n_iter=n_iter)
+    again = replace(again, status=Status.COLLAPSED, n_iter=n_iter)
+    if not objective.joint:
+        theta = objective.theta(u, intercept, scale)
+        gap = again.gap + max(again.value - lower, 0.0)
+        return problem, replace(again, x=theta, value=lower, gap=gap)
+    # F is convex: with a scale of zero it is lower by no more than its slope says.
+    gap = again.gap + max(float(again.gradient[-1]), 0.0) * again_scale
+    return raised, replace(again, gap=gap)
+
+
+def _is_at_a_vertex(problem: Problem, solution: Solution) -> bool:
+    """Return whether at most len(θ) rows are inliers, or outliers weigh 1/ρ² or more."""
+    sums = problem.evaluate(solution.x).sums
+    outside = 1.0 - sums.inlier / sums.weight
+    few = sums.n_inliers <= len(solution.x)
+    return bool(few or outside * problem.objective.rho**2 >= 1.0)

@@ -1,0 +1,117 @@
+"""A scale, or a threshold, that is a function of the residuals of its own fit.
+
+With r(v) the residuals of the minimum at a value v of the scale, find the fixed point ::
+
+    v = update(r(v)).
+
+For ``scale="mad"`` the update is median|r| / Φ⁻¹(3/4), what R's ``rlm`` and statsmodels'
+``RLM`` compute; for a share of outliers it is the quantile of |r| that the share says.
+There may be several fixed points; the one to which iteration from the start leads is
+taken. The Hessian of one value whitens the fit at the next one: a scale changes it by a
+factor, and few rows change sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from skhuber._common.scale import mad_scale
+from skhuber._fit.continuation import newton
+from skhuber._fit.levels import Samples, State, minimise
+from skhuber._fit.problem import Problem, Trust
+from skhuber._rows import RowSource
+from skhuber._solver.quadratic import Model
+from skhuber._solver.root import RootSearch
+from skhuber._solver.solution import Solution, Status
+from skhuber._sums import Floats
+
+# Relative change of one more update at which the value is found, on a sample and on all
+# rows; and the most updates (six to fifteen are usual).
+SAMPLE_TOL = 1e-4
+TOL = 1e-10
+MAX_UPDATES = 100
+
+# Rows and their standardised residuals → the scale.
+Update = Callable[[RowSource, Floats], float]
+
+
+def mad_update(rows: RowSource, residuals: Floats) -> float:
+    """Return median|r| / Φ⁻¹(3/4) of the rows' residuals."""
+    return mad_scale(np.abs(residuals), rows.weight)
+
+
+def solve_scale(
+    problem: Problem,
+    samples: Samples,
+    theta: Floats,
+    update: Update,
+    *,
+    max_iter: int,
+) -> tuple[Problem, Solution]:
+    """Return the problem with the scale at a fixed point, and its minimum.
+
+    Parameters
+    ----------
+    problem : Problem
+        On all rows, with the fixed scale to start from.
+    samples : Samples
+    theta : ndarray
+        The start.
+    update : callable
+    max_iter : int
+        The most iterations of all minimisations together.
+    """
+
+    def on_all(problem: Problem, state: State, left: int) -> Solution:
+        return minimise(problem, samples, state, max_iter=left, warm=True)
+
+    def on_sample(problem: Problem, state: State, left: int) -> Solution:
+        return newton(problem, state.theta, left)
+
+    if samples.first is not None:
+        part = Problem(problem.objective, samples.first, Trust(1e-8), double=True)
+        near, solution = _iterate(part, theta, update, on_sample, SAMPLE_TOL, 100)
+        problem, theta = problem.with_objective(near.objective), solution.x
+    return _iterate(problem, theta, update, on_all, TOL, max_iter)
+
+
+def _iterate(
+    problem: Problem,
+    theta: Floats,
+    update: Update,
+    solve: Callable[[Problem, State, int], Solution],
+    tol: float,
+    max_iter: int,
+) -> tuple[Problem, Solution]:
+    search = RootSearch()
+    state, n_iter = State(theta), 0
+    for _ in range(MAX_UPDATES):
+        objective = problem.objective
+        scale, floor = objective.fixed_scale, objective.scale_floor
+        solution = solve(problem, state, max_iter - n_iter)
+        n_iter += solution.n_iter
+        solution = replace(solution, n_iter=n_iter)
+        if solution.status in (Status.STOPPED, Status.NOT_FINITE):
+            return problem, solution
+        new_scale = max(update(problem.rows, problem.residuals(solution.x)), floor)
+        # Below the floor residuals are rounding errors, and so is their median.
+        if abs(new_scale - scale) <= tol * scale + floor:
+            return problem, solution
+        if n_iter >= max_iter:
+            break
+        log_scale = search.next(np.log(scale), np.log(new_scale / scale))
+        next_scale = max(float(np.exp(log_scale)), floor)
+        state = _carried(solution, scale, next_scale)
+        problem = problem.with_objective(objective.with_scale(next_scale))
+    return problem, replace(solution, status=Status.MAX_ITER)
+
+
+def _carried(solution: Solution, scale: float, next_scale: float) -> State:
+    """Return the start at another scale: its Hessian is multiplied by their ratio."""
+    model = solution.model
+    if not isinstance(model, Model):
+        return State(solution.x)
+    return State(solution.x, model.scaled(scale / next_scale))

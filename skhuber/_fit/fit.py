@@ -1,0 +1,235 @@
+"""From rows to a fitted model: plan, standardise, start, descend, certify.
+
+`fit_rows` is the way of every single fit ::
+
+    plan         the way that suits the size of the data         skhuber._fit.plan
+    frame        units in which numbers stay in range            skhuber._fit.standardise
+    start        least squares or the median of y                skhuber._fit.start
+    levels       a sample, a larger one, all rows                skhuber._fit.levels
+    equation     a scale that is a function of its residuals     skhuber._fit.equation
+    certificate  the gap; exact fits; a scale fallen to zero     skhuber._fit.certificate
+
+Small data take one compiled call instead (`skhuber._fit.small`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from skhuber._fit import small
+from skhuber._fit.certificate import is_zero_to_rounding, without_collapse
+from skhuber._fit.equation import mad_update, solve_scale
+from skhuber._fit.levels import Samples, State, minimise
+from skhuber._fit.plan import Plan, plan_of
+from skhuber._fit.problem import Problem, Trust, Watch
+from skhuber._fit.result import Fit, Model, described
+from skhuber._fit.settings import Settings
+from skhuber._fit.standardise import frame_of, objective_of, rotated, rotated_settings
+from skhuber._fit.start import Start, best_start, given_start, mad_start
+from skhuber._objective import Frame, HuberObjective, Rotation
+from skhuber._rows import RowSource
+from skhuber._runtime import one_blas_thread
+from skhuber._solver.solution import Solution, Status
+from skhuber._sums import Floats
+
+# From a joint scale below this (in units of the spread of y) no way leads up to a larger
+# one: there the loss is so stiff that steps and gaps tell no more than rounding errors.
+_LEAST_START_SCALE = 1e-6
+# Iterations kept back for a second attempt, in another basis or with another scale.
+_SECOND_ITER = 300
+
+# Called with the number of sweeps and the model there; True stops the fit.
+WatchModel = Callable[[int, Model], bool]
+
+
+# A step far too long may overflow; it is then not taken. NaN in X shows in the sums.
+@np.errstate(over="ignore", invalid="ignore")
+def fit_rows(
+    rows: RowSource,
+    settings: Settings,
+    start: Start | None = None,
+    watch: WatchModel | None = None,
+) -> Fit:
+    """Fit the model to rows; the callable `watch` sees the model of every sweep.
+
+    A fit whose sums are not finite, because of bad values in X or of an overflow, has
+    the status NOT_FINITE and is of no use.
+    """
+    plan = plan_of(rows)
+    if plan.way == "compiled" and start is None:
+        fit = small.fit_small(rows, settings)
+        if fit is not None:
+            if watch is not None:
+                watch(rows.n_sweeps, fit.as_model())
+            return fit
+    with one_blas_thread():
+        fit = _best_attempt(rows, plan, settings, start, watch)
+        if fit.status is Status.STALLED or fit.status is Status.MAX_ITER:
+            if is_zero_to_rounding(rows, settings, fit):
+                fit = replace(fit, status=Status.CONVERGED, gap=0.0)
+        return fit
+
+
+def _best_attempt(
+    rows: RowSource,
+    plan: Plan,
+    settings: Settings,
+    start: Start | None,
+    watch: WatchModel | None,
+) -> Fit:
+    """Fit in the basis of the columns, of the singular vectors, or one after the other."""
+    if plan.basis == "first":
+        return _fit_rotated(rows, settings, start, watch)
+    first = settings
+    if plan.basis == "rescue" and settings.max_iter >= 2 * _SECOND_ITER:
+        first = replace(settings, max_iter=settings.max_iter - _SECOND_ITER)
+    for by_largest in (False, True):
+        # Finite data can overflow if single values are far larger than the sample lets
+        # expect. In units of the largest value no square does.
+        fit = _fit_in_frame(rows, plan, first, start, watch, by_largest=by_largest)
+        if fit.status is not Status.NOT_FINITE:
+            break
+    left = settings.max_iter - fit.n_iter
+    is_final = fit.status in (Status.CONVERGED, Status.STOPPED, Status.NOT_FINITE)
+    if is_final or plan.basis != "rescue" or left <= 0:
+        return fit
+    again = _fit_rotated(rows, replace(settings, max_iter=left), start, watch)
+    is_better = again.status is Status.CONVERGED or again.objective < fit.objective
+    if again.status is Status.NOT_FINITE or not is_better:
+        return fit
+    return replace(
+        again,
+        n_iter=fit.n_iter + again.n_iter,
+        n_sweeps=fit.n_sweeps + again.n_sweeps,
+    )
+
+
+def _fit_rotated(
+    rows: RowSource,
+    settings: Settings,
+    start: Start | None,
+    watch: WatchModel | None,
+) -> Fit:
+    """Fit in the basis of the singular vectors of X."""
+    if not rows.is_finite:
+        return Fit.not_finite(rows)
+    turned, rotation = rotated(rows, settings)
+    return _fit_in_frame(
+        turned,
+        plan_of(turned),
+        rotated_settings(settings, rotation),
+        start,
+        watch,
+        rotation=rotation,
+    )
+
+
+def _fit_in_frame(
+    rows: RowSource,
+    plan: Plan,
+    settings: Settings,
+    start: Start | None,
+    watch: WatchModel | None,
+    *,
+    by_largest: bool = False,
+    rotation: Rotation | None = None,
+) -> Fit:
+    ground = prepare(rows, plan, settings, by_largest=by_largest, rotation=rotation)
+    if ground is None:
+        return Fit.not_finite(rows)
+    problem, solution = solve(ground, settings, start, _watching(rows, watch))
+    # The least-squares start is itself a Newton step over all rows.
+    n_iter_least = int(start is None and settings.max_iter > 0)
+    return described(problem, settings, solution, n_iter_least=n_iter_least)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What fits of several settings to the same rows share."""
+
+    rows: RowSource
+    plan: Plan
+    samples: Samples
+    frame: Frame
+
+
+def prepare(
+    rows: RowSource,
+    plan: Plan,
+    settings: Settings,
+    *,
+    by_largest: bool = False,
+    rotation: Rotation | None = None,
+) -> Ground | None:
+    """Return samples and frame; None if X is not finite."""
+    samples = Samples(rows, plan)
+    frame = frame_of(rows, samples.any, settings, by_largest=by_largest)
+    if frame is None:
+        return None
+    return Ground(rows, plan, samples, replace(frame, rotation=rotation))
+
+
+def solve(
+    ground: Ground,
+    settings: Settings,
+    start: Start | None = None,
+    watch: Watch | None = None,
+) -> tuple[Problem, Solution]:
+    """Return the problem on all rows, with a scale of "mad" found, and its minimum."""
+    plan, samples = ground.plan, ground.samples
+    objective = objective_of(ground.rows, ground.frame, settings)
+    least_squares = plan.way != "matrix_free"
+    trust = Trust(settings.tol)
+    if settings.scale == "mad":
+        if start is None:
+            objective, theta = mad_start(
+                samples.any, objective, least_squares=least_squares
+            )
+        else:
+            scale = float(np.ldexp(start.scale, -objective.frame.y_power))
+            objective = objective.with_scale(max(scale, objective.scale_floor))
+            theta = given_start(objective, start)
+        problem = Problem(objective, ground.rows, trust, watch, double=True)
+        problem, solution = solve_scale(
+            problem, samples, theta, mad_update, max_iter=settings.max_iter
+        )
+    else:
+        if start is not None and _is_too_low(objective, start):
+            start = None
+        problem = Problem(objective, ground.rows, trust, watch)
+        kept = _SECOND_ITER  # should the scale collapse
+        if not objective.joint or settings.max_iter < 2 * _SECOND_ITER:
+            kept = 0
+        if start is None:
+            theta = best_start(samples.any, objective, least_squares=least_squares)
+        else:
+            theta = given_start(objective, start)
+        solution = minimise(
+            problem,
+            samples,
+            State(theta),
+            max_iter=settings.max_iter - kept,
+            warm=start is not None,
+            may_stay=start is not None,
+        )
+    return without_collapse(problem, samples, solution, settings.max_iter)
+
+
+def _is_too_low(objective: HuberObjective, start: Start) -> bool:
+    """Return whether a start's joint scale is so low that no way leads up from it."""
+    scale = np.ldexp(start.scale, -objective.frame.y_power)
+    return bool(objective.joint and scale < _LEAST_START_SCALE)
+
+
+def _watching(rows: RowSource, watch: WatchModel | None) -> Watch | None:
+    """Return what a problem on these rows calls after each sweep."""
+    if watch is None:
+        return None
+
+    def look(objective: HuberObjective, theta: Floats, value: float) -> bool:
+        return watch(rows.n_sweeps, Model.at(objective, theta, value))
+
+    return look

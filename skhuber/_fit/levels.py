@@ -1,0 +1,305 @@
+"""Levels: a sample of the rows, a larger one, all rows.
+
+The minimum on a sample is the start on all rows; the Hessian of a larger sample, or of
+all rows, whitens the steps from there. Both samples depend on the shape of the data
+alone, so fits of the same data in another layout take the same steps.
+
+A uniform sample tells little of columns that rest on a few rows: rare dummies, or
+columns with leverage points (rows far longer than the others). One test finds it
+wanting, once: on all rows its minimum then lies much farther from theirs than chance
+puts it (`skhuber._fit.problem.sampling_gap`). Another sample takes its place, half of
+it picked uniformly and half in proportion to
+
+    ℓ_i = Σ_j z_ij² / mean_i z_ij²,
+
+the leverage of a row if the columns were uncorrelated (Drineas and Mahoney, RandNLA,
+Communications of the ACM 59(6), 2016, on sampling by leverage). Rows on which a column
+rests are then all in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from skhuber._fit.plan import Plan
+from skhuber._fit.problem import (
+    OUTLIER_DAMPING,
+    Evaluation,
+    Problem,
+    Trust,
+    sampling_gap,
+)
+from skhuber._fit.continuation import newton
+from skhuber._objective import HuberObjective
+from skhuber._rows import Picks, RowSource
+from skhuber._solver.descent import Rules, descend, drive, polish
+from skhuber._solver.lbfgs import whitened_lbfgs
+from skhuber._solver.quadratic import Model
+from skhuber._solver.solution import Solution, Status
+from skhuber._sums import Floats, Want
+
+# The most iterations on a sample.
+_SAMPLE_ITER = 100
+# A sample is solved to this part of what separates its minimum from that of all rows,
+# about p/(2m) of the objective.
+_SAMPLE_TOL = 0.01
+# A gap that exceeds what chance explains by this factor says that a sample lacks rows.
+# (Of repeated samples the gap is 0.94 of its expectation on average of ten.)
+_LACKING = 10.0
+# Inliers for each column with which the Hessian of a sample is like that of all rows.
+_INLIERS_PER_COLUMN = 5
+# L-BFGS steps after which another Hessian is the better way, and how many Hessians.
+_ROUND_ITER = 12
+_ROUNDS = 4
+# Steps of polish where no step decreased the value any further.
+_STALLED_POLISH = 6
+# A column is stiffer on all rows than a sample shows: by more than chance.
+_STIFFER = 1.5
+
+
+
+@dataclass
+class Samples:
+    """All rows, and the samples that stand for them.
+
+    Attributes
+    ----------
+    rows : RowSource
+        All rows.
+    plan : Plan
+    first : RowSource or None
+        The sample that is solved first.
+    by_leverage : Picks or None
+        Picks of the larger sample, if it is one by leverage.
+    """
+
+    rows: RowSource
+    plan: Plan
+    first: RowSource | None = None
+    by_leverage: Picks | None = None
+
+    def __post_init__(self) -> None:
+        """Take the first sample."""
+        if self.plan.sample_rows:
+            self.first = self.rows.sample(self.rows.pick(self.plan.sample_rows))
+
+    @property
+    def any(self) -> RowSource:
+        """The first sample, or all rows if there is none."""
+        return self.rows if self.first is None else self.first
+
+    def resample_by_leverage(self, found: Evaluation, objective: HuberObjective) -> None:
+        """Take samples that contain the rows on which columns rest."""
+        point = objective.point(found.theta)
+        if found.sums.squares is None:
+            found = Problem(objective, self.rows, Trust(0.0)).evaluate(
+                found.theta, Want(squares=True)
+            )
+        mean = found.sums.all_squares / found.sums.weight
+        share = self.rows.leverage_shares(point, mean)
+        self.first = self.rows.sample(
+            self.rows.pick_by(share, self.plan.sample_rows)
+        )
+        if self.plan.hessian_rows:
+            self.by_leverage = self.rows.pick_by(share, self.plan.hessian_rows)
+
+    def larger(self) -> Picks:
+        """Return the picks of the larger sample."""
+        return self.by_leverage or self.rows.pick(self.plan.hessian_rows)
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a fit is on its way up the levels.
+
+    Attributes
+    ----------
+    theta : ndarray
+    model : Model or None
+        A Hessian near there, if one is known.
+    """
+
+    theta: Floats
+    model: Model | None = None
+
+
+def minimise(
+    problem: Problem,
+    samples: Samples,
+    state: State,
+    *,
+    max_iter: int,
+    warm: bool = False,
+    may_stay: bool = False,
+) -> Solution:
+    """Minimise on all rows, by the way that the plan says.
+
+    Parameters
+    ----------
+    problem : Problem
+        The objective on all rows.
+    samples : Samples
+    state : State
+        The start; with a model, that model whitens.
+    max_iter : int
+        The most iterations on all rows.
+    warm : bool
+        Whether the start is nearer to the minimum than that of a sample is.
+    may_stay : bool
+        Whether a start within the tolerance is the result, to the last bit.
+    """
+    plan = samples.plan
+    rules = Rules(max_iter, may_stay=may_stay)
+    if plan.way == "matrix_free":
+        descent = descend(state.theta, problem.objective.lower, rules)
+        return drive(descent, problem.matrix_free_answer)
+    if plan.way != "whitened":
+        return newton(problem, state.theta, max_iter, may_stay=may_stay)
+    if state.model is not None:
+        problem = problem.trusting(_trust(problem, plan))
+        arrival = problem.evaluate(state.theta), state.model
+    elif samples.first is None or warm:
+        arrival = _hessian_there(problem, samples, state.theta)
+    else:
+        arrival = climb(problem, samples, state.theta)
+    return _rounds(problem, samples, *arrival, rules)
+
+
+def _trust(problem: Problem, plan: Plan) -> Trust:
+    """Return how far the plan's Hessian is trusted."""
+    tol = problem.trust.tol
+    if plan.hessian_rows == 0:
+        # It knows all directions, unless there are too few inliers.
+        return Trust(tol, problem.rows.n_present, 1)
+    # The Hessian of a sample, and with it the gap, is that much uncertain.
+    return Trust(0.5 * tol, plan.hessian_rows, _INLIERS_PER_COLUMN)
+
+
+def climb(
+    problem: Problem, samples: Samples, theta: Floats
+) -> tuple[Evaluation, Model | None]:
+    """Return the start on all rows, evaluated there, and the Hessian that whitens."""
+    objective = problem.objective
+    best: tuple[Evaluation, Model | None] | None = None
+    for _ in range(2):
+        assert samples.first is not None
+        n_sampled = samples.first.n_rows
+        theta = _on_sample(samples, objective, theta)
+        found, model = _hessian_there(problem, samples, theta)
+        if found.stop or not found.is_finite or model is None:
+            return found, model
+        if best is not None and best[0].value < found.value:
+            return best
+        gap = model.gap(found.gradient, found.theta <= objective.lower)
+        _, _, scale = objective.split(theta)
+        expected = sampling_gap(found, scale, objective.n_features, n_sampled)
+        if best is not None or gap <= _LACKING * expected:
+            return found, model
+        best = found, model
+        samples.resample_by_leverage(found, objective)
+    assert best is not None
+    return best
+
+
+def _on_sample(samples: Samples, objective: HuberObjective, theta: Floats) -> Floats:
+    """Return the minimum on the first sample, loosely."""
+    rows = samples.first
+    assert rows is not None
+    trust = Trust(_SAMPLE_TOL * rows.n_features / rows.n_rows)
+    part = Problem(objective, rows, trust)
+    if samples.plan.sample_way == "newton":
+        return newton(part, theta, _SAMPLE_ITER).x
+    plan = replace(samples.plan, hessian_rows=0, polish=0)
+    found, model = part.whitening_model(theta)
+    alone = Samples(rows, replace(plan, sample_rows=0))
+    return _rounds(part, alone, found, model, Rules(_SAMPLE_ITER)).x
+
+
+def _hessian_there(
+    problem: Problem, samples: Samples, theta: Floats
+) -> tuple[Evaluation, Model | None]:
+    """Return all rows' value and gradient at θ, and the plan's Hessian there."""
+    if samples.plan.hessian_rows == 0:
+        return problem.whitening_model(theta)
+    model = _of_larger_sample(samples, problem.objective, theta)
+    found = problem.evaluate(theta, Want(squares=True))
+    if model is None or not found.is_finite:
+        return found, None
+    # Columns that all rows show to be stiffer than the sample does are made so. (The
+    # others stay as they are: among strongly correlated columns a little more on the
+    # diagonal would hide the direction in which they differ.)
+    inside, _ = problem.objective.diagonals(theta, found.sums)
+    known = np.diagonal(model.inside)
+    stiffer = np.where(inside > _STIFFER * known, inside - known, 0.0)
+    if stiffer.any():
+        model = replace(model, inside=model.inside + np.diag(stiffer))
+    return found, model
+
+
+def _of_larger_sample(
+    samples: Samples, objective: HuberObjective, theta: Floats
+) -> Model | None:
+    """Return the Hessian of the larger sample, which is read some rows at a time."""
+    total = None
+    for rows in samples.rows.sample_in_pieces(samples.larger()):
+        want = Want(gram=np.float64)
+        (sums,) = rows.sweep([objective.point(theta)], want)
+        sums = sums.in_unit(rows.weight_unit)
+        total = sums if total is None else total + sums
+    assert total is not None
+    found = Evaluation(theta, 0.0, theta, total, False)
+    model = Problem(objective, samples.any, Trust(0.0)).model(found)
+    return model and model.damped(OUTLIER_DAMPING)
+
+
+def _rounds(
+    problem: Problem,
+    samples: Samples,
+    found: Evaluation,
+    model: Model | None,
+    rules: Rules,
+) -> Solution:
+    """Minimise by L-BFGS, whitened anew if a Hessian does not lead to the end."""
+    plan = samples.plan
+    lower = problem.objective.lower
+    tol = problem.trust.tol
+    trusting = problem.trusting(_trust(problem, plan))
+    solution = Solution(
+        found.theta, found.value, found.gradient, np.inf, 0, Status.NOT_FINITE
+    )
+    n_iter = 0
+    for k in range(_ROUNDS):
+        if model is None or not found.is_finite:
+            return replace(solution, n_iter=n_iter)
+        may_go_on = plan.may_rescue and k < _ROUNDS - 1
+        limit = _ROUND_ITER if may_go_on else rules.max_iter
+        solution = whitened_lbfgs(
+            trusting.at,
+            model,
+            found.theta,
+            trusting.told(found),
+            lower,
+            min(limit, rules.max_iter - n_iter),
+        )
+        n_iter += solution.n_iter
+        if solution.status is Status.STOPPED:
+            break
+        if solution.status is Status.CONVERGED and n_iter == 0 and rules.may_stay:
+            break
+        stalled = solution.status is Status.STALLED
+        steps = _STALLED_POLISH if stalled else plan.polish
+        solution = drive(polish(solution, lower, steps), trusting.answer)
+        if solution.status is Status.CONVERGED or n_iter >= rules.max_iter:
+            break
+        if not may_go_on:
+            break
+        trusting = problem.trusting(Trust(tol, problem.rows.n_present, 1))
+        found, model = trusting.whitening_model(solution.x)
+    solution = replace(solution, n_iter=n_iter)
+    left = rules.max_iter - n_iter
+    if solution.status is Status.STALLED and plan.may_rescue and left > 0:
+        rescued = newton(problem.trusting(Trust(tol)), solution.x, left)
+        solution = replace(rescued, n_iter=n_iter + rescued.n_iter)
+    return solution

@@ -1,0 +1,255 @@
+"""The plan of a fit: every choice that depends on the size of the data, in one place.
+
+`make_plan` is a pure function of the shape of the data. It estimates what the possible
+ways cost from a few measured rates and takes the cheapest. No other file of the package
+chooses by the number of rows or columns.
+
+The ways to a minimum on all rows:
+
+compiled
+    The whole minimisation in one compiled call (`skhuber._fit.small`): on a thousand
+    rows a sweep takes microseconds, and a call of a Python function as long.
+newton
+    Newton steps with the Hessian of all rows, computed anew at each of them.
+whitened
+    scipy's L-BFGS-B, whitened by one Hessian. A sample is solved first, if it would be
+    far smaller than the whole. The Hessian is that of all rows, or of a larger sample
+    of m rows: each step then shrinks the gap by about p/m (Huber and Ronchetti, Robust
+    Statistics, 2009, section 7.6: a sample's minimum lies p/(2m) of the objective from
+    that of all rows).
+matrix_free
+    Newton steps by conjugate gradients, for sparse data whose p × p matrix would cost
+    more than many sweeps.
+
+Few rows for each column are fitted in the basis of the singular vectors of X, since in
+the basis of the columns the Hessian of an exact fit is lost to rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+# Seconds on two cores of 2024, for one unit of work each. Only their ratios matter.
+# (Measured: 100,000 × 50 and 200,000 × 250, float64; CSR of 3 to 30 numbers a row.)
+_SWEEP = {"rows": 0.3e-9, "columns": 0.3e-9, "csr": 1.2e-9}  # a number of X
+_GRAM = {"rows": 3.5e-11, "columns": 3.5e-11, "csr": 1.0e-9}  # a product of two numbers
+_ROUGH = 0.5  # a product in single precision, in units of one in double precision
+_CHOLESKY = 2.0e-11  # p³, one thread
+_MATRIX_STEP = 2.0e-9  # p²: two triangular solves and the like, bound by memory
+_SVD = 2.5e-10  # n·p·min(n, p)
+_CALL = 3e-4  # an iteration in Python
+_COMPILED_GRAM = 3e-10  # a product in the loops of the compiled way, one thread
+
+# Iterations of Newton's method on ordinary data.
+_NEWTON_STEPS = 9
+# Products with the Hessian that a matrix-free fit takes (one-hot, counts: 40 to 110).
+_PRODUCTS = 80
+# log of the factor from the sample's gap to a gap of 1e-12.
+_LOG_GAP = 24.0
+# The contraction of a step with the Hessian of all rows: who is an outlier changes.
+_BEST_CONTRACTION = 2000.0
+
+# Numbers of a matrix of p × p: no more than 3,000 columns have one (72 MB).
+_MATRIX_COLUMNS = 3000
+# Rows of the sample that is solved first: 20 for each column, so that its Hessian is off
+# by √(1/20) in its worst direction; a fiftieth of the rows, which costs one sweep; no
+# more than 2,000 for each column, from where on more change nothing.
+_SAMPLE_ROWS_PER_COLUMN = 20
+_SAMPLE_SHARE = 50
+_SAMPLE_ROWS_PER_COLUMN_MAX = 2000
+_SAMPLE_ROWS_MIN = 1500
+# Candidates for the rows of a Hessian: these numbers for each column, a quarter of all
+# rows at most.
+_HESSIAN_ROWS_PER_COLUMN = (100, 200, 400, 800, 1600)
+_HESSIAN_SHARE = 4
+# The float32 Gram matrix of all rows is not worth its memory traffic for more columns.
+_ROUGH_COLUMNS = 512
+# Rows for each column up to which data are fitted in the basis of singular vectors, and
+# the seconds and the share of memory (in units of X as stored) that this may take.
+_BASIS_ROWS_PER_COLUMN = 4
+_BASIS_SECONDS = 2.0
+_BASIS_COPIES = 4
+# Seconds that the exact Hessian of all rows may take where another one did not do.
+_RESCUE_SECONDS = 5.0
+# The compiled way: few columns that are long, since its sums are over columns.
+_COMPILED_COLUMNS = 64
+_COMPILED_ROWS_PER_COLUMN = 5
+# Digits: steps after convergence that cost little for these numbers of rows and of X.
+_POLISH = ((2**16, 6), (99_999, 3))
+_POLISH_ELEMENTS = 2**22
+# A group of settings solved together has Hessians of at most this share of X.
+_GROUP_SHARE = 32
+_GROUP_MIN = 3
+
+
+class Shape(NamedTuple):
+    """What a plan needs to know of the data.
+
+    Attributes
+    ----------
+    n : int
+        Rows with weight.
+    p : int
+        Columns.
+    elements : int
+        Stored numbers of X.
+    layout : {"rows", "columns", "csr"}
+        C order (or strided), Fortran order, sparse.
+    n_rows : int
+        All rows.
+    """
+
+    n: int
+    p: int
+    elements: int
+    layout: str
+    n_rows: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a fit goes about it.
+
+    Attributes
+    ----------
+    way : {"compiled", "newton", "whitened", "matrix_free"}
+    basis : {"never", "rescue", "first"}
+        Whether the basis of singular vectors is used: never; if the fit in the basis of
+        the columns is not certified; or from the start.
+    sample_rows : int
+        Rows of the sample that is solved first; 0 for none.
+    hessian_rows : int
+        Rows of the Hessian that whitens; 0 for all.
+    sample_way : {"newton", "whitened"}
+        How the sample is solved.
+    polish : int
+        Steps for the last digits.
+    may_rescue : bool
+        Whether the exact Hessian of all rows may be computed more than once.
+    group : int
+        How many settings of a grid are solved together; 0 for one after another.
+    """
+
+    way: str
+    basis: str
+    sample_rows: int
+    hessian_rows: int
+    sample_way: str
+    polish: int
+    may_rescue: bool
+    group: int
+
+
+def make_plan(shape: Shape, *, compiled: bool = True) -> Plan:
+    """Return the plan for data of this shape.
+
+    Parameters
+    ----------
+    shape : Shape
+    compiled : bool
+        Whether kernels are compiled.
+    """
+    n, p = shape.n, max(shape.p, 1)
+    sample_rows = _sample_rows(n, p)
+    exact = _gram_cost(shape, n) + _CHOLESKY * p**3
+    way, hessian_rows = _way(shape, sample_rows, exact)
+    if compiled and way != "matrix_free" and _is_small(shape):
+        way = "compiled"
+    if way not in ("whitened",):
+        sample_rows = 0
+    group = shape.elements // (_GROUP_SHARE * p**2)
+    return Plan(
+        way=way,
+        basis=_basis(shape),
+        sample_rows=sample_rows,
+        hessian_rows=hessian_rows,
+        sample_way="newton" if sample_rows * p**2 <= 2**22 else "whitened",
+        polish=_polish(shape),
+        may_rescue=p <= _MATRIX_COLUMNS and exact <= _RESCUE_SECONDS,
+        group=group if way == "whitened" and group >= _GROUP_MIN else 0,
+    )
+
+
+def _sample_rows(n: int, p: int) -> int:
+    wanted = min(
+        max(_SAMPLE_ROWS_PER_COLUMN * p, n // _SAMPLE_SHARE),
+        _SAMPLE_ROWS_PER_COLUMN_MAX * p,
+    )
+    wanted = max(wanted, _SAMPLE_ROWS_MIN)
+    return wanted if 2 * wanted <= n else 0
+
+
+def _gram_cost(shape: Shape, n_rows: float, rough: bool = False) -> float:
+    """Return the seconds of a Gram matrix of some rows."""
+    rate = _GRAM[shape.layout]
+    if shape.layout == "csr":
+        row = shape.elements / max(shape.n_rows, 1)
+        return rate * n_rows * row**2
+    return rate * n_rows * shape.p**2 * (_ROUGH if rough else 1.0)
+
+
+def _way(shape: Shape, sample_rows: int, exact: float) -> tuple[str, int]:
+    """Return the cheapest way, and the rows of its Hessian (0 for all)."""
+    n, p = shape.n, max(shape.p, 1)
+    sweep = _SWEEP[shape.layout] * shape.elements
+    ways = {}
+    if shape.layout == "csr" or p > _MATRIX_COLUMNS:
+        ways["matrix_free", 0] = _PRODUCTS * (1.5 * sweep + _CALL / 3)
+    if p <= _MATRIX_COLUMNS:
+        ways["newton", 0] = _NEWTON_STEPS * (sweep + exact + _CALL)
+        matrix = _CHOLESKY * p**3
+        for rows, steps, gram in _hessians(shape, sample_rows):
+            one = sweep + _CALL + _MATRIX_STEP * p**2
+            ways["whitened", rows] = gram + matrix + steps * one
+            if sample_rows:
+                part = sample_rows / n
+                inner = part * (sweep + exact) + matrix + _CALL
+                ways["whitened", rows] += _NEWTON_STEPS * inner
+    return min(ways, key=lambda way: ways[way])
+
+
+def _hessians(shape: Shape, sample_rows: int) -> list[tuple[int, float, float]]:
+    """Return candidates for a whitening: rows (0: all), steps, and seconds to make it."""
+    n, p = shape.n, max(shape.p, 1)
+    steps = 1 + _LOG_GAP / np.log(min(n / p + 2, _BEST_CONTRACTION))
+    if not sample_rows:  # from a start that is far off, whitened two or three times
+        return [(0, 3 * steps, 3 * _gram_cost(shape, n, rough=True))]
+    found = []
+    if p <= _ROUGH_COLUMNS:
+        found.append((0, steps, _gram_cost(shape, n, rough=True)))
+    for k in _HESSIAN_ROWS_PER_COLUMN:
+        rows = min(k * p, n // _HESSIAN_SHARE)
+        steps = 1 + _LOG_GAP / np.log(max(rows / p, 2.0))
+        found.append((rows, steps, _gram_cost(shape, rows)))
+    return found
+
+
+def _is_small(shape: Shape) -> bool:
+    """Return whether the compiled way is open, and quicker than calls from Python."""
+    n, p = shape.n_rows, shape.p
+    return (
+        shape.layout != "csr"
+        and p <= _COMPILED_COLUMNS
+        and n >= _COMPILED_ROWS_PER_COLUMN * p
+        and _COMPILED_GRAM * n * p**2 <= _CALL
+    )
+
+
+def _basis(shape: Shape) -> str:
+    n, p = shape.n_rows, shape.p
+    is_affordable = (
+        _SVD * n * p * min(n, p) <= _BASIS_SECONDS
+        and n * p <= _BASIS_COPIES * max(shape.elements, 2**20)
+    )
+    if not is_affordable:
+        return "never"
+    return "first" if n <= _BASIS_ROWS_PER_COLUMN * p else "rescue"
+
+
+def _polish(shape: Shape) -> int:
+    if shape.elements > _POLISH_ELEMENTS:
+        return 0
+    return next((steps for most, steps in _POLISH if shape.n <= most), 0)

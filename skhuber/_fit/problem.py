@@ -1,0 +1,229 @@
+"""An objective on certain rows, as minimisers ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from skhuber._objective import HuberObjective
+from skhuber._rows import RowSource
+from skhuber._solver.matrix_free import MatrixFreeModel
+from skhuber._solver.quadratic import Model
+from skhuber._solver.solution import Answer, Ask
+from skhuber._sums import Floats, Sums, Want
+
+# Damping of a Hessian that whitens: directions that only outliers curve get this part
+# of their parabolas' curvature.
+OUTLIER_DAMPING = 1e-3
+# Least squared pivot (of a Hessian with a unit diagonal) that products in single
+# precision, which have seven digits, know to some digits.
+_ROUGH_PIVOT = 1e-3
+
+_PLAIN = Want()
+
+# Called with objective, θ and value after each sweep; True stops the fit.
+Watch = Callable[[HuberObjective, Floats, float], bool]
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How small a gap has to be, and how much of one a model can tell.
+
+    Attributes
+    ----------
+    tol : float
+        The gap that is small enough, as a fraction of the objective.
+    n_rows : float
+        Rows that the model's Hessian was made of.
+    per_column : int
+        Inliers for each column with which such a Hessian means anything.
+    """
+
+    tol: float
+    n_rows: float = np.inf
+    per_column: int = 0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The objective at a point, and the sums that it was computed from."""
+
+    theta: Floats
+    value: float
+    gradient: Floats
+    sums: Sums
+    stop: bool
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether no sum overflowed."""
+        return bool(np.isfinite(self.value))
+
+    @property
+    def inlier_share(self) -> float:
+        """The inliers' share of the weight."""
+        return self.sums.inlier / self.sums.weight
+
+    @property
+    def mean_square(self) -> float:
+        """The mean of the squared clipped residuals, standardised."""
+        return self.sums.cc / self.sums.weight
+
+
+class Problem:
+    """An objective on certain rows.
+
+    Parameters
+    ----------
+    objective : HuberObjective
+    rows : RowSource
+    trust : Trust
+    watch : callable, optional
+    double : bool
+        Whether residuals are kept in double precision, not in that of X.
+    """
+
+    def __init__(
+        self,
+        objective: HuberObjective,
+        rows: RowSource,
+        trust: Trust,
+        watch: Watch | None = None,
+        *,
+        double: bool = False,
+    ) -> None:
+        self.objective = objective
+        self.rows = rows
+        self.trust = trust
+        self._watch = watch
+        self._double = double
+        self._residuals = np.empty(rows.n_rows, np.float64 if double else rows.dtype)
+        self._last: Evaluation | None = None  # the residuals are of this one
+
+    def evaluate(self, theta: Floats, want: Want = _PLAIN) -> Evaluation:
+        """Return value and gradient at θ, from one sweep or from the last one.
+
+        Infinity and zeros if θ is so far away that sums overflow.
+        """
+        last = self._last
+        if last is not None and want == _PLAIN and np.array_equal(last.theta, theta):
+            return last
+        self._last = None
+        point = self.objective.point(theta)
+        (sums,) = self.rows.sweep([point], want, self._residuals)
+        value, gradient = self.objective.value_gradient(theta, sums)
+        stop = False
+        if not (np.isfinite(value) and np.isfinite(gradient).all()):
+            value, gradient = np.inf, np.zeros_like(gradient)
+        elif self._watch is not None:
+            stop = self._watch(self.objective, theta, value)
+        self._last = Evaluation(theta, value, gradient, sums, stop)
+        return self._last
+
+    def residuals(self, theta: Floats) -> Floats:
+        """Return the standardised residuals at θ; they are valid until the next sweep.
+
+        No sweep if the last one was there.
+        """
+        self.evaluate(theta)
+        return self._residuals
+
+    def at(self, theta: Floats) -> Answer:
+        """Return value and gradient at θ as minimisers want them."""
+        return self.told(self.evaluate(theta))
+
+    def answer(self, ask: Ask) -> Answer:
+        """Return what a descent asks for."""
+        if not ask.model:
+            return self.told(self.evaluate(ask.x))
+        found = self.evaluate(ask.x, Want(gram=np.float64))
+        return self.told(found, self.model(found))
+
+    def told(
+        self, found: Evaluation, model: Model | MatrixFreeModel | None = None
+    ) -> Answer:
+        """Return an evaluation as minimisers want it."""
+        theta, objective = found.theta, self.objective
+        most = np.inf
+        if self.trust.per_column:
+            most = trusted_gap(objective, found, self.trust)
+        tolerance = objective.tolerance(theta, found.value, self.trust.tol, most)
+        return Answer(found.value, found.gradient, tolerance, model, found.stop)
+
+    def model(self, found: Evaluation) -> Model | None:
+        """Return the quadratic model of an evaluation with a Gram matrix."""
+        gram = found.sums.gram
+        assert gram is not None
+        if not np.isfinite(gram).all():
+            return None
+        inside, outside = (
+            self.objective.hessian(found.theta, part, found.sums.weight)
+            for part in gram
+        )
+        return Model(inside, outside, self.objective.penalty_curvature)
+
+    def whitening_model(self, theta: Floats) -> tuple[Evaluation, Model | None]:
+        """Return an evaluation and the Hessian of all rows there, to some digits.
+
+        In single precision, unless columns are too much alike for that.
+        """
+        for precision in (np.float32, np.float64):
+            found = self.evaluate(theta, Want(gram=precision))
+            model = self.model(found)
+            if model is None:
+                continue
+            model = model.damped(OUTLIER_DAMPING)
+            if found.stop or model.factor.least_pivot > _ROUGH_PIVOT:
+                break
+        return found, model
+
+    def matrix_free_answer(self, ask: Ask) -> Answer:
+        """Return what a descent asks for, the Hessian as products with vectors."""
+        if not ask.model:
+            return self.told(self.evaluate(ask.x))
+        found = self.evaluate(ask.x, Want(squares=True))
+        point = self.objective.point(ask.x)
+
+        def product(v: Floats, damping: float) -> Floats:
+            want = Want(direction=self.objective.widened(v), damping=damping)
+            (sums,) = self.rows.sweep([point], want)
+            return self.objective.product(ask.x, sums)
+
+        inside, outside = self.objective.diagonals(ask.x, found.sums)
+        penalty = self.objective.penalty_curvature
+        return self.told(found, MatrixFreeModel(product, inside, outside, penalty))
+
+    def with_objective(self, objective: HuberObjective) -> Problem:
+        """Return another objective on these rows."""
+        return self._with(objective, self.trust)
+
+    def trusting(self, trust: Trust) -> Problem:
+        """Return the problem with another tolerance."""
+        return self._with(self.objective, trust)
+
+    def _with(self, objective: HuberObjective, trust: Trust) -> Problem:
+        return Problem(objective, self.rows, trust, self._watch, double=self._double)
+
+
+def trusted_gap(objective: HuberObjective, found: Evaluation, trust: Trust) -> float:
+    """Return the largest gap that a Hessian of certain rows can certify.
+
+    It is zero if too few of these rows are inliers.
+    """
+    share = found.inlier_share
+    if trust.n_rows * share < trust.per_column * len(found.theta):
+        return 0.0
+    return objective.parabola_gap(found.theta, share)
+
+
+def sampling_gap(found: Evaluation, scale: float, n_columns: int, m: int) -> float:
+    """Return the expected gap, on all rows, of the minimum on a sample of m rows.
+
+    The gradient of a row is −(2/σ)·c·z and the Hessian (2/σ)·share·E zzᵀ, so half of
+    the trace of H⁻¹ times the covariance of the gradient's mean is
+    p·E c²/(m·σ·share). (Huber and Ronchetti, Robust Statistics, 2009, section 7.6.)
+    """
+    share = max(found.inlier_share, 1e-300)
+    return found.mean_square / scale / share * n_columns / m

@@ -1,0 +1,194 @@
+"""What a fit returns, in the units of the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skhuber._fit.problem import Problem
+from skhuber._fit.settings import Settings
+from skhuber._objective import HuberObjective
+from skhuber._rows import RowSource
+from skhuber._solver.solution import Solution, Status
+from skhuber._sums import Data, Floats, Point, Sums
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model on the way to the minimum, in the units of the data."""
+
+    coef: Floats
+    intercept: float
+    scale: float
+    objective: float
+
+    @classmethod
+    def at(cls, objective: HuberObjective, theta: Floats, value: float) -> Model:
+        """Return the model of a point."""
+        u, intercept, scale = objective.split(theta)
+        coef, natural_intercept = objective.frame.to_natural(u, intercept)
+        return cls(
+            coef,
+            natural_intercept,
+            objective.natural_scale(scale),
+            objective.natural_value(value),
+        )
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How the residuals of a fit lie about its threshold, in the units of the data.
+
+    Attributes
+    ----------
+    norm : float
+        √(Σ s c²).
+    inlier : float
+        Σ s over the rows with |r| ≤ threshold.
+    n_outliers : int
+    """
+
+    norm: float
+    inlier: float
+    n_outliers: int
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted model, in the units of the data.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (p,)
+    intercept, scale, objective : float
+    gap : float
+        Relative to the objective.
+    n_iter, n_sweeps : int
+    status : Status
+    tally : Tally
+    point : Point
+        Where the residuals are those of the fit; of rows in the basis of singular
+        vectors, if the fit was made there.
+    residuals : ndarray of shape (n,) or None
+        Standardised residuals there, if they were kept.
+    """
+
+    coef: Floats
+    intercept: float
+    scale: float
+    objective: float
+    gap: float
+    n_iter: int
+    n_sweeps: int
+    status: Status
+    point: Point
+    tally: Tally
+    residuals: Data | None = None
+
+    @property
+    def converged(self) -> bool:
+        """Whether the fit is certified."""
+        return self.status is Status.CONVERGED
+
+    def as_model(self) -> Model:
+        """Return the fitted model alone."""
+        return Model(self.coef, self.intercept, self.scale, self.objective)
+
+    @classmethod
+    def not_finite(cls, rows: RowSource) -> Fit:
+        """Return what a fit to rows with bad values is."""
+        nothing = np.full(rows.n_features, np.nan)
+        point = Point(
+            nothing, nothing, np.nan, np.nan, nothing, np.nan, np.nan, np.nan
+        )
+        return cls(
+            coef=nothing,
+            intercept=np.nan,
+            scale=np.nan,
+            objective=np.nan,
+            gap=np.nan,
+            n_iter=0,
+            n_sweeps=rows.n_sweeps,
+            status=Status.NOT_FINITE,
+            point=point,
+            tally=Tally(np.nan, np.nan, 0),
+        )
+
+
+def described(
+    problem: Problem, settings: Settings, solution: Solution, *, n_iter_least: int
+) -> Fit:
+    """Return a solution in the units of the data, and what else a fit is asked for.
+
+    The fit owns its residuals; a sweep finds them if the last one was elsewhere.
+    """
+    if solution.status is Status.NOT_FINITE:
+        return Fit.not_finite(problem.rows)
+    residuals = problem.residuals(solution.x)
+    sums = problem.evaluate(solution.x).sums
+    return _fit(problem, settings, solution, sums, residuals, n_iter_least)
+
+
+def described_without_residuals(
+    problem: Problem, settings: Settings, solution: Solution, sums: Sums
+) -> Fit:
+    """Return a solution of which only the sums are known."""
+    return _fit(problem, settings, solution, sums, None, 1)
+
+
+def _fit(
+    problem: Problem,
+    settings: Settings,
+    solution: Solution,
+    sums: Sums,
+    residuals: Data | None,
+    n_iter_least: int,
+) -> Fit:
+    objective, rows = problem.objective, problem.rows
+    point = objective.point(solution.x)
+    model = Model.at(objective, solution.x, solution.value)
+    if not isinstance(settings.scale, str):
+        model = replace(model, scale=settings.scale)
+        power = -objective.frame.y_power
+        threshold = float(np.ldexp(settings.rho * settings.scale, power))
+        point = replace(point, threshold=threshold)
+    unit = rows.weight_unit
+    norm = float(np.sqrt(sums.cc / unit)) / point.y_unit
+    is_finite = np.isfinite(solution.value)
+    status = solution.status if is_finite else Status.STALLED
+    return Fit(
+        coef=model.coef,
+        intercept=model.intercept,
+        scale=model.scale,
+        objective=model.objective,
+        gap=solution.gap / solution.value if solution.value > 0 else 0.0,
+        n_iter=max(solution.n_iter, n_iter_least),
+        n_sweeps=rows.n_sweeps,
+        status=status,
+        point=point,
+        tally=Tally(norm, sums.inlier / unit, sums.n_outliers),
+        residuals=residuals,
+    )
+
+
+def residuals_of(rows: RowSource, fit: Fit) -> Floats:
+    """Return the residuals of a fit to these rows in double precision, in the unit of y.
+
+    One sweep, unless the fit kept them.
+    """
+    residuals = fit.residuals
+    if residuals is None or residuals.dtype != np.float64:
+        residuals = np.empty(rows.n_rows)
+        rows.sweep([fit.point], residuals=residuals)
+    return residuals / fit.point.y_unit
+
+
+def robust_weights(
+    rows: RowSource, fit: Fit, dtype: np.dtype
+) -> tuple[Data, NDArray[np.bool_]]:
+    """Return ψ(r)/r of every row, in the type of X, and whether it is an outlier."""
+    assert fit.residuals is not None
+    residuals = fit.residuals.astype(dtype)
+    return rows.robust_weights(residuals, fit.point.threshold)

@@ -1,0 +1,219 @@
+"""Newton and quasi-Newton descent on a quadratic model, as ask and tell.
+
+`descend` is a generator. It yields `Ask(x, model)` and is sent an `Answer`; it returns
+a `Solution`. `drive` answers one descent; `together` answers several with one call for
+a step of each, as fits do that share their sweeps over the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from skhuber._solver.matrix_free import MatrixFreeModel
+from skhuber._solver.quadratic import Model
+from skhuber._solver.solution import (
+    Answer,
+    Ask,
+    Floats,
+    Solution,
+    Status,
+    value_rounding,
+)
+
+AnyModel = Model | MatrixFreeModel
+Descent = Generator[Ask, Answer, Solution]
+
+# A variable that must stay positive falls to no less than this share of itself in one
+# step. A scale on its way to zero (exact data) then takes 25 steps from 1 to 1e-13;
+# with 0.1 it takes 13, but can leave behind the rows that fix the other variables.
+_LEAST_SHARE = 0.3
+# Least damping of a fresh model: a direction that only outliers curve is then walked,
+# and the gap sees it.
+_LEAST_DAMPING = {"fresh": 1e-8, "learnt": 0.0}
+# Damping after the first step that failed, and its growth with each further one. A
+# learnt model is damped by a multiple of itself: 3 makes the step a quarter as long.
+_FIRST_DAMPING = {"fresh": 1e-2, "learnt": 3.0}
+_DAMPING_GROWTH = 10.0
+# Beyond this damping steps do not change a digit of x.
+_MOST_DAMPING = {"fresh": 1e12, "learnt": 1e3}
+# A step has to gain this share of what the model promises (Armijo's rule).
+_PART_OF_PROMISE = 1e-4
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How far a descent goes.
+
+    Attributes
+    ----------
+    max_iter : int
+        The most steps.
+    polish : int
+        The most steps after convergence, with the last model: each takes the gap down
+        by two digits or more for one evaluation.
+    may_stay : bool
+        Whether a start within the tolerance is returned as it is, without polish.
+    """
+
+    max_iter: int
+    polish: int = 3
+    may_stay: bool = False
+
+
+def descend(
+    x: Floats, lower: Floats, rules: Rules, model: AnyModel | None = None
+) -> Descent:
+    """Minimise within lower bounds from x.
+
+    A model that is given learns from the steps. Without one, a fresh model is asked for
+    at each point. A variable with a bound > 0 has to stay positive (a scale).
+    """
+    kind = "fresh" if model is None else "learnt"
+    answer = yield Ask(x, model is None)
+    at = _place(x, answer, answer.model or model, lower, 0)
+    damping = 0.0
+    while at.status is Status.STALLED and at.n_iter < rules.max_iter:
+        assert at.model is not None
+        trial = at.model.damped(max(damping, _LEAST_DAMPING[kind]))
+        step = _guarded_step(at, trial, lower, answer.tolerance)
+        found = yield Ask(at.x + step, model is None)
+        if found.stop:
+            return replace(at, status=Status.STOPPED)
+        learnt = found.model
+        if model is not None:
+            learnt = at.model
+            if found.is_finite:
+                learnt = learnt.learnt(step, found.gradient - at.gradient)
+        if _is_enough(at, step, found, trial, lower):
+            damping = damping / 10 if damping > 1e-3 and model is None else 0.0
+            answer = found
+            at = _place(at.x + step, found, learnt, lower, at.n_iter + 1)
+            continue
+        at = replace(at, model=at.model if model is None else learnt, step=None)
+        damping = max(damping * _DAMPING_GROWTH, _FIRST_DAMPING[kind])
+        if damping > _MOST_DAMPING[kind]:
+            return at
+    if at.status is Status.STALLED:
+        return replace(at, status=Status.MAX_ITER)
+    if at.status is Status.CONVERGED and not (rules.may_stay and at.n_iter == 0):
+        return (yield from polish(at, lower, rules.polish))
+    return at
+
+
+def polish(at: Solution, lower: Floats, max_steps: int) -> Descent:
+    """Make steps with the model at hand that are judged on the gradient.
+
+    Values of a minimum are equal to rounding where the variables still have half of
+    their digits; gradients are not. A step is kept if the gap falls and the value does
+    not rise beyond rounding.
+    """
+    for _ in range(max_steps):
+        assert at.model is not None
+        step = at.step
+        if step is None:
+            step = at.model.minimise(at.gradient, lower - at.x).x
+        answer = yield Ask(at.x + step, False)
+        found = _place(at.x + step, answer, at.model, lower, at.n_iter)
+        # (100: of a value that a few gross outliers make large.)
+        highest = at.value + 100 * value_rounding(at.value)
+        if not (found.gap < at.gap and found.value <= highest):
+            break
+        gained = found.gap <= 0.01 * at.gap
+        is_certified = Status.CONVERGED in (at.status, found.status)
+        at = replace(found, status=Status.CONVERGED if is_certified else at.status)
+        if answer.stop or not gained:
+            break
+    return at
+
+
+def _place(
+    x: Floats, answer: Answer, model: AnyModel | None, lower: Floats, n_iter: int
+) -> Solution:
+    """Return a point with its gap and the model's best step from there."""
+    status, gap, step = Status.STALLED, np.inf, None
+    if answer.stop:
+        status = Status.STOPPED
+    elif not answer.is_finite:
+        status = Status.NOT_FINITE
+    elif model is not None:
+        model = model.damped(max(model.damping, _LEAST_DAMPING["fresh"]))
+        best = model.minimise(answer.gradient, lower - x, answer.tolerance)
+        step, gap = best.x, best.fall
+        if gap <= answer.tolerance:
+            status = Status.CONVERGED
+    return Solution(x, answer.value, answer.gradient, gap, n_iter, status, model, step)
+
+
+def _guarded_step(
+    at: Solution, model: AnyModel, lower: Floats, tolerance: float
+) -> Floats:
+    """Return the model's best step that leaves positive variables positive enough."""
+    guard = np.where(lower > 0, np.maximum(lower, _LEAST_SHARE * at.x), lower) - at.x
+    assert at.model is not None
+    is_known = at.step is not None and model is at.model
+    if is_known and (at.step >= guard).all():
+        return at.step
+    return model.minimise(at.gradient, guard, tolerance).x
+
+
+def _is_enough(
+    at: Solution, step: Floats, answer: Answer, model: AnyModel, lower: Floats
+) -> bool:
+    """Return whether a step gained enough."""
+    if not answer.is_finite:
+        return False
+    promise = -float(at.gradient @ step)
+    if promise > 1e3 * value_rounding(at.value):
+        return answer.value <= at.value - _PART_OF_PROMISE * promise
+    # Values are equal to rounding: the gradient decides.
+    lowest = lower - at.x - step
+    return model.minimise(answer.gradient, lowest, answer.tolerance).fall < at.gap
+
+
+def drive(descent: Descent, function: Callable[[Ask], Answer]) -> Solution:
+    """Answer one descent until it ends."""
+    try:
+        ask = next(descent)
+        while True:
+            ask = descent.send(function(ask))
+    except StopIteration as end:
+        solution: Solution = end.value
+        return solution
+
+
+def together(
+    descents: Sequence[Descent],
+    function: Callable[[list[int], list[Ask]], list[Answer]],
+) -> list[Solution]:
+    """Answer several descents, with one call for a step of each.
+
+    Parameters
+    ----------
+    descents : sequence of generators
+    function : callable
+        Numbers of descents, and what each asks → an answer to each.
+
+    Returns
+    -------
+    list of Solution
+    """
+    solutions: dict[int, Solution] = {}
+    asks: dict[int, Ask] = {}
+    answers: dict[int, Answer | None] = dict.fromkeys(range(len(descents)))
+    while answers:
+        for k, answer in answers.items():
+            try:
+                asks[k] = descents[k].send(answer)
+            except StopIteration as end:
+                solutions[k] = end.value
+                asks.pop(k, None)
+        numbers = list(asks)
+        told = function(numbers, [asks[k] for k in numbers]) if asks else []
+        answers = dict(zip(numbers, told, strict=True))
+    return [solutions[k] for k in range(len(descents))]
+
+
+__all__ = ["Descent", "Rules", "descend", "drive", "polish", "together"]

@@ -1,0 +1,305 @@
+"""Quadratic models of a function, and their minima within bounds.
+
+A model has the Hessian ::
+
+    H = (1 + d)·A + d·B + D,
+
+with A of the data that curve the function (the inliers of a robust fit), B the
+curvature of parabolas that lie above the rest of it (the outliers), D the known
+diagonal of a penalty, and d the damping: H with d = 0 is the Hessian, and A + B + D
+lies above the function wherever it is (Levenberg and Marquardt's damping with a matrix
+that fits the problem).
+
+**Singular models.** A is known up to the rounding of its sums. A direction along which
+A is smaller than that has no part of its own in H: the curvature is that of d·B + D,
+which is far below the rounding errors of A and would be lost in the sum. `Factor`
+therefore finds these directions by a Cholesky factorisation with pivoting (Higham,
+Accuracy and Stability of Numerical Algorithms, 2002, section 10.3) and measures d·B + D
+along them. A direction that nothing curves is flat: no step is made along it.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.linalg
+
+# (`scipy.linalg.solve_triangular` takes longer than the algebra of fifty variables.)
+from scipy.linalg.lapack import dpstrf, dtrtrs
+
+from skhuber._solver.solution import EPS, Floats, Step, clipped_fall
+
+# Least squared pivot of H with a unit diagonal for a factorisation without pivoting:
+# at 1e-10 the solution still has six digits.
+LEAST_PIVOT = 1e-10
+# Rounding error of an entry of H with a unit diagonal, in units of q·ε: a smaller pivot
+# is none. (Sums of ten million products are off by up to 1e-14 with blocked sums.)
+_PIVOT_ROUNDING = 32
+# A whitening needs a definite matrix. These multiples of the unit diagonal are added
+# until it is one; 1e-6 makes any Gram matrix of ten million rows definite.
+_RIDGES = (0.0, 1e-14, 1e-12, 1e-10, 1e-8, 1e-6)
+
+
+@dataclass(frozen=True)
+class Model:
+    """The quadratic model of the module's docstring.
+
+    Attributes
+    ----------
+    inside : ndarray of shape (q, q)
+        A.
+    outside : ndarray of shape (q, q) or None
+        B; None for zero.
+    penalty : ndarray of shape (q,)
+        The diagonal of D.
+    damping : float
+        d.
+    """
+
+    inside: Floats
+    outside: Floats | None
+    penalty: Floats
+    damping: float = 0.0
+
+    def damped(self, damping: float) -> Model:
+        """Return the model with this damping."""
+        if damping == self.damping:
+            return self  # with what it has factorised
+        return replace(self, damping=damping)
+
+    def scaled(self, factor: float) -> Model:
+        """Return the model with the data's curvature multiplied by a factor."""
+        outside = None if self.outside is None else factor * self.outside
+        return replace(self, inside=factor * self.inside, outside=outside)
+
+    @functools.cached_property
+    def _stiff(self) -> Floats:
+        return (1.0 + self.damping) * self.inside
+
+    @functools.cached_property
+    def _soft(self) -> Floats:
+        """d·B + D."""
+        soft = np.zeros_like(self.inside)
+        if self.outside is not None:
+            soft += self.damping * self.outside
+        soft[np.diag_indices_from(soft)] += self.penalty
+        return soft
+
+    @functools.cached_property
+    def hessian(self) -> Floats:
+        """H."""
+        return self._stiff + self._soft
+
+    @functools.cached_property
+    def factor(self) -> Factor:
+        """H, factorised."""
+        return Factor(self.hessian, self._soft)
+
+    def _factor_of(self, free: np.ndarray) -> Factor:
+        if free.all():
+            return self.factor
+        index = np.ix_(free, free)
+        return Factor(self.hessian[index], self._soft[index])
+
+    def gap(self, gradient: Floats, held: np.ndarray) -> float:
+        """Return how far the model falls to its minimum if some variables are held."""
+        if not held.any():
+            return self.factor.gap(gradient)
+        return self._factor_of(~held).gap(gradient[~held])
+
+    def minimise(
+        self, gradient: Floats, lowest: Floats, tolerance: float = 0.0
+    ) -> Step:
+        """Return the step to the minimum among steps ≥ `lowest` ≤ 0, and the fall.
+
+        The minimum is exact, whatever the tolerance.
+        """
+        step = np.zeros_like(gradient)
+        fixed = (lowest >= 0) & (gradient >= 0)
+        while not fixed.all():
+            free = ~fixed
+            right = gradient[free]
+            if step.any():
+                right = right + self.hessian[np.ix_(free, fixed)] @ step[fixed]
+            step[free] = -self._factor_of(free).solve(right)
+            # A variable beyond its bound is put there; the others' best step is then
+            # another one.
+            below = free & (step < lowest)
+            if not below.any():
+                break
+            step[below] = lowest[below]
+            fixed |= below
+        if step[fixed].any():
+            return Step(step, clipped_fall(gradient, step, self.hessian @ step))
+        return Step(step, self.gap(gradient, fixed))
+
+    def learnt(self, step: Floats, change: Floats) -> Model:
+        """Return the model after a BFGS update: H·step becomes the gradient's change.
+
+        An update that would not keep H positive definite is left out. (Nocedal and
+        Wright, Numerical Optimization, 2006, section 6.1.)
+        """
+        curvature = float(step @ change)
+        ahead = self.hessian @ step
+        expected = float(step @ ahead)
+        if not curvature > 1e-8 * expected > 0:
+            return self
+        hessian = self.hessian + np.outer(change, change / curvature)
+        hessian -= np.outer(ahead, ahead / expected)
+        return Model(hessian, None, np.zeros_like(self.penalty))
+
+
+class Factor:
+    """A factorised positive semidefinite matrix H.
+
+    Parameters
+    ----------
+    hessian : ndarray of shape (q, q)
+        H.
+    soft : ndarray of shape (q, q)
+        The part of H that is known exactly and may be lost beside the rest.
+
+    Attributes
+    ----------
+    least_pivot : float
+        Least squared pivot of the Cholesky factorisation of H with a unit diagonal:
+        the part of a variable's curvature that other variables do not explain. 0 if H
+        is singular to rounding.
+    """
+
+    def __init__(self, hessian: Floats, soft: Floats) -> None:
+        diagonal = np.diagonal(hessian)
+        # A variable that nothing curves is left as it is.
+        self._root = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+        unit = hessian / np.outer(self._root, self._root)
+        np.fill_diagonal(unit, np.where(diagonal > 0, 1.0, 0.0))
+        self._unit = unit
+        self._triangle, self.least_pivot = _cholesky(unit)
+        self._weak: _Weak | None = None
+        if self.least_pivot <= LEAST_PIVOT:
+            self._weak = _Weak(unit, soft / np.outer(self._root, self._root))
+
+    def solve(self, gradient: Floats) -> Floats:
+        """Return x with Hx = g, without a part along flat directions."""
+        scaled = gradient / self._root
+        if self._weak is not None:
+            return self._weak.solve(scaled) / self._root
+        white, _ = dtrtrs(self._triangle, scaled, trans=1)
+        x, _ = dtrtrs(self._triangle, white)
+        return x / self._root
+
+    def gap(self, gradient: Floats) -> float:
+        """Return ½ gᵀH⁻¹g."""
+        if self._weak is None:
+            white, _ = dtrtrs(self._triangle, gradient / self._root, trans=1)
+            return 0.5 * float(white @ white)
+        return self._weak.gap(gradient / self._root)
+
+    @functools.cached_property
+    def whitening(self) -> Whitening:
+        """Coordinates in which H is the identity, to rounding."""
+        triangle = self._triangle
+        for ridge in _RIDGES[1:] if triangle is None else ():
+            unit = self._unit.copy()
+            np.fill_diagonal(unit, 1.0 + ridge)
+            triangle, _ = _cholesky(unit)
+            if triangle is not None:
+                break
+        if triangle is None:
+            triangle = np.eye(len(self._root), order="F")
+        return Whitening(triangle, self._root)
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """Coordinates v = Rx in which a matrix RᵀR is the identity.
+
+    R is upper triangular, so that a bound on the last variable is a bound on the last
+    coordinate.
+
+    Attributes
+    ----------
+    triangle : ndarray of shape (q, q)
+    root : ndarray of shape (q,)
+        R = triangle · diag(root).
+    """
+
+    triangle: Floats
+    root: Floats
+
+    def to_x(self, v: Floats) -> Floats:
+        """Return R⁻¹v."""
+        return dtrtrs(self.triangle, v)[0] / self.root
+
+    def of_gradient(self, gradient: Floats) -> Floats:
+        """Return R⁻ᵀg, the gradient with respect to v."""
+        return dtrtrs(self.triangle, gradient / self.root, trans=1)[0]
+
+    def of_last(self, x_last: float) -> float:
+        """Return the last coordinate of v, which depends on the last of x alone."""
+        return float(x_last * self.root[-1] * self.triangle[-1, -1])
+
+
+class _Weak:
+    """A singular matrix U with a unit diagonal, and the directions that it lacks.
+
+    With pivoting, ``PᵀUP = [R₁ R₂]ᵀ[R₁ R₂]`` to rounding, R₁ of as many rows as U has
+    rank. The columns of W = P[−R₁⁻¹R₂; I] span the directions along which U is zero;
+    there the curvature is that of the soft part S, N = WᵀSW. With y the solution
+    within the first pivots, less its part along W, the minimum is at
+
+        x = y + W N⁻¹(Wᵀg − WᵀS y).
+    """
+
+    def __init__(self, unit: Floats, soft: Floats) -> None:
+        q = len(unit)
+        factor, pivots, rank, _ = dpstrf(unit, tol=_PIVOT_ROUNDING * EPS * q)
+        self._order = pivots[:rank] - 1
+        self._triangle = np.asfortranarray(factor[:rank, :rank])
+        weak = np.zeros((q, q - rank))
+        if rank:
+            weak[pivots[:rank] - 1] = -dtrtrs(self._triangle, factor[:rank, rank:])[0]
+        weak[pivots[rank:] - 1] = np.eye(q - rank)
+        weak, _ = np.linalg.qr(weak)
+        curvature, vectors = scipy.linalg.eigh(weak.T @ soft @ weak, check_finite=False)
+        self._directions = weak @ vectors
+        self._coupling = self._directions.T @ soft
+        # The inverse of N; 0 along flat directions, along which no step is made.
+        rounding = _PIVOT_ROUNDING * EPS * q * np.diagonal(soft).max(initial=0.0)
+        self._inverse = np.zeros_like(curvature)
+        is_curved = curvature > rounding
+        self._inverse[is_curved] = 1.0 / curvature[is_curved]
+
+    def _parts(self, scaled: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return y whitened, y itself, and Wᵀg − WᵀS y."""
+        white, y = scaled[self._order], np.zeros_like(scaled)
+        if len(white):
+            white = dtrtrs(self._triangle, white, trans=1)[0]
+            y[self._order] = dtrtrs(self._triangle, white)[0]
+        y -= self._directions @ (self._directions.T @ y)
+        return white, y, self._directions.T @ scaled - self._coupling @ y
+
+    def gap(self, scaled: Floats) -> float:
+        """Return ½ gᵀU⁻¹g."""
+        white, _, along = self._parts(scaled)
+        return 0.5 * float(white @ white + self._inverse @ along**2)
+
+    def solve(self, scaled: Floats) -> Floats:
+        """Return x with Ux = g."""
+        _, y, along = self._parts(scaled)
+        return y + self._directions @ (self._inverse * along)
+
+
+def _cholesky(unit: Floats) -> tuple[Floats | None, float]:
+    """Return the upper triangle and its least squared pivot; None and 0 if singular."""
+    try:
+        triangle = scipy.linalg.cholesky(unit, check_finite=False)
+    except np.linalg.LinAlgError:
+        return None, 0.0
+    least = float(np.diagonal(triangle).min(initial=1.0) ** 2)
+    # A pivot as small as its rounding error is none.
+    if least <= _PIVOT_ROUNDING * EPS * len(unit):
+        return None, 0.0
+    return np.asfortranarray(triangle), least

@@ -1,0 +1,35 @@
+"""The root of a function of one variable that an iteration approaches."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class RootSearch:
+    """A search for the fixed point of an iteration, by extrapolation and regula falsi.
+
+    Two changes of one sign in a row are extrapolated, by at most three times the last
+    one; two signs enclose the zero, and regula falsi (the Illinois variant) closes in.
+    """
+
+    def __init__(self) -> None:
+        self._ends: dict[bool, tuple[float, float]] = {}  # rising? → place, change
+        self._last: tuple[float, float] | None = None
+
+    def next(self, place: float, change: float) -> float:
+        """Return the next place to try."""
+        rising = bool(change > 0)
+        last, self._last = self._last, (place, change)
+        self._ends[rising] = (place, change)
+        if len(self._ends) == 2:
+            if last is not None and (last[1] > 0) == rising:
+                # The same end moved twice: the weight of the other one is halved.
+                other, other_change = self._ends[not rising]
+                self._ends[not rising] = (other, other_change / 2)
+            (low, d_low), (high, d_high) = self._ends[True], self._ends[False]
+            return low + (high - low) * d_low / (d_low - d_high)
+        step = change
+        if last is not None and 0 < change / last[1] < 1:
+            newton = change * (place - last[0]) / (last[1] - change)
+            step = np.sign(change) * min(abs(newton), 3 * abs(change))
+        return place + step
