@@ -1,17 +1,18 @@
 """Reading the rows of a CSR matrix, given as the tuple (data, indices, indptr).
 
-The functions of `skhuber._kernels.dense` for one row, but without centring: zeros stay
-unstored, and what centring would add to them is the same in every row. It enters
-through sums, in `skhuber._rows.CSRRows`.
+These functions do what those of `skhuber._kernels.dense` do for one row, but they do
+not centre X: unstored zeros are not touched. Centring would add the same numbers to
+every row, so `skhuber._rows.CSRRows` adds them to the sums.
 
-Indices are made unsigned before they are used: for a signed one numba would ask
-each time whether it counts from the end, which doubles the time of a sweep.
+Indices are converted to unsigned integers before use. With signed ones, numba checks
+every time whether an index counts from the end, which doubles the time of a sweep.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from skhuber._kernels.scalar import clip
 from skhuber._numba import block_kernel, row_kernel
 
 # mypy: disable-error-code="no-untyped-def"
@@ -35,7 +36,7 @@ def back_project_row_csr(X, i, centre, c, g):
 
 @block_kernel
 def add_squares_csr(X, start, stop, centre, unit, h, q):
-    """A stored entry replaces the square of an unstored zero by its own."""
+    """Add what stored entries change: z² in place of the square of a centred zero."""
     data, indices, indptr = X
     for i in range(start, stop):
         mass = h[i - start]
@@ -49,7 +50,7 @@ def add_squares_csr(X, start, stop, centre, unit, h, q):
 
 @row_kernel
 def influence_row_csr(X, i, centre, unit):
-    """As in `add_squares_csr`: what stored entries change."""
+    """Return what stored entries change: Σ z² less the squares of centred zeros."""
     data, indices, indptr = X
     total = 0.0
     for e in range(np.uintp(indptr[i]), np.uintp(indptr[i + 1])):
@@ -61,19 +62,46 @@ def influence_row_csr(X, i, centre, unit):
 
 
 @block_kernel
-def add_gram_csr(X, h, unit, gram):
-    """gram += Σ_i h_i z_i z_iᵀ with z = x / d, not centred; the upper triangle only."""
+def add_gram_csr(X, start, weight, at, r, gram):
+    """Add h·[z, 1, t][z, 1, t]ᵀ of each row, z = x·unit, to the upper triangle of a Gram.
+
+    h and t are those of `skhuber._sums.Sums.gram`.
+
+    Parameters
+    ----------
+    start : int
+        The row to which r[0] belongs.
+    weight : array of length n or 0
+    at : At
+    r : array
+    gram : array of shape (2, p + 2, p + 2)
+        For inliers and for outliers.
+    """
     data, indices, indptr = X
-    for i in range(h.shape[0]):
-        if h[i] != 0.0:
+    unit, threshold = at.unit, at.threshold
+    p = unit.shape[0]
+    for i in range(start, start + r.shape[0]):
+        h = weight[i] * at.weight_unit if weight.shape[0] > 0 else 1.0
+        if h != 0.0:
+            residual = r[i - start]
+            side = 0
+            if abs(residual) > threshold:
+                side = 1
+                h *= threshold / abs(residual)
+            t = clip(residual, threshold) / at.scale
             last = np.uintp(indptr[i + 1])
             for e in range(np.uintp(indptr[i]), last):
                 j = np.uintp(indices[e])
-                a = h[i] * data[e] * unit[j]
+                a = h * data[e] * unit[j]
                 for f in range(e, last):
                     k = np.uintp(indices[f])
                     b = a * data[f] * unit[k]
                     if k >= j:
-                        gram[j, k] += b
+                        gram[side, j, k] += b
                     else:
-                        gram[k, j] += b
+                        gram[side, k, j] += b
+                gram[side, j, p] += a
+                gram[side, j, p + 1] += a * t
+            gram[side, p, p] += h
+            gram[side, p, p + 1] += h * t
+            gram[side, p + 1, p + 1] += h * t * t

@@ -1,28 +1,29 @@
 """Reading the rows of a dense array: C or F ordered or strided, float32 or float64.
 
-Columns are centred on the fly: a column of time stamps far from zero then costs no
-digits, and X is never copied. The sums are of doubles, whatever the type of X.
+Columns are centred while they are read. A column of time stamps far from zero then
+costs no digits, and X is never copied. Sums are float64, whatever the type of X.
 
 `project`            out_k  = Σ_j (x_kj − μ_j) a_j
 `back_project`       g_j   += Σ_k c_k (x_kj − μ_j)
-`add_squares`        q_j   += Σ_k h_k ((x_kj − μ_j) / d_j)²
-`influence`          out_k  = Σ_j ((x_kj − μ_j) / d_j)²
+`add_squares`        q_j   += Σ_k h_k ((x_kj − μ_j)·d_j)²
+`influence`          out_k  = Σ_j ((x_kj − μ_j)·d_j)²
 
-Each comes in up to three forms, which differ in what they read together:
+A function's suffix says what it reads:
 
 ``_row``
-    One row: it is read from memory in one long run, as the processor best fetches
-    ahead, and is still in the fastest cache when it is read again.
-``_rows``
-    Some rows of many columns, of which that cache would not hold even one together
-    with the sums. Eight rows are then back-projected at a time, so that the sums are
-    loaded and stored once for eight rows.
+    One row of a C-ordered array. The row is read from memory in one long run, which
+    the processor prefetches best, and is still in the level-1 cache when it is read
+    again.
 ``_row_picked``
-    One of certain rows, of a pair (X, picked): row k is X[picked[k]].
+    Row picked[k] of X, given the pair (X, picked).
+``_rows``
+    Several rows of a C-ordered array with many columns, of which the level-1 cache
+    would not hold one together with its sums. Eight rows are back-projected at a time,
+    so that the sums are loaded and stored once for eight rows.
 ``_columns``
-    Some rows of an F-ordered array, eight columns at a time for the same reason, on
-    1-D slices, because numba does not vectorise a loop that indexes an F-ordered 2-D
-    array.
+    Several rows of an F-ordered array, eight columns at a time, so that the result is
+    loaded and stored once for eight columns. They are passed as one-dimensional slices,
+    since numba does not vectorise a loop that indexes an F-ordered array.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ from skhuber._numba import block_kernel, row_kernel
 # mypy: disable-error-code="no-untyped-def"
 
 
-# Up to this many columns, a row in C order, its coefficients, centres and sums lie in
-# the level-1 cache together (16 KiB of mostly 32), and rows are looked at twice one by
-# one.
+# Columns up to which a row in C order, its coefficients, its centres and its sums fit in
+# the level-1 cache together: 4 × 512 × 8 B = 16 KiB of usually 32. Each row is then read
+# twice before the next one.
 NARROW = 512
 
 
-# X[i, j], not x = X[i] and x[j]: a view counts a reference, with a lock, per row.
+# X[i, j] rather than x = X[i] and x[j]: a view counts a reference, atomically, per row.
 
 
 @row_kernel
@@ -285,56 +286,60 @@ def influence_columns(X, start, stop, centre, unit, out):
 
 
 @block_kernel
-def standardise_rows(X, picked, start, centre, unit, root, extra, Z):
-    """Fill Z with root·[z, extra] of the rows whose root is not 0; return how many.
+def standardise_rows(X, picked, start, first, weight, at, r, filled, Z):
+    """Append √h·[z, 1, t] of each row to Z[0] if it is an inlier, otherwise to Z[1].
 
-    An empty `picked` stands for all rows of X.
+    h and t are those of `skhuber._sums.Sums.gram`. Rows of weight zero are left out.
+    The loop stops where Z[0] or Z[1] has no place for another row.
+
+    Parameters
+    ----------
+    picked : array of int
+        The numbers of the rows of X that are meant; all, if it is empty.
+    start : int
+        The row to which r[0] belongs.
+    first : int
+        The place in r to start from.
+    weight : array of length n or 0
+    at : At
+    r : array
+    filled : array of shape (2,)
+        How many rows of Z[0] and Z[1] are filled; it is updated.
+    Z : array of shape (2, m, p + 2)
+
+    Returns
+    -------
+    int
+        The place in r to go on from.
     """
+    centre, unit, threshold = at.centre, at.unit, at.threshold
     n_features = X.shape[1]
-    filled = 0
-    for k in range(root.shape[0]):
-        factor = root[k]
-        if factor != 0.0:
+    for k in range(first, r.shape[0]):
+        h = weight[start + k] * at.weight_unit if weight.shape[0] > 0 else 1.0
+        if h != 0.0:
+            size = abs(r[k])
+            side = 0
+            if size > threshold:
+                side = 1
+                h *= threshold / size
+            row = filled[side]
+            if row == Z.shape[1]:
+                return k
+            factor = np.sqrt(h)
             i = picked[start + k] if picked.shape[0] > 0 else start + k
             for j in range(n_features):
-                Z[filled, j] = (X[i, j] - centre[j]) * unit[j] * factor
-            for j in range(extra.shape[1]):
-                Z[filled, n_features + j] = extra[k, j] * factor
-            filled += 1
-    return filled
-
-
-@block_kernel
-def standardise_all_rows(X, picked, start, centre, unit, weight, r, numbers, Z):
-    """Fill Z with √h·[z, 1, t] of the rows from `start` on.
-
-    `weight` and `r` are those of these rows, and h and t those of `Rows.sums_and_gram`;
-    `numbers` are (threshold, weight_unit, scale, outlier_part). An empty `picked`
-    stands for all rows of X, an empty `weight` for a weight of one.
-    """
-    n_features = X.shape[1]
-    threshold, weight_unit = numbers[0], numbers[1]
-    scale, outlier_part = numbers[2], numbers[3]
-    for k in range(Z.shape[0]):
-        size = abs(r[k])
-        h = 1.0 + outlier_part
-        if size > threshold:
-            h = outlier_part * threshold / size
-        if weight.shape[0] > 0:
-            h *= weight[k] * weight_unit
-        factor = np.sqrt(h)
-        i = picked[start + k] if picked.shape[0] > 0 else start + k
-        for j in range(n_features):
-            Z[k, j] = (X[i, j] - centre[j]) * unit[j] * factor
-        Z[k, n_features] = factor
-        Z[k, n_features + 1] = clip(r[k], threshold) / scale * factor
+                Z[side, row, j] = (X[i, j] - centre[j]) * unit[j] * factor
+            Z[side, row, n_features] = factor
+            Z[side, row, n_features + 1] = clip(r[k], threshold) / at.scale * factor
+            filled[side] = row + 1
+    return r.shape[0]
 
 
 @block_kernel
 def centre_rows(X, picked, start, centre, Z):
     """Fill Z with the rows of X from `start` on, less their centre.
 
-    An empty `picked` stands for all rows of X.
+    If `picked` is not empty, it has the numbers of the rows of X that are meant.
     """
     for k in range(Z.shape[0]):
         i = picked[start + k] if picked.shape[0] > 0 else start + k

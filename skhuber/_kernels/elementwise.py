@@ -5,7 +5,7 @@ the batch (all of them, where entries do not matter). The elements are taken in 
 that fit in a level-1 cache: whole rows where rows are short, parts of a row where they
 are long. A chunk's terms and derivatives go to a small buffer in float64; then they are
 weighted, and stored or summed. A loop does one or the other, since one that did both
-could add in another order (see `skhuber._kernels.passes`).
+could add in another order (see `skhuber._kernels.sweeps`).
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ from skhuber._numba import block_kernel
 
 @block_kernel
 def clip(residual, threshold):
-    """Residual held to ±threshold: the derivative ψ of the Huber loss.
+    """Return the residual clipped to ±threshold: the derivative ψ of the Huber loss.
 
-    A NaN comes out as a NaN, whatever the threshold.
+    A NaN stays a NaN, whatever the threshold.
     """
     if residual > threshold:
         return threshold
@@ -27,7 +27,7 @@ def clip(residual, threshold):
 
 @block_kernel
 def robust_weight(residual, threshold):
-    """ψ(r)/r: 1 up to the threshold, threshold/|r| beyond it."""
+    """Return ψ(r)/r, which is 1 up to the threshold and threshold/|r| beyond it."""
     size = abs(residual)
     if size > threshold:
         return threshold / size

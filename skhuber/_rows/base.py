@@ -1,0 +1,311 @@
+"""The one interface to rows."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skhuber._arrays import read_only
+from skhuber._kernels import sweeps
+from skhuber._numba import block_rows, run_blocks
+from skhuber._rows import sampling
+from skhuber._rows.sampling import Picks
+from skhuber._sums import Floats, Moments, Point, Sums, Want
+
+# Rows of a large sample that are copied at a time: n / 100, but at least 500. The copy
+# then takes at most 1 % of the memory of X, and a piece is worth a sweep of its own.
+_PIECE_SHARE = 100
+_PIECE_MIN = 500
+
+# Rows from which the columns' medians are taken.
+_MOMENT_ROWS = 200
+# Entries of these rows in the columns that are taken at a time: 256 KiB in float64,
+# which fits in a level-2 cache.
+_COLUMNS_ELEMENTS = 2**15
+
+Data = NDArray[np.float64] | NDArray[np.float32]
+
+GRADIENT_ONLY = Want()
+
+
+class RowSource(abc.ABC):
+    """X, y and weights, and the sweeps over them.
+
+    A source remembers nothing of a sweep but that there was one.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,), C-contiguous, float32 or float64
+    weight : ndarray of shape (n,) or None
+        Non-negative, not all zero. None: every row has weight 1.
+    threads : int
+        The most threads that a sweep may use.
+    weight_power : int or None
+        The power of two by which weights are multiplied. None: that which makes the
+        largest weight lie between 1/2 and 1. Sources whose sums are to be added must
+        have it in common. Without weights it is zero.
+
+    Attributes
+    ----------
+    n_rows, n_features : int
+    n_elements : int
+        Number of entries of X that a sweep reads.
+    n_present : int
+        Number of rows whose weight is not zero.
+    dtype : dtype
+        The type of X.
+    layout : {"rows", "columns", "csr"}
+        Dense in C order or strided; dense in F order; sparse.
+    weight_power : int
+        s = weight · 2^weight_power.
+    total_weight : float
+        Σ s.
+    n_sweeps : int
+        How often all rows were read so far. Nothing else in a source changes.
+    """
+
+    n_features: int
+    n_elements: int
+    dtype: np.dtype[Any]
+    layout: Literal["rows", "columns", "csr"]
+
+    def __init__(
+        self,
+        y: Data,
+        weight: Floats | None,
+        *,
+        threads: int,
+        weight_power: int | None = None,
+    ) -> None:
+        self.y = read_only(y)
+        self.n_rows = y.shape[0]
+        self.threads = threads
+        self.n_sweeps = 0
+        if weight is None:
+            self.weight = None
+            self.n_present = self.n_rows
+            self.weight_power = 0
+            self.total_weight = float(self.n_rows)
+        else:
+            self.weight = read_only(weight)
+            self.n_present = int(np.count_nonzero(weight))
+            if weight_power is None:
+                # A power of two changes no digit of a weight, and with weights of at
+                # most one no sum of weights overflows.
+                weight_power = int(np.clip(-np.frexp(weight.max())[1], -1000, 1000))
+            self.weight_power = weight_power
+            self.total_weight = float(np.sum(weight * self.weight_unit))
+
+    @property
+    def weight_unit(self) -> float:
+        """The power of two by which weights are multiplied."""
+        return float(2.0**self.weight_power)
+
+    @property
+    def natural_weight(self) -> float:
+        """The sum of the weights as they were given."""
+        return self.total_weight / self.weight_unit
+
+    @property
+    def takes_no_copies(self) -> bool:
+        """Whether a sample of these rows stores their numbers instead of copies."""
+        return False
+
+    @property
+    @abc.abstractmethod
+    def is_finite(self) -> bool:
+        """Whether X is free of NaN and infinity; meant for few rows."""
+
+    def sweep(
+        self,
+        points: Sequence[Point],
+        want: Want = GRADIENT_ONLY,
+        residuals: Data | None = None,
+    ) -> list[Sums]:
+        """Return the sums over all rows at each point; the rows are read once.
+
+        Parameters
+        ----------
+        points : sequence of Point
+            Several must have the standardisation in common, and nothing is available
+            at them beside loss and gradient. What is read from memory once serves all
+            of them, by matrix products: at twenty points that takes a quarter of the
+            time of twenty sweeps, or less.
+        want : Want
+        residuals : ndarray of shape (n,), of the type of X, or None
+            Takes r of every row.
+        """
+        if len(points) == 1:
+            self._check_residuals(residuals)
+            self.n_sweeps += 1
+            return [self._sweep(points[0], want, residuals)]
+        if want.squares or want.gram is not None or residuals is not None:
+            raise ValueError(
+                "a sweep returns squares, a Gram matrix or residuals at one point only, "
+                f"not at {len(points)}"
+            )
+        if not all(point.has_frame_of(points[0]) for point in points):
+            raise ValueError("the points of a sweep must have one standardisation")
+        self.n_sweeps += 1
+        return self._sweep_together(points)
+
+    def _check_residuals(self, residuals: Data | None) -> None:
+        if residuals is not None and not (
+            residuals.shape == (self.n_rows,)
+            and residuals.dtype == self.dtype
+            and residuals.flags.c_contiguous
+        ):
+            raise ValueError(
+                f"residuals must be contiguous, of shape ({self.n_rows},) and of type "
+                f"{self.dtype}; got shape {residuals.shape} and type {residuals.dtype}"
+            )
+
+    @abc.abstractmethod
+    def _sweep(self, point: Point, want: Want, residuals: Data | None) -> Sums:
+        """Return the sums at one point."""
+
+    @abc.abstractmethod
+    def _sweep_together(self, points: Sequence[Point]) -> list[Sums]:
+        """Return the sums at several points."""
+
+    def robust_weights(
+        self, residuals: Data, threshold: float
+    ) -> tuple[Data, NDArray[np.bool_]]:
+        """Return ψ(r)/r of every row, and whether |r| exceeds the threshold.
+
+        Parameters
+        ----------
+        residuals : ndarray of shape (n,)
+            It is overwritten and returned.
+        threshold : float
+        """
+        outlier = np.empty(len(residuals), dtype=np.bool_)
+        rows = block_rows(residuals.itemsize)
+        n_blocks = -(-len(residuals) // rows)
+        arguments = (rows, float(threshold), residuals, outlier)
+        n = len(residuals)
+        run_blocks(sweeps.robust_weights, n_blocks, n, self.threads, arguments)
+        return residuals, outlier
+
+    def influences(self, point: Point, mean_square: Floats) -> Floats:
+        """Return Σ_j z_j² / mean_square_j of every row. One sweep.
+
+        A column of mean square zero does not count.
+        """
+        root = np.sqrt(mean_square)
+        inverse = np.divide(1.0, root, out=np.zeros_like(root), where=root > 0)
+        out = np.empty(self.n_rows)
+        self.n_sweeps += 1
+        self._fill_influences(point.centre, point.unit * inverse, out)
+        return out
+
+    @abc.abstractmethod
+    def _fill_influences(self, centre: Floats, unit: Floats, out: Floats) -> None:
+        """Fill `out` with Σ_j ((x_j − centre_j)·unit_j)² of every row."""
+
+    def max_abs_deviation(self, centre: Floats) -> Floats:
+        """Return the largest |x − centre| of each column. One sweep.
+
+        Rows of weight zero do not count.
+        """
+        self.n_sweeps += 1
+        return self._max_abs_deviation(centre)
+
+    @abc.abstractmethod
+    def _max_abs_deviation(self, centre: Floats) -> Floats:
+        """Return the largest |x − centre| of each column."""
+
+    @abc.abstractmethod
+    def standardised(self, centre: Floats, unit: Floats) -> Floats:
+        """Return a dense copy of (x − centre)·unit; meant for few rows."""
+
+    def moments(self, *, centred: bool) -> Moments:
+        """Return location and spread of the columns, from a few hundred rows.
+
+        The location is the median, so that wild rows do not carry the centre away from
+        the others (whose distances from it would then be equal to rounding). Any number
+        amid the column serves as well.
+        """
+        index = self._pick(_MOMENT_ROWS)
+        centre = np.zeros(self.n_features)
+        spread = np.empty(self.n_features)
+        for columns, X in self._columns(index):
+            if centred:
+                centre[columns] = np.median(X, axis=0)
+            distance = np.abs(X - centre[columns])
+            # If half of a column is one value, the median distance is zero.
+            largest = distance.max(axis=0)
+            unit = np.where(largest > 0, largest, 1.0)
+            mean_square = np.mean((distance / unit) ** 2, axis=0)
+            middle = np.median(distance, axis=0)
+            spread[columns] = np.where(middle > 0, middle, unit * np.sqrt(mean_square))
+        return Moments(centre, spread)
+
+    @abc.abstractmethod
+    def _columns(self, index: NDArray[np.intp]) -> Iterator[tuple[slice, Floats]]:
+        """Yield slices of columns, and the rows `index` of these as dense float64."""
+
+    def _some_columns(self, n_rows: int) -> Iterator[slice]:
+        """Cut the columns into slices of which `n_rows` rows are few numbers."""
+        width = max(_COLUMNS_ELEMENTS // n_rows, 1)
+        for start in range(0, self.n_features, width):
+            yield slice(start, min(start + width, self.n_features))
+
+    def pick(self, n_rows: int) -> Picks:
+        """Pick about `n_rows` rows in proportion to their weights.
+
+        Picking is stratified: the rows in their order, each as long as its weight, are
+        cut into equal pieces, and a point is drawn in each. That spreads the picks
+        over the data as evenly as a stride would, without a stride's aliasing
+        with periods in the data. A row of weight zero is never picked, and the picks
+        are those that there would be without such rows. All picks have equal weights,
+        so a row picked k times has weight k. The draw is the same in every run.
+        """
+        return sampling.counted(self._pick(n_rows))
+
+    def _pick(self, n_rows: int) -> NDArray[np.intp]:
+        """Return the numbers of about `n_rows` rows, with repetitions."""
+        if self.weight is None:
+            return sampling.evenly(self.n_rows, n_rows)
+        return sampling.in_proportion(self.weight * self.weight_unit, n_rows)
+
+    def pick_by(self, share: Floats, n_rows: int) -> Picks:
+        """Pick about `n_rows` rows in proportion to their weights times a share.
+
+        Sums over the picks estimate those over all rows. A row that would be picked
+        once or more is taken once, with its own weight: so the rows that matter most
+        are not estimated but there.
+
+        Parameters
+        ----------
+        share : ndarray of shape (n,)
+            Positive.
+        n_rows : int
+        """
+        weight = np.ones(self.n_rows) if self.weight is None else self.weight.copy()
+        weight *= self.weight_unit
+        return sampling.by_share(weight, share, n_rows)
+
+    def take(self, index: NDArray[np.intp]) -> RowSource:
+        """Return some rows, with their own weights."""
+        return self._take(index, None if self.weight is None else self.weight[index])
+
+    def sample(self, picks: Picks) -> RowSource:
+        """Return the rows that were picked, with the weights of the picks."""
+        return self._take(picks.index, picks.weight)
+
+    def sample_in_pieces(self, picks: Picks) -> Iterator[RowSource]:
+        """Yield the rows that were picked, in pieces as large as may be copied."""
+        step = max(self.n_rows // _PIECE_SHARE, _PIECE_MIN)
+        if self.takes_no_copies:
+            step = len(picks.index)
+        for piece in picks.pieces(step):
+            yield self.sample(piece)
+
+    @abc.abstractmethod
+    def _take(self, index: NDArray[np.intp], weight: Floats | None) -> RowSource:
+        """Return some rows, with these weights."""

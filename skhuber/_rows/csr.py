@@ -1,0 +1,137 @@
+"""Rows of a sparse matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from skhuber._arrays import read_only
+from skhuber._kernels import sweeps
+from skhuber._numba import block_rows
+from skhuber._rows.base import Data
+from skhuber._rows.gram import CSRGramAdder
+from skhuber._rows.memory import MemoryRows
+from skhuber._sums import Floats, Point, Sums
+
+# Rows of a chunk, of which the kernel keeps r.
+_CHUNK = 256
+# A block has sums of its own for all columns. It has at least this many stored entries
+# for each column, so that its sums take a small part of the memory and of the time that
+# the data take.
+_ELEMENTS_PER_SUM = 128
+
+
+class CSRRows(MemoryRows):
+    """Rows of a sparse X in CSR format; entries that are not stored are not touched.
+
+    Parameters
+    ----------
+    X : CSR matrix or array of shape (n, p), in canonical format
+    y, weight, threads, weight_power
+        As for `RowSource`.
+    """
+
+    layout = "csr"
+    _is_dense = False
+    _chunk = _CHUNK
+
+    def __init__(
+        self,
+        X: sp.csr_matrix | sp.csr_array,
+        y: Data,
+        weight: Floats | None = None,
+        *,
+        threads: int = 1,
+        weight_power: int | None = None,
+    ) -> None:
+        super().__init__(y, weight, threads=threads, weight_power=weight_power)
+        self.X = X
+        self.n_features = X.shape[1]
+        self._arrays = tuple(read_only(a) for a in (X.data, X.indices, X.indptr))
+        self.dtype = X.dtype
+        self.n_elements = X.nnz
+        row_bytes = (X.data.itemsize + 4) * X.nnz / max(self.n_rows, 1)
+        rows_per_sum = (
+            _ELEMENTS_PER_SUM * self.n_features * self.n_rows // max(X.nnz, 1)
+        )
+        self._block = max(block_rows(row_bytes), rows_per_sum)
+
+    @property
+    def is_finite(self) -> bool:
+        return bool(np.isfinite(self.X.data).all())
+
+    @property
+    def _kernel_X(self) -> object:
+        return self._arrays
+
+    # The kernels do not touch zeros that are not stored, so they do not centre X. What
+    # centring changes is added here, exactly:
+    # r = y − b − (x − μ)·a = y − (b − μ·a) − x·a, and so on.
+
+    def _kernel_intercept(self, point: Point) -> float:
+        return point.intercept - float(point.centre @ (point.u * point.unit))
+
+    def _centred(self, point: Point, sums: Sums) -> Sums:
+        zero = point.centre * point.unit
+        squares = sums.squares
+        if squares is not None:
+            mass = np.array([[sums.inlier], [sums.weight - sums.inlier]])
+            squares = squares + mass * zero**2
+        return replace(sums, gradient=sums.gradient - sums.c * zero, squares=squares)
+
+    def _fill_influences(self, centre: Floats, unit: Floats, out: Floats) -> None:
+        super()._fill_influences(centre, unit, out)
+        zero = centre * unit
+        out += float(zero @ zero)
+
+    def rows_of_X(self, index: Any) -> Any:
+        return self.X[index]
+
+    def _take(self, index: NDArray[np.intp], weight: Floats | None) -> CSRRows:
+        return CSRRows(self.X[index], self.y[index], weight, threads=self.threads)
+
+    def _columns(self, index: NDArray[np.intp]) -> Iterator[tuple[slice, Floats]]:
+        X = self.X[index].tocsc()
+        for columns in self._some_columns(len(index)):
+            yield columns, X[:, columns].toarray().astype(np.float64, copy=False)
+
+    def _centred_part(self, rows: slice, centre: Floats, space: Floats) -> Any:
+        return self.X[rows]
+
+    def standardised(self, centre: Floats, unit: Floats) -> Floats:
+        return (self.X.toarray() - centre) * unit
+
+    def _max_abs_deviation(self, centre: Floats) -> Floats:
+        X = self.X
+        if self.n_present < self.n_rows:
+            assert self.weight is not None
+            X = X[self.weight > 0]
+        highest = X.max(axis=0).toarray().ravel() - centre
+        lowest = X.min(axis=0).toarray().ravel() - centre
+        return np.maximum(np.abs(highest), np.abs(lowest))
+
+    def _gram_adder(
+        self, at: sweeps.At, kind: type[np.floating[Any]], gram: Floats
+    ) -> CSRGramAdder:
+        return CSRGramAdder(self._arrays, self._kernel_weight, at, gram)
+
+    def _finish_gram(self, at: sweeps.At, gram: Floats) -> None:
+        p = self.n_features
+        upper = gram[:p, :p]
+        diagonal = np.diagonal(gram).copy()
+        gram += gram.T
+        np.fill_diagonal(gram, diagonal)
+        m = at.centre * at.unit
+        if m.any():
+            # Σ h (z − m)(z − m)ᵀ = Σ h z zᵀ − m aᵀ − a mᵀ + (Σ h) m mᵀ with a = Σ h z.
+            # The column of ones has a and Σ h.
+            a, mass = gram[:p, p].copy(), gram[p, p]
+            cross = np.outer(m, a - 0.5 * mass * m)
+            upper -= cross + cross.T
+            gram[:p, p:] -= np.outer(m, gram[p, p:])
+            gram[p:, :p] = gram[:p, p:].T

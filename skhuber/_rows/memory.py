@@ -1,0 +1,226 @@
+"""Sweeps over arrays in memory, whatever their layout."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from skhuber._kernels import sweeps
+from skhuber._numba import run_blocks
+from skhuber._rows.base import Data, RowSource
+from skhuber._rows.gram import GramAdder, GramPlan
+from skhuber._sums import Floats, Point, Sums, Want
+
+# Entries of X and of r that a sweep at several points takes at a time: 1 MiB in float64,
+# which fits in a level-2 cache. The least number of rows keeps Python's part of the work
+# small (threads wait for each other there); a sparse product, slow to start, takes the
+# most.
+_TOGETHER_ELEMENTS = 2**17
+_TOGETHER_ROWS = 512, 8192
+# Parts of the rows that have sums of their own in a sweep at several points.
+_TOGETHER_PARTS = 16
+
+NO_WEIGHT: Floats = np.empty(0)
+_NO_RESIDUALS = {np.dtype(kind): np.empty(0, kind) for kind in (np.float32, np.float64)}
+
+
+class MemoryRows(RowSource):
+    """Rows in memory, of which a compiled kernel makes the sums."""
+
+    _block: int  # rows in a block, which has sums of its own
+    _chunk: int  # rows in the part of a block that stays in cache for a second reading
+    _is_dense: bool  # whether X stores its zeros
+
+    @property
+    @abc.abstractmethod
+    def _kernel_X(self) -> object:
+        """X as the kernels take it."""
+
+    @abc.abstractmethod
+    def _gram_adder(
+        self, at: sweeps.At, kind: type[np.floating[Any]], gram: Floats
+    ) -> GramAdder:
+        """Return what adds the products of some rows to `gram`."""
+
+    @abc.abstractmethod
+    def _centred_part(self, rows: slice, centre: Floats, space: Floats) -> Any:
+        """Return some rows of X in float64, centred, in a space for them.
+
+        A sparse X is not centred, and needs no space.
+        """
+
+    @abc.abstractmethod
+    def rows_of_X(self, index: Any) -> Any:
+        """Return a copy of some rows of X, dense or sparse as X is."""
+
+    def _kernel_intercept(self, point: Point) -> float:
+        """Return the intercept that the kernels subtract."""
+        return point.intercept
+
+    def _finish_gram(self, at: sweeps.At, gram: Floats) -> None:
+        """Turn a sum of the adders' matrices, in place, into a Gram matrix."""
+
+    def _centred(self, point: Point, sums: Sums) -> Sums:
+        """Return the sums that there would be if the kernels had centred X."""
+        return sums
+
+    @property
+    def _n_blocks(self) -> int:
+        return -(-self.n_rows // self._block)
+
+    @property
+    def _kernel_weight(self) -> Floats:
+        return NO_WEIGHT if self.weight is None else self.weight
+
+    def _at(self, point: Point) -> sweeps.At:
+        return sweeps.At(
+            centre=point.centre,
+            unit=point.unit,
+            slope=point.u * point.unit,
+            y_centre=float(point.y_centre),
+            y_unit=float(point.y_unit),
+            intercept=float(self._kernel_intercept(point)),
+            threshold=float(point.threshold),
+            scale=float(point.scale),
+            weight_unit=self.weight_unit,
+        )
+
+    def _run(self, kernel: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        run_blocks(kernel, self._n_blocks, self.n_elements, self.threads, arguments)
+
+    def _sweep(self, point: Point, want: Want, residuals: Data | None) -> Sums:
+        p = self.n_features
+        at = self._at(point)
+        sums = np.zeros((self._n_blocks, p + sweeps.N_SCALARS))
+        squares = np.zeros((self._n_blocks, 2 * p if want.squares else 0))
+        data = self._kernel_X, self.y, self._kernel_weight, self._block, self._chunk, at
+        if residuals is None:
+            residuals = _NO_RESIDUALS[self.dtype]
+        results = residuals, sums, squares
+        gram = None
+        if want.gram is None:
+            self._run(sweeps.sums, (*data, NO_WEIGHT, *results))
+        else:
+            gram = self._sweep_with_gram(at, want.gram, data, results)
+        # Along axis 0 NumPy adds row by row, so in the order of the blocks.
+        total = sums.sum(axis=0)
+        result = self._sums(
+            total[:p],
+            total[p:],
+            point.unit,
+            squares=squares.sum(axis=0).reshape(2, p) if want.squares else None,
+            gram=gram,
+        )
+        return self._centred(point, result)
+
+    def _sums(
+        self, gradient: Floats, scalars: Floats, unit: Floats, **others: Floats | None
+    ) -> Sums:
+        n_inliers = int(scalars[sweeps.N_INLIERS])
+        return Sums(
+            weight=self.total_weight,
+            gradient=gradient * unit,
+            c=float(scalars[sweeps.SUM_C]),
+            cr=float(scalars[sweeps.SUM_CR]),
+            cc=float(scalars[sweeps.SUM_CC]),
+            inlier=float(scalars[sweeps.SUM_INLIER]),
+            n_inliers=n_inliers,
+            n_outliers=self.n_present - n_inliers,
+            **others,
+        )
+
+    def _sweep_with_gram(
+        self,
+        at: sweeps.At,
+        kind: type[np.floating[Any]],
+        data: tuple[Any, ...],
+        results: tuple[Any, ...],
+    ) -> Floats:
+        """Let the kernel make its sums block by block, and return the Gram matrices.
+
+        The products of a few blocks are made while these are in cache.
+        """
+        plan = GramPlan(
+            self.n_rows,
+            self.n_features,
+            self.n_elements,
+            self.dtype.itemsize,
+            self._block,
+        )
+        grams = np.zeros((plan.n_parts, 2, plan.width, plan.width))
+
+        def add(first: int, last: int) -> None:
+            r = np.empty(min(plan.step, self.n_rows))
+            # NumPy's error state is a thread's own.
+            with np.errstate(over="ignore", invalid="ignore"):
+                for part in range(first, last):
+                    adder = self._gram_adder(at, kind, grams[part])
+                    for k in range(plan.ends[part], plan.ends[part + 1]):
+                        start = k * plan.step
+                        stop = min(start + plan.step, self.n_rows)
+                        blocks = start // self._block, -(-stop // self._block)
+                        sweeps.sums(*blocks, *data, r, *results)
+                        adder.add(start, r[: stop - start])
+                    adder.finish()
+
+        run_blocks(add, plan.n_parts, plan.work, self.threads, ())
+        gram = grams[0] if plan.n_parts == 1 else grams.sum(axis=0)
+        for side in gram:
+            self._finish_gram(at, side)
+        return gram
+
+    def _sweep_together(self, points: Sequence[Point]) -> list[Sums]:
+        p, first = self.n_features, points[0]
+        slopes = np.array([point.u for point in points]) * first.unit
+        intercepts = np.array([self._kernel_intercept(point) for point in points])
+        thresholds = np.array([point.threshold for point in points], dtype=np.float64)
+        step = self._together_rows(len(points))
+        n_parts = min(_TOGETHER_PARTS, -(-self.n_rows // step))
+        ends = [self.n_rows * k // n_parts for k in range(n_parts + 1)]
+        out = np.zeros((n_parts, len(points), p + sweeps.N_SCALARS))
+
+        def add(first_part: int, last_part: int) -> None:
+            # NumPy's error state is a thread's own.
+            with np.errstate(over="ignore", invalid="ignore"):
+                space = np.empty((step, p) if self._is_dense else (0, 0))
+                for k in range(first_part, last_part):
+                    for start in range(ends[k], ends[k + 1], step):
+                        rows = slice(start, min(start + step, ends[k + 1]))
+                        X = self._centred_part(rows, first.centre, space)
+                        y = (self.y[rows] - first.y_centre) * first.y_unit
+                        r = _product(slopes, X.T)
+                        s = self._weight_part(rows)
+                        sweeps.clip_points(
+                            y, intercepts, thresholds, s, r, out[k, :, p:]
+                        )
+                        out[k, :, :p] += _product(r, X)
+
+        run_blocks(add, n_parts, self.n_elements * len(points), self.threads, ())
+        return [
+            self._centred(point, self._sums(total[:p], total[p:], first.unit))
+            for point, total in zip(points, out.sum(axis=0), strict=True)
+        ]
+
+    def _together_rows(self, n_points: int) -> int:
+        """Return how many rows a sweep at several points takes at a time."""
+        least, most = _TOGETHER_ROWS
+        if not self._is_dense:
+            return most
+        rows = _TOGETHER_ELEMENTS // (self.n_features + n_points)
+        return min(max(rows, least), most)
+
+    def _weight_part(self, rows: slice) -> Floats:
+        if self.weight is None:
+            return np.ones(rows.stop - rows.start)
+        return self.weight[rows] * self.weight_unit
+
+    def _fill_influences(self, centre: Floats, unit: Floats, out: Floats) -> None:
+        self._run(sweeps.influences, (self._kernel_X, self._block, centre, unit, out))
+
+
+def _product(a: Floats, X: Any) -> Floats:
+    """Return aX, in C order, of a dense a and an X that may be sparse."""
+    return np.ascontiguousarray(a @ X)

@@ -1,0 +1,154 @@
+"""What a sweep over the rows is asked, and what it answers.
+
+`skhuber._objective` and `skhuber._rows` talk in these terms: a `Point` and a `Want` go
+down, `Sums` come up. With the powers of two `unit`, `y_unit` and `weight_unit` (of the
+rows),
+
+    z = (x − centre)·unit        r = (y − y_centre)·y_unit − intercept − z·u
+    s = weight·weight_unit       c = clip(r, ±threshold)        t = c/scale.
+
+Inliers are the rows with |r| ≤ threshold, outliers all others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a sweep looks: the standardisation, the coefficients and the threshold."""
+
+    centre: Floats
+    """(p,), subtracted from the columns of X."""
+    unit: Floats
+    """(p,), by which the centred columns are multiplied."""
+    y_centre: float
+    y_unit: float
+    u: Floats
+    """(p,), coefficients of the standardised columns."""
+    intercept: float
+    threshold: float
+    """Of |r|, in standardised units of y."""
+    scale: float
+    """σ, in standardised units of y; only t depends on it."""
+
+    def is_at(self, other: Point) -> bool:
+        """Return whether both points have the same residuals, whatever the threshold."""
+        return (
+            self.intercept == other.intercept
+            and self.has_frame_of(other)
+            and np.array_equal(self.u, other.u)
+        )
+
+    def has_frame_of(self, other: Point) -> bool:
+        """Return whether both points have the same standardisation."""
+        return (
+            self.y_centre == other.y_centre
+            and self.y_unit == other.y_unit
+            and _is_equal(self.unit, other.unit)
+            and _is_equal(self.centre, other.centre)
+        )
+
+
+def _is_equal(a: Floats, b: Floats) -> bool:
+    return a is b or np.array_equal(a, b)
+
+
+@dataclass(frozen=True)
+class Want:
+    """What a sweep returns beside loss and gradient."""
+
+    squares: bool = False
+    """Whether `Sums.squares` is wanted."""
+    gram: type[np.float64] | type[np.float32] | None = None
+    """The precision of the products that make up `Sums.gram`; None: it is not wanted.
+
+    In single precision the products take half the time. They are not finite if they
+    overflow. Of sparse data they have double precision in either case.
+    """
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What a sweep returns: sums over rows, which add up to those over more rows."""
+
+    weight: float
+    """Σ s."""
+    gradient: Floats
+    """(p,), Σ s c z."""
+    c: float
+    """Σ s c."""
+    cr: float
+    """Σ s c r."""
+    cc: float
+    """Σ s c²."""
+    inlier: float
+    """Σ s over the inliers."""
+    n_inliers: int
+    """Number of inliers with s > 0."""
+    n_outliers: int
+    """Number of outliers with s > 0."""
+    squares: Floats | None = None
+    """(2, p), Σ s z² over the inliers and over the outliers."""
+    gram: Floats | None = None
+    """(2, p + 2, p + 2), Σ h [z, 1, t][z, 1, t]ᵀ over the inliers and over the outliers.
+
+    h = s for inliers. For outliers h = s·threshold/|r|, the curvature of the parabola
+    that touches the loss at r and lies above it everywhere.
+    """
+
+    def __add__(self, other: Sums) -> Sums:
+        """Return the sums over the rows of both."""
+        return Sums(
+            weight=self.weight + other.weight,
+            gradient=self.gradient + other.gradient,
+            c=self.c + other.c,
+            cr=self.cr + other.cr,
+            cc=self.cc + other.cc,
+            inlier=self.inlier + other.inlier,
+            n_inliers=self.n_inliers + other.n_inliers,
+            n_outliers=self.n_outliers + other.n_outliers,
+            squares=_added(self.squares, other.squares),
+            gram=_added(self.gram, other.gram),
+        )
+
+    @property
+    def all_squares(self) -> Floats:
+        """(p,), Σ s z²."""
+        assert self.squares is not None
+        return self.squares.sum(axis=0)
+
+    @property
+    def is_finite(self) -> bool:
+        """False if X has a NaN or an infinity, or if a sum overflowed.
+
+        `gram` is not looked at: in single precision it overflows earlier.
+        """
+        total = self.cr + self.cc + float(np.sum(self.gradient))
+        if self.squares is not None:
+            total += float(np.sum(self.squares))
+        return bool(np.isfinite(total))
+
+
+def _added(a: Floats | None, b: Floats | None) -> Floats | None:
+    if a is None and b is None:
+        return None
+    if a is None or b is None:
+        raise ValueError("Sums with and without squares, or a Gram matrix, do not add.")
+    return a + b
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Location and spread of the columns of some rows."""
+
+    centre: Floats
+    """(p,), medians, or zeros; of a constant column, its value."""
+    spread: Floats
+    """(p,), median distance from the centre; if that is zero, root mean square."""
