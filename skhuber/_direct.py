@@ -13,10 +13,10 @@ import numpy as np
 from skhuber._kernels import direct
 from skhuber._mad import MAX_UPDATES, RootSearch
 from skhuber._minimise import LITTLE_WORK
-from skhuber._numba import IS_COMPILED
+from skhuber._runtime import IS_COMPILED
 from skhuber._objective import RESIDUAL_ROUNDING, Frame, HuberObjective
 from skhuber._rows import DenseRows, Rows
-from skhuber._scale import mad_scale
+from skhuber._common.scale import mad_scale
 from skhuber._solver import Solution, Status
 from skhuber._sweep import Floats
 

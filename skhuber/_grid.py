@@ -48,11 +48,11 @@ from skhuber._fit import (
     solve,
 )
 from skhuber._minimise import OUTLIER_PART, hessian_pays, is_small, trusted_gap
-from skhuber._numba import one_blas_thread
+from skhuber._runtime import one_blas_thread
 from skhuber._objective import Frame, HuberObjective
 from skhuber._problem import NonFiniteSumsError, Problem
 from skhuber._rows import DenseRows, Rows
-from skhuber._scale import joint_scale
+from skhuber._common.scale import joint_scale
 from skhuber._sketch import Sketch
 from skhuber._solver import (
     Solution,

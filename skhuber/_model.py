@@ -19,7 +19,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skhuber._callbacks import CallbackSupportMixin
-from skhuber._validation import (
+from skhuber._common.validation import (
     check_n_jobs,
     check_real,
     check_target,
@@ -29,7 +29,7 @@ from skhuber._validation import (
 
 if TYPE_CHECKING:
     from skhuber._fit import Fit, Settings
-    from skhuber._rows import Rows
+    from skhuber._rows import RowSource
 
 # What a pickled model says of itself. The number changes with the names or the meaning
 # of the attributes, not with every version of the package.
@@ -70,7 +70,7 @@ class Data(NamedTuple):
     weight: NDArray[np.float64] | None
     threads: int
 
-    def rows(self, index: NDArray[np.intp] | None = None) -> Rows:
+    def rows(self, index: NDArray[np.intp] | None = None) -> RowSource:
         """The data as the fit takes them; or some of the rows."""
         from skhuber._rows import make_rows
 
@@ -160,7 +160,7 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> Data:
         """The data, but for bad values in X: these show in the sums of the fit."""
-        from skhuber._numba import thread_count
+        from skhuber._runtime import thread_count
 
         n_jobs = check_n_jobs(self.n_jobs)
         with naming("X"):
@@ -175,31 +175,27 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         weight = check_weights(sample_weight, data.shape[0])
         return Data(data, target, weight, thread_count(n_jobs, data.size))
 
-    @contextlib.contextmanager
-    def _bad_values_told(self, X: Any) -> Iterator[None]:
-        """Sums that are not finite become an error that says what is wrong with X."""
-        from skhuber._problem import NonFiniteSumsError
+    def _check_sums(self, fit: Fit, X: Any) -> None:
+        """Raise an error that says what is wrong with X, if sums are not finite."""
+        if fit.is_finite:
+            return
+        assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
+        raise ValueError("X or y has values so large that sums over them overflow.")
 
-        try:
-            yield
-        except NonFiniteSumsError:
-            assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
-            raise ValueError(
-                "X or y has values so large that sums over them overflow."
-            ) from None
-
-    def _take(self, fit: Fit, settings: Settings, dtype: Any) -> None:
+    def _take(self, fit: Fit, settings: Settings, rows: RowSource) -> None:
         """Set the fitted attributes."""
-        before = fit.rows.n_sweeps
-        robust_weights, outliers = fit.by_row()
+        from skhuber._fit import robust_weights
+
+        dtype = rows.dtype
+        weights, outliers = robust_weights(rows, fit, dtype)
         self.coef_ = fit.coef.astype(dtype, copy=False)
         self.intercept_ = fit.intercept
         self.scale_ = fit.scale
         self.rho_ = settings.rho
         self.n_iter_ = fit.n_iter
-        self.n_sweeps_ = fit.n_sweeps + fit.rows.n_sweeps - before
+        self.n_sweeps_ = fit.n_sweeps
         self.outliers_ = outliers
-        self.robust_weights_ = robust_weights
+        self.robust_weights_ = weights
         self.objective_ = fit.objective
         self.optimality_gap_ = fit.gap
 

@@ -38,7 +38,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skhuber._sweep import Floats, Point, Sums
+from skhuber._sums import Floats, Point, Sums
 
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -65,6 +65,34 @@ def exponent(size: Floats | float) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True)
+class Rotation:
+    """The basis of singular vectors in which data are fitted.
+
+    The rows of the fit are those of ((X − centre)/2^power) @ basis.
+
+    Attributes
+    ----------
+    basis : ndarray of shape (p, rank)
+    centre : ndarray of shape (p,)
+    power : ndarray of int of shape (p,)
+    """
+
+    basis: Floats
+    centre: Floats
+    power: NDArray[np.int64]
+
+    def to_natural(self, coef: Floats, intercept: float) -> tuple[Floats, float]:
+        """Return coefficients and intercept with respect to the columns of X."""
+        natural = np.ldexp(self.basis @ coef, -self.power)
+        return natural, intercept - float(self.centre @ natural)
+
+    def from_natural(self, coef: Floats, intercept: float) -> tuple[Floats, float]:
+        """Return coefficients and intercept with respect to the basis."""
+        shifted = intercept + float(self.centre @ coef)
+        return self.basis.T @ np.ldexp(coef, self.power), shifted
+
+
+@dataclass(frozen=True)
 class Frame:
     """Standardisation of the data: z = (x − centre)/2^x_power, likewise y."""
 
@@ -75,6 +103,8 @@ class Frame:
     y_centre: float
     y_power: int
     fit_intercept: bool
+    rotation: Rotation | None = None
+    """The basis of the rows, if it is not that of the columns of X."""
 
     @property
     def unit(self) -> Floats:
@@ -87,15 +117,20 @@ class Frame:
         return float(np.ldexp(1.0, -self.y_power))
 
     def to_natural(self, u: Floats, intercept: float) -> tuple[Floats, float]:
-        """Coefficients and intercept in the units of the data."""
-        coef = np.ldexp(u, self.y_power - self.x_power)
-        if not self.fit_intercept:
-            return coef, 0.0
-        shift = float(self.centre @ coef)
-        return coef, self.y_centre + float(np.ldexp(intercept, self.y_power)) - shift
+        """Return coefficients and intercept in the units of the data."""
+        coef, natural = np.ldexp(u, self.y_power - self.x_power), 0.0
+        if self.fit_intercept:
+            natural = self.y_centre + float(np.ldexp(intercept, self.y_power))
+            natural -= float(self.centre @ coef)
+        if self.rotation is None:
+            return coef, natural
+        coef, natural = self.rotation.to_natural(coef, natural)
+        return coef, natural if self.fit_intercept else 0.0
 
     def from_natural(self, coef: Floats, intercept: float) -> tuple[Floats, float]:
-        """The inverse of `to_natural`."""
+        """Return u and the standardised intercept of a model, as `to_natural` inverted."""
+        if self.rotation is not None:
+            coef, intercept = self.rotation.from_natural(coef, intercept)
         u = np.ldexp(np.asarray(coef, dtype=np.float64), self.x_power - self.y_power)
         if not self.fit_intercept:
             return u, 0.0
@@ -166,10 +201,12 @@ class HuberObjective:
         """The same with a joint scale that stays above this standardised value."""
         return self._with(None, floor)
 
-    def _with(self, scale: float | None, floor: float) -> HuberObjective:
+    def _with(
+        self, scale: float | None, floor: float, rho: float | None = None
+    ) -> HuberObjective:
         return HuberObjective(
             self.frame,
-            rho=self.rho,
+            rho=self.rho if rho is None else rho,
             alpha=self.alpha,
             scale=scale,
             total_weight=self._total_weight,
@@ -177,10 +214,24 @@ class HuberObjective:
             floor=floor,
         )
 
+    def with_rho(self, rho: float) -> HuberObjective:
+        """Return the objective with another threshold."""
+        scale = None if self.joint else self.fixed_scale
+        return self._with(scale, self._floor, rho)
+
     @property
-    def lower_last(self) -> float:
-        """Lower bound of the last variable of θ: the scale's floor, if it is joint."""
-        return self.scale_floor if self.joint else -np.inf
+    def lower(self) -> Floats:
+        """(q,), lower bounds of θ: the floor of a joint scale, and none else."""
+        lower = np.full(int(np.count_nonzero(self._kept)), -np.inf)
+        if self.joint:
+            lower[-1] = self.scale_floor
+        return lower
+
+    @property
+    def penalty_curvature(self) -> Floats:
+        """(q,), the diagonal of the penalty's Hessian."""
+        curvature = np.concatenate([2.0 * self.penalty, [0.0, 0.0]])
+        return curvature[self._kept]
 
     @property
     def scale_floor(self) -> float:
@@ -211,13 +262,13 @@ class HuberObjective:
             u=u,
             intercept=intercept,
             threshold=self.rho * scale,
+            scale=scale,
         )
 
-    def value_gradient(
-        self, theta: Floats, sums: Sums, weight: float
-    ) -> tuple[float, Floats]:
-        """F and ∂F/∂θ from the sums over rows of this total weight."""
+    def value_gradient(self, theta: Floats, sums: Sums) -> tuple[float, Floats]:
+        """Return F and ∂F/∂θ, per unit of weight, from the sums over rows."""
         u, _, scale = self.split(theta)
+        weight = sums.weight
         joint = float(self.joint)
         value = (
             joint * scale
@@ -238,25 +289,35 @@ class HuberObjective:
         _, _, scale = self.split(theta)
         return gram[np.ix_(self._kept, self._kept)] * (2.0 / (scale * weight))
 
-    def add_penalty(self, hessian: Floats) -> Floats:
-        """Add the penalty's 2α to a Hessian, or to the diagonal of one, in place."""
-        p = self.n_features
-        if hessian.ndim == 1:
-            hessian[:p] += 2.0 * self.penalty
-        else:
-            hessian[np.arange(p), np.arange(p)] += 2.0 * self.penalty
-        return hessian
+    def diagonals(self, theta: Floats, sums: Sums) -> tuple[Floats, Floats]:
+        """Return the diagonals of the inliers' and of the outliers' Hessian.
 
-    def diagonal(self, theta: Floats, sums: Sums, weight: float) -> Floats:
-        """Diagonal of the Hessian, without penalty, from sums with squares."""
+        From sums with squares, without the penalty. Of the outliers it is a bound:
+        that of parabolas which touch the loss at the threshold.
+        """
         assert sums.squares is not None
         _, _, scale = self.split(theta)
+        weight = sums.weight
+        out = max(weight - sums.inlier, 0.0)
         # Outliers have c² = threshold²; the rest of Σ s c² is the inliers' Σ s r².
-        inside = sums.cc / scale / scale
-        if np.isfinite(self.rho):
-            inside = max(inside - self.rho**2 * (weight - sums.inlier), 0.0)
-        full = np.concatenate([sums.squares[0], [sums.inlier, inside]])
-        return full[self._kept] * (2.0 / (scale * weight))
+        at_threshold = out * self.rho**2 if out > 0 else 0.0
+        square = max(sums.cc / scale / scale - at_threshold, 0.0)
+        factor = 2.0 / (scale * weight)
+        inside = np.concatenate([sums.squares[0], [sums.inlier, square]])
+        outside = np.concatenate([sums.squares[1], [out, at_threshold]])
+        return inside[self._kept] * factor, outside[self._kept] * factor
+
+    def widened(self, v: Floats) -> Floats:
+        """Return a vector like θ in the basis (z, 1, t) of a Gram matrix."""
+        wide = np.zeros(len(self._kept))
+        wide[self._kept] = v
+        return wide
+
+    def product(self, theta: Floats, sums: Sums) -> Floats:
+        """Return the loss's Hessian times the direction that the sums were asked for."""
+        assert sums.product is not None
+        _, _, scale = self.split(theta)
+        return sums.product[self._kept] * (2.0 / (scale * sums.weight))
 
     def tolerance(
         self, theta: Floats, value: float, tol: float, most: float = np.inf

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skhuber._callbacks import Tasks, with_callbacks
 from skhuber._model import HuberModel, check_rho, check_scale, unchanged_on_error
 from skhuber._tuning import RULES, OutlierShare
-from skhuber._validation import check_count, check_flag, check_real
+from skhuber._common.validation import check_count, check_flag, check_real
 
 if TYPE_CHECKING:
     from skhuber._fit import Model, Settings, Start
@@ -271,18 +271,17 @@ class HuberRegressor(HuberModel):
         is_watched = verbose or tasks.has_listeners
         with tasks.fit():
             complaint = None
-            with self._bad_values_told(data.X):
-                if rule is None:
-                    fit = fit_rows(
-                        data.rows(), settings, start, watch if is_watched else None
-                    )
-                else:
-                    settings, fit, complaint = fit_by_rule(data.rows(), rule, settings)
-                self._take(fit, settings, data.X.dtype)
+            rows = data.rows()
+            if rule is None:
+                fit = fit_rows(rows, settings, start, watch if is_watched else None)
+            else:
+                settings, fit, complaint = fit_by_rule(rows, rule, settings)
+            self._check_sums(fit, data.X)
+            self._take(fit, settings, rows)
         if fit.converged or fit.is_stopped:
             return complaint and f"HuberRegressor: {complaint}."
         return (
-            f"HuberRegressor did not converge: {fit.message}. After {fit.n_iter} "
+            f"HuberRegressor did not converge: {fit.status.value}. After {fit.n_iter} "
             f"iterations the estimated optimality gap is {fit.gap:.1e} "
             f"(tol={settings.tol:g}, max_iter={settings.max_iter})."
         )

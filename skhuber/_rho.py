@@ -49,9 +49,9 @@ import scipy.linalg
 from skhuber._fit import Fit, Settings, Start, fit_rows
 from skhuber._grid import GridFit, fit_grid
 from skhuber._mad import RootSearch
-from skhuber._numba import one_blas_thread
+from skhuber._runtime import one_blas_thread
 from skhuber._rows import Rows
-from skhuber._scale import mad_scale, upper_quantile
+from skhuber._common.scale import mad_scale, upper_quantile
 from skhuber._sketch import Sketch
 from skhuber._sweep import Floats, Point
 from skhuber._tuning import OutlierShare

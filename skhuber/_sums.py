@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Data = NDArray[np.float64] | NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,10 @@ class Want:
     In single precision the products take half the time. They are not finite if they
     overflow. Of sparse data they have double precision in either case.
     """
+    direction: Floats | None = None
+    """(p + 2,), the v of `Sums.product`; None if that is not wanted."""
+    damping: float = 0.0
+    """h = (1 + damping)·s for inliers, damping·s·threshold/|r| for outliers."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,8 @@ class Sums:
     h = s for inliers. For outliers h = s·threshold/|r|, the curvature of the parabola
     that touches the loss at r and lies above it everywhere.
     """
+    product: Floats | None = None
+    """(p + 2,), Σ h [z, 1, t] ([z, 1, t]·v) with v and h as `Want` says."""
 
     def __add__(self, other: Sums) -> Sums:
         """Return the sums over the rows of both."""
@@ -116,6 +123,23 @@ class Sums:
             n_outliers=self.n_outliers + other.n_outliers,
             squares=_added(self.squares, other.squares),
             gram=_added(self.gram, other.gram),
+            product=_added(self.product, other.product),
+        )
+
+    def scaled(self, factor: float) -> Sums:
+        """Return the sums with all weights multiplied by a factor."""
+        return Sums(
+            weight=self.weight * factor,
+            gradient=self.gradient * factor,
+            c=self.c * factor,
+            cr=self.cr * factor,
+            cc=self.cc * factor,
+            inlier=self.inlier * factor,
+            n_inliers=self.n_inliers,
+            n_outliers=self.n_outliers,
+            squares=None if self.squares is None else self.squares * factor,
+            gram=None if self.gram is None else self.gram * factor,
+            product=None if self.product is None else self.product * factor,
         )
 
     @property

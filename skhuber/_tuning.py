@@ -25,7 +25,7 @@ from scipy.optimize import brentq
 from scipy.special import log_ndtr
 from scipy.stats import norm
 
-from skhuber._validation import check_choice, check_real
+from skhuber._common.validation import check_choice, check_real
 
 __all__ = ["OutlierShare", "efficiency_of_rho", "rho_for_efficiency"]
 

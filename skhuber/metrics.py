@@ -23,7 +23,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import make_scorer
 from sklearn.utils import check_array
 
-from skhuber._validation import check_real
+from skhuber._common.validation import check_real
 
 __all__ = ["d2_huber_score", "make_huber_scorer", "mean_huber_error"]
 

@@ -15,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 import problems
 import skhuber._rows
 from skhuber import HuberRegressor
-from skhuber._numba import run_blocks
+from skhuber._runtime import run_blocks
 
 X, y, *_ = problems.plain(300, 3)
 compiled = pytest.mark.compiled

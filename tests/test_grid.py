@@ -14,7 +14,7 @@ from skhuber import _grid
 from skhuber._fit import Settings, fit_rows
 from skhuber._grid import fit_grid
 from skhuber._rows import make_rows
-from skhuber._scale import joint_scale, upper_quantile
+from skhuber._common.scale import joint_scale, upper_quantile
 from skhuber._solver import Status, Whitening, lbfgs_together
 from test_rows import DATA, LAYOUTS, TARGET, WEIGHT, P, point
 
@@ -62,7 +62,7 @@ def test_a_sweep_at_several_points_is_a_sweep_at_each(layout, dtype, weight):
 
 
 def test_a_sweep_at_several_points_has_the_same_bits_in_threads(monkeypatch):
-    monkeypatch.setattr("skhuber._numba._PARALLEL_ELEMENTS", 1)
+    monkeypatch.setattr("skhuber._runtime._PARALLEL_ELEMENTS", 1)
     monkeypatch.setattr("skhuber._rows._TOGETHER_ROWS", (8, 8))
     points = [point(), point(threshold=0.1)]
     one, two = (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import approx_fprime
 
 from skhuber import losses
-from skhuber._numba import IS_COMPILED
+from skhuber._runtime import IS_COMPILED
 from skhuber.losses import HuberLoss, L1Loss, L2Loss, LabelLoss
 
 compiled = pytest.mark.compiled

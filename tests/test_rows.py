@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from skhuber._numba import run_blocks
+from skhuber._runtime import run_blocks
 from skhuber._rows import CSRRows, make_rows
 from skhuber._sweep import Point
 

@@ -20,7 +20,10 @@ import numpy as np
 
 from skhuber._fit.levels import Samples, State, minimise
 from skhuber._fit.problem import Problem
+from skhuber._fit.result import Fit
+from skhuber._fit.settings import Settings
 from skhuber._objective import RESIDUAL_ROUNDING, HuberObjective
+from skhuber._rows import RowSource
 from skhuber._solver.solution import Solution, Status
 
 # A loss above this many scales (per row) is not that of an exact fit, whose loss is
@@ -95,6 +98,31 @@ def without_collapse(
     # F is convex: with a scale of zero it is lower by no more than its slope says.
     gap = again.gap + max(float(again.gradient[-1]), 0.0) * again_scale
     return raised, replace(again, gap=gap)
+
+
+def is_zero_to_rounding(rows: RowSource, settings: Settings, fit: Fit) -> bool:
+    """Return whether F is no more than rounding errors of the residuals make it.
+
+    So it is if every target is met exactly: nothing then certifies the fit, as it has
+    no digits left. A residual has errors of some units in the last place of the numbers
+    that it is the difference of.
+    """
+    weight = rows.weight
+    if weight is not None and not weight.all():
+        return False  # values in absent rows would count among the largest
+    origin, centre = 0.0, np.zeros(rows.n_features)
+    if settings.fit_intercept:
+        origin, centre = float(rows.y[0]), rows.moments(centred=True).centre
+    size = np.abs(rows.y - origin) + np.abs(fit.coef) @ rows.max_abs_deviation(centre)
+    error = RESIDUAL_ROUNDING * size
+    if settings.scale == "joint":
+        loss = (2.0 + 2.0 * settings.rho) * error
+    elif fit.scale > 0:
+        loss = np.minimum(error / fit.scale, 2.0 * settings.rho) * error
+    else:
+        loss = 2.0 * settings.rho * error
+    total = loss.sum() if weight is None else weight @ loss
+    return bool(fit.objective <= np.ldexp(total, -rows.weight_power))
 
 
 def _is_at_a_vertex(problem: Problem, solution: Solution) -> bool:

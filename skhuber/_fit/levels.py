@@ -34,6 +34,7 @@ from skhuber._fit.problem import (
 from skhuber._fit.continuation import newton
 from skhuber._objective import HuberObjective
 from skhuber._rows import Picks, RowSource
+from skhuber._rows.sampling import leverage_share
 from skhuber._solver.descent import Rules, descend, drive, polish
 from skhuber._solver.lbfgs import whitened_lbfgs
 from skhuber._solver.quadratic import Model
@@ -98,7 +99,9 @@ class Samples:
                 found.theta, Want(squares=True)
             )
         mean = found.sums.all_squares / found.sums.weight
-        share = self.rows.leverage_shares(point, mean)
+        share = leverage_share(
+            self.rows.influences(point, mean), self.rows.n_features
+        )
         self.first = self.rows.sample(
             self.rows.pick_by(share, self.plan.sample_rows)
         )
@@ -246,7 +249,6 @@ def _of_larger_sample(
     for rows in samples.rows.sample_in_pieces(samples.larger()):
         want = Want(gram=np.float64)
         (sums,) = rows.sweep([objective.point(theta)], want)
-        sums = sums.in_unit(rows.weight_unit)
         total = sums if total is None else total + sums
     assert total is not None
     found = Evaluation(theta, 0.0, theta, total, False)

@@ -32,6 +32,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skhuber._rows import DenseRows, RowSource
+from skhuber._runtime import IS_COMPILED
+
 # Seconds on two cores of 2024, for one unit of work each. Only their ratios matter.
 # (Measured: 100,000 × 50 and 200,000 × 250, float64; CSR of 3 to 30 numbers a row.)
 _SWEEP = {"rows": 0.3e-9, "columns": 0.3e-9, "csr": 1.2e-9}  # a number of X
@@ -141,6 +144,18 @@ class Plan:
     polish: int
     may_rescue: bool
     group: int
+
+
+def plan_of(rows: RowSource) -> Plan:
+    """Return the plan for these rows."""
+    shape = Shape(
+        n=rows.n_present,
+        p=rows.n_features,
+        elements=rows.n_elements,
+        layout=rows.layout,
+        n_rows=rows.n_rows,
+    )
+    return make_plan(shape, compiled=IS_COMPILED and isinstance(rows, DenseRows))
 
 
 def make_plan(shape: Shape, *, compiled: bool = True) -> Plan:

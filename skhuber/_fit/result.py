@@ -68,6 +68,8 @@ class Fit:
     n_iter, n_sweeps : int
     status : Status
     tally : Tally
+    theta : ndarray or None
+        The solution in standardised variables.
     point : Point
         Where the residuals are those of the fit; of rows in the basis of singular
         vectors, if the fit was made there.
@@ -85,12 +87,23 @@ class Fit:
     status: Status
     point: Point
     tally: Tally
+    theta: Floats | None = None
     residuals: Data | None = None
 
     @property
     def converged(self) -> bool:
         """Whether the fit is certified."""
         return self.status is Status.CONVERGED
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether sums over the data were finite."""
+        return self.status is not Status.NOT_FINITE
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a callback stopped the fit."""
+        return self.status is Status.STOPPED
 
     def as_model(self) -> Model:
         """Return the fitted model alone."""
@@ -169,8 +182,30 @@ def _fit(
         status=status,
         point=point,
         tally=Tally(norm, sums.inlier / unit, sums.n_outliers),
+        theta=solution.x,
         residuals=residuals,
     )
+
+
+def described_small(
+    problem: Problem, settings: Settings, solution: Solution, r: Floats
+) -> Fit:
+    """Return a solution of which the residuals are known in double precision."""
+    rows, point = problem.rows, problem.objective.point(solution.x)
+    is_outlier = np.abs(r) > point.threshold
+    s = np.ones(len(r)) if rows.weight is None else rows.weight * rows.weight_unit
+    c = np.clip(r, -point.threshold, point.threshold)
+    sums = Sums(
+        weight=rows.total_weight,
+        gradient=np.zeros(rows.n_features),
+        c=float(s @ c),
+        cr=float(s @ (c * r)),
+        cc=float(s @ c**2),
+        inlier=float(s @ ~is_outlier),
+        n_inliers=int(np.count_nonzero(~is_outlier & (s > 0))),
+        n_outliers=int(np.count_nonzero(is_outlier & (s > 0))),
+    )
+    return _fit(problem, settings, solution, sums, r.copy(), 1)
 
 
 def residuals_of(rows: RowSource, fit: Fit) -> Floats:

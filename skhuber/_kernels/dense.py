@@ -31,7 +31,7 @@ from __future__ import annotations
 import numpy as np
 
 from skhuber._kernels.scalar import clip
-from skhuber._numba import block_kernel, row_kernel
+from skhuber._runtime import block_kernel, row_kernel
 
 # mypy: disable-error-code="no-untyped-def"
 

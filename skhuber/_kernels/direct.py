@@ -18,7 +18,7 @@ import math
 import numpy as np
 
 from skhuber._kernels.scalar import clip
-from skhuber._numba import block_kernel
+from skhuber._runtime import block_kernel
 
 # mypy: disable-error-code="no-untyped-def"
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from skhuber._kernels.formulas import formula
-from skhuber._numba import block_kernel
+from skhuber._runtime import block_kernel
 
 # mypy: disable-error-code="no-untyped-def"
 

@@ -17,7 +17,7 @@ from numba.extending import overload
 
 from skhuber._kernels import rules
 from skhuber._kernels.scalar import clip
-from skhuber._numba import formula_kernel
+from skhuber._runtime import formula_kernel
 
 # mypy: disable-error-code="no-untyped-def"
 

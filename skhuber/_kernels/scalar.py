@@ -7,7 +7,7 @@ With the clipped residual c = clip(r, ±t) the loss and its derivative need no b
 
 from __future__ import annotations
 
-from skhuber._numba import block_kernel
+from skhuber._runtime import block_kernel
 
 # mypy: disable-error-code="no-untyped-def"
 

@@ -28,7 +28,7 @@ from numba.extending import overload
 
 from skhuber._kernels import csr, dense
 from skhuber._kernels.scalar import clip, robust_weight
-from skhuber._numba import block_kernel, row_kernel
+from skhuber._runtime import block_kernel, row_kernel
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -73,7 +73,7 @@ def by_layout(*, inline="never", **functions):
     Parameters
     ----------
     inline : {"never", "always"}
-        Whether the call becomes part of its caller; see `skhuber._numba.row_kernel`.
+        Whether the call becomes part of its caller; see `skhuber._runtime.row_kernel`.
     **functions
         Functions of X and further arguments: `csr`, `picked` (some rows of a dense
         array), `columns` (Fortran order) and `rows` (any other array).

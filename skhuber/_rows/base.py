@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from skhuber._arrays import read_only
+from skhuber._common.arrays import read_only
 from skhuber._kernels import sweeps
-from skhuber._numba import block_rows, run_blocks
+from skhuber._runtime import block_rows, run_blocks
 from skhuber._rows import sampling
 from skhuber._rows.sampling import Picks
 from skhuber._sums import Floats, Moments, Point, Sums, Want

@@ -10,9 +10,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from skhuber._arrays import read_only
+from skhuber._common.arrays import read_only
 from skhuber._kernels import sweeps
-from skhuber._numba import block_rows
+from skhuber._runtime import block_rows
 from skhuber._rows.base import Data
 from skhuber._rows.gram import CSRGramAdder
 from skhuber._rows.memory import MemoryRows

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skhuber._arrays import read_only
+from skhuber._common.arrays import read_only
 from skhuber._kernels import dense, sweeps
-from skhuber._numba import block_rows
+from skhuber._runtime import block_rows
 from skhuber._rows.base import Data
 from skhuber._rows.gram import DenseGramAdder
 from skhuber._rows.memory import MemoryRows

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from skhuber._kernels import csr, dense
 from skhuber._kernels.sweeps import At
-from skhuber._numba import block_rows
+from skhuber._runtime import block_rows
 from skhuber._sums import Floats
 
 # Bytes of standardised rows of which one product is made: a small part of a level-2

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skhuber._kernels import sweeps
-from skhuber._numba import run_blocks
+from skhuber._runtime import run_blocks
 from skhuber._rows.base import Data, RowSource
 from skhuber._rows.gram import GramAdder, GramPlan
 from skhuber._sums import Floats, Point, Sums, Want

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skhuber._validation import naming
+from skhuber._common.validation import naming
 from skhuber.inspection._checks import Array
 
 # Okabe and Ito's colours, which the colour-blind can tell apart, without the yellow:

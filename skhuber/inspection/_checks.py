@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from skhuber._validation import check_real, check_target, naming
+from skhuber._common.validation import check_real, check_target, naming
 
 Array = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skhuber._validation import check_choice, check_real
+from skhuber._common.validation import check_choice, check_real
 from skhuber.inspection import _axes, _checks
 
 _SEARCH = (

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skhuber._model_selection import HuberPath, huber_path
-from skhuber._validation import check_count
+from skhuber._common.validation import check_count
 from skhuber.inspection import _axes, _checks
 
 _MOST_NAMED_FEATURES = 10

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skhuber._validation import check_real
+from skhuber._common.validation import check_real
 from skhuber.inspection import _axes, _checks
 from skhuber.inspection._checks import Array
 

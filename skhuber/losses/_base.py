@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skhuber._arrays import read_only
-from skhuber._validation import check_choice, check_integer, check_real
+from skhuber._common.arrays import read_only
+from skhuber._common.validation import check_choice, check_integer, check_real
 
 __all__ = [
     "Array",

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skhuber._scale import NORMAL_MAD, weighted_median
-from skhuber._validation import check_real
+from skhuber._common.scale import NORMAL_MAD, weighted_median
+from skhuber._common.validation import check_real
 from skhuber.losses._elementwise import (
     ElementwiseLoss,
     HingeLoss,

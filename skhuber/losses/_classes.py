@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import log_softmax, softmax
 
-from skhuber._validation import check_flag, check_integer
+from skhuber._common.validation import check_flag, check_integer
 from skhuber.losses._base import Array, Call, LabelLoss, PullBack, fits
 from skhuber.losses._checks import check_class, check_share
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skhuber._arrays import read_only
-from skhuber._validation import check_choice
+from skhuber._common.arrays import read_only
+from skhuber._common.validation import check_choice
 from skhuber.losses._base import Array, Call, Loss, PullBack, sum_to_shape
 from skhuber.losses._checks import check_class, check_length
 
@@ -173,7 +173,7 @@ class CTCLoss(Loss):
         factor: Array | None,
     ) -> tuple[Array, Array | None]:
         from skhuber._kernels import ctc
-        from skhuber._numba import run_blocks, thread_count
+        from skhuber._runtime import run_blocks, thread_count
 
         n = len(label)
         logits = np.ascontiguousarray(

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skhuber._arrays import read_only
+from skhuber._common.arrays import read_only
 from skhuber._kernels import rules
-from skhuber._validation import check_choice, check_flag, check_real
+from skhuber._common.validation import check_choice, check_flag, check_real
 from skhuber.losses._base import (
     Array,
     Call,
@@ -270,7 +270,7 @@ class ElementwiseLoss(LabelLoss):
         wanted: str,
     ) -> _Results:
         """Run the kernel over all elements; `wanted` is "terms", "sums" or ""."""
-        from skhuber._numba import run_blocks, thread_count
+        from skhuber._runtime import run_blocks, thread_count
 
         kernel = _kernel()
         if call.size == 0:

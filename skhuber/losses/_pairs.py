@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import log_softmax, softmax, xlogy
 
-from skhuber._validation import check_real
+from skhuber._common.validation import check_real
 from skhuber.losses._base import Array, Call, Loss, PullBack, fits
 from skhuber.losses._checks import check_sign
 

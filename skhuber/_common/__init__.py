@@ -1,0 +1,1 @@
+"""Helpers that know nothing of fits: validation, arrays, scales of residuals."""

@@ -1,0 +1,20 @@
+"""Fits: from rows to a fitted model.
+
+`fit` has the way of a single fit, `grid` that of many settings on the same rows.
+"""
+
+from skhuber._fit.fit import fit_rows
+from skhuber._fit.result import Fit, Model, Tally, residuals_of, robust_weights
+from skhuber._fit.settings import Settings
+from skhuber._fit.start import Start
+
+__all__ = [
+    "Fit",
+    "Model",
+    "Settings",
+    "Start",
+    "Tally",
+    "fit_rows",
+    "residuals_of",
+    "robust_weights",
+]

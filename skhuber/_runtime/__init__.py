@@ -1,0 +1,23 @@
+"""How kernels are compiled and run: compile flags, blocks, threads, BLAS."""
+
+from skhuber._runtime.launch import (
+    IS_COMPILED,
+    block_kernel,
+    block_rows,
+    formula_kernel,
+    one_blas_thread,
+    row_kernel,
+    run_blocks,
+    thread_count,
+)
+
+__all__ = [
+    "IS_COMPILED",
+    "block_kernel",
+    "block_rows",
+    "formula_kernel",
+    "one_blas_thread",
+    "row_kernel",
+    "run_blocks",
+    "thread_count",
+]
