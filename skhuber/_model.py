@@ -8,7 +8,7 @@ predicting stay light.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -175,9 +175,9 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         weight = check_weights(sample_weight, data.shape[0])
         return Data(data, target, weight, thread_count(n_jobs, data.size))
 
-    def _check_sums(self, fit: Fit, X: Any) -> None:
+    def _check_sums(self, fits: Sequence[Fit], X: Any) -> None:
         """Raise an error that says what is wrong with X, if sums are not finite."""
-        if fit.is_finite:
+        if all(fit.is_finite for fit in fits):
             return
         assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
         raise ValueError("X or y has values so large that sums over them overflow.")

@@ -38,7 +38,7 @@ from skhuber.metrics import make_huber_scorer
 
 if TYPE_CHECKING:
     from skhuber._fit import Fit, Settings
-    from skhuber._grid import Grid, GridFit
+    from skhuber._fit.grid import Grid
 
 __all__ = ["HuberPath", "HuberRegressorCV", "huber_path"]
 
@@ -166,7 +166,7 @@ def huber_path(
     >>> path.n_outliers.ravel()
     array([106,  18,   3])
     """
-    from skhuber._grid import fit_grid
+    from skhuber._fit.grid import fit_grid
 
     model = HuberRegressor(
         scale=scale,
@@ -179,10 +179,10 @@ def huber_path(
     grid = _checked_grid(model, rhos, alphas)
     data = model._checked_data(X, y, sample_weight)
     rows = data.rows()
-    with model._bad_values_told(data.X):
-        fits = fit_grid(rows, grid)
+    fits = fit_grid(rows, grid)
+    model._check_sums(fits, data.X)
     shape = (len(rhos), len(alphas))
-    failures = _failures(grid, (one.fit for one in fits))
+    failures = _failures(grid, fits)
     complaint = _complaint("huber_path", failures, len(fits))
     if complaint is not None:
         warnings.warn(complaint, ConvergenceWarning, stacklevel=2)
@@ -191,18 +191,18 @@ def huber_path(
         return np.array(list(values)).reshape(shape)
 
     total = rows.natural_weight
-    coefs = np.array([one.fit.coef for one in fits]).reshape(*shape, -1)
+    coefs = np.array([fit.coef for fit in fits]).reshape(*shape, -1)
     return HuberPath(
         rhos=np.array([float(rho) for rho in rhos]),
         alphas=np.array([float(alpha) for alpha in alphas]),
         coefs=coefs,
-        intercepts=table(one.fit.intercept for one in fits),
-        scales=table(one.fit.scale for one in fits),
-        n_outliers=table(one.tally.n_outliers for one in fits),
-        outlier_shares=table(max(1.0 - one.tally.inlier / total, 0.0) for one in fits),
-        objectives=table(one.fit.objective for one in fits),
-        gaps=table(one.fit.gap for one in fits),
-        converged=table(one.fit.converged for one in fits),
+        intercepts=table(fit.intercept for fit in fits),
+        scales=table(fit.scale for fit in fits),
+        n_outliers=table(fit.tally.n_outliers for fit in fits),
+        outlier_shares=table(max(1.0 - fit.tally.inlier / total, 0.0) for fit in fits),
+        objectives=table(fit.objective for fit in fits),
+        gaps=table(fit.gap for fit in fits),
+        converged=table(fit.converged for fit in fits),
         n_sweeps=rows.n_sweeps,
     )
 
@@ -436,7 +436,7 @@ class HuberRegressorCV(HuberModel):
     ) -> str | None:
         """Set the fitted attributes; return what there is to warn of."""
         from skhuber._fit import fit_rows
-        from skhuber._grid import Grid
+        from skhuber._fit.grid import Grid
 
         rhos, alphas = _listed("rhos", self.rhos), _listed("alphas", self.alphas)
         grid = _checked_grid(self, rhos, alphas)
@@ -450,29 +450,30 @@ class HuberRegressorCV(HuberModel):
 
         with tasks.fit():
             failures: list[_Failure] = []
-            with self._bad_values_told(data.X):
-                self.scoring_threshold_ = None
-                if self.scoring is None:
-                    self.scoring_threshold_ = self._yardstick(data, grid)
-                self.scorer_ = self._scorer(self.scoring_threshold_)
-                shared = Grid(data.rows(), grid)
-                scores = np.empty((len(folds), len(grid)))
-                for k, (train, test) in enumerate(folds):
-                    scores[k], failed = self._evaluate(
-                        data, train, test, grid, shared, routed.scorer.score, tasks
+            self.scoring_threshold_ = None
+            if self.scoring is None:
+                self.scoring_threshold_ = self._yardstick(data, grid)
+            self.scorer_ = self._scorer(self.scoring_threshold_)
+            shared = Grid(data.rows(), grid)
+            scores = np.empty((len(folds), len(grid)))
+            for k, (train, test) in enumerate(folds):
+                scores[k], failed = self._evaluate(
+                    data, train, test, grid, shared, routed.scorer.score, tasks
+                )
+                failures += failed
+                if verbose:
+                    best = grid[int(np.argmax(scores[k]))]
+                    print(
+                        f"fold {k + 1} of {len(folds)}: best score "
+                        f"{scores[k].max():.6g} (rho={best.rho:g}, "
+                        f"alpha={best.alpha:g})"
                     )
-                    failures += failed
-                    if verbose:
-                        best = grid[int(np.argmax(scores[k]))]
-                        print(
-                            f"fold {k + 1} of {len(folds)}: best score "
-                            f"{scores[k].max():.6g} (rho={best.rho:g}, "
-                            f"alpha={best.alpha:g})"
-                        )
-                self._set_results(grid, scores)
-                settings = grid[self.best_index_]
-                fit = fit_rows(data.rows(), settings)
-                self._take(fit, settings, data.X.dtype)
+            self._set_results(grid, scores)
+            settings = grid[self.best_index_]
+            rows = data.rows()
+            fit = fit_rows(rows, settings)
+            self._check_sums([fit], data.X)
+            self._take(fit, settings, rows)
             self.alpha_ = settings.alpha
             tasks.done("refit", self._attributes(fit.coef, fit.intercept, data))
         failures += _failures([settings], [fit])
@@ -537,13 +538,14 @@ class HuberRegressorCV(HuberModel):
 
     def _yardstick(self, data: Data, grid: list[Settings]) -> float:
         """Threshold of the default scoring."""
-        from skhuber._fit import fit_rows
+        from skhuber._fit import fit_rows, residuals_of
 
         rows = data.rows()
         least = min(settings.alpha for settings in grid)
         first = replace(grid[0], rho=_FIRST_RHO, scale="joint", alpha=least)
         fit = fit_rows(rows, first)
-        distance = fit.distances()
+        self._check_sums([fit], data.X)
+        distance = np.abs(residuals_of(rows, fit))
         scale = mad_scale(distance, data.weight)
         # Where most targets are met exactly, the median is a rounding error's; where
         # all are, the mean is, too.
@@ -565,16 +567,17 @@ class HuberRegressorCV(HuberModel):
     ) -> tuple[Floats, list[_Failure]]:
         """Scores of all candidates on one fold, and which fits are not certified."""
         fits = shared.fit(data.rows(train))
+        self._check_sums(fits, data.X)
         scores = self._scores(data, test, fits, grid, params)
         if tasks.has_listeners:
             self._tell(tasks, data, train, fits, grid)
-        return scores, _failures(grid, (one.fit for one in fits))
+        return scores, _failures(grid, fits)
 
     def _scores(
         self,
         data: Data,
         test: NDArray[np.intp],
-        fits: list[GridFit],
+        fits: list[Fit],
         grid: list[Settings],
         params: dict[str, Any],
     ) -> Floats:
@@ -586,13 +589,13 @@ class HuberRegressorCV(HuberModel):
             for name, value in arrays.items()
         }
         scores = np.empty(len(fits))
-        coefs = np.array([one.fit.coef for one in fits], dtype=data.X.dtype).T
+        coefs = np.array([fit.coef for fit in fits], dtype=data.X.dtype).T
         predicted = safe_sparse_dot(X, coefs, dense_output=True)
-        for k, (one, settings) in enumerate(zip(fits, grid, strict=True)):
+        for k, (fit, settings) in enumerate(zip(fits, grid, strict=True)):
             model = _Candidate(settings.rho, scale=self.scale, alpha=settings.alpha)
-            model.known = X, predicted[:, k] + one.fit.intercept
-            attributes = self._attributes(one.fit.coef, one.fit.intercept, data)
-            attributes |= {"scale_": one.fit.scale, "rho_": settings.rho}
+            model.known = X, predicted[:, k] + fit.intercept
+            attributes = self._attributes(fit.coef, fit.intercept, data)
+            attributes |= {"scale_": fit.scale, "rho_": settings.rho}
             for name, value in attributes.items():
                 setattr(model, name, value)
             score: object = self.scorer_(model, X, y, **params)
@@ -616,13 +619,13 @@ class HuberRegressorCV(HuberModel):
         tasks: Tasks,
         data: Data,
         train: NDArray[np.intp],
-        fits: list[GridFit],
+        fits: list[Fit],
         grid: list[Settings],
     ) -> None:
         """Tell callbacks of the candidates of a fold."""
         listened = data.for_callbacks(train)
-        for one, settings in zip(fits, grid, strict=True):
-            attributes = self._attributes(one.fit.coef, one.fit.intercept, data)
+        for fit, settings in zip(fits, grid, strict=True):
+            attributes = self._attributes(fit.coef, fit.intercept, data)
             attributes |= {"rho_": settings.rho, "alpha_": settings.alpha}
             tasks.done("candidate", attributes, listened)
 
@@ -731,7 +734,7 @@ class _Failure(NamedTuple):
 
 def _failures(grid: list[Settings], fits: Iterable[Fit]) -> list[_Failure]:
     return [
-        _Failure(settings, fit.message, fit.gap)
+        _Failure(settings, fit.status.value, fit.gap)
         for settings, fit in zip(grid, fits, strict=True)
         if not fit.converged
     ]

@@ -276,7 +276,7 @@ class HuberRegressor(HuberModel):
                 fit = fit_rows(rows, settings, start, watch if is_watched else None)
             else:
                 settings, fit, complaint = fit_by_rule(rows, rule, settings)
-            self._check_sums(fit, data.X)
+            self._check_sums([fit], data.X)
             self._take(fit, settings, rows)
         if fit.converged or fit.is_stopped:
             return complaint and f"HuberRegressor: {complaint}."

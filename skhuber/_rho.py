@@ -46,14 +46,14 @@ from dataclasses import replace
 import numpy as np
 import scipy.linalg
 
-from skhuber._fit import Fit, Settings, Start, fit_rows
-from skhuber._grid import GridFit, fit_grid
-from skhuber._mad import RootSearch
-from skhuber._runtime import one_blas_thread
-from skhuber._rows import Rows
 from skhuber._common.scale import mad_scale, upper_quantile
-from skhuber._sketch import Sketch
-from skhuber._sweep import Floats, Point
+from skhuber._fit import Fit, Settings, Start, fit_rows, residuals_of
+from skhuber._fit.grid import fit_grid
+from skhuber._fit.plan import plan_of
+from skhuber._rows import RowSource
+from skhuber._runtime import one_blas_thread
+from skhuber._solver.root import RootSearch
+from skhuber._sums import Floats, Point, Want
 from skhuber._tuning import OutlierShare
 
 # Thresholds tried by "auto": rho of a joint scale, and multiples of a normal residual's
@@ -81,7 +81,7 @@ Rule = str | OutlierShare
 
 
 def fit_by_rule(
-    rows: Rows, rule: Rule, settings: Settings
+    rows: RowSource, rule: Rule, settings: Settings
 ) -> tuple[Settings, Fit, str | None]:
     """Fit the model with the rho that a rule chooses.
 
@@ -112,14 +112,14 @@ def fit_by_rule(
     if not isinstance(found, str):
         complaint = None
         if isinstance(rule, OutlierShare):
-            complaint = _share_not_met(rule.share, found[1])
+            complaint = _share_not_met(rows, rule.share, found[1])
         return *found, complaint
     settings = replace(settings, rho=_DEFAULT_RHO)
     complaint = f"rho={rule!r} does not apply: {found}; rho={_DEFAULT_RHO} was used"
     return settings, fit_rows(rows, settings), complaint
 
 
-def _choose(rows: Rows, rule: Rule, settings: Settings) -> tuple[Settings, Fit] | str:
+def _choose(rows: RowSource, rule: Rule, settings: Settings) -> tuple[Settings, Fit] | str:
     """The settings with rho, and the fit; or why the rule does not apply.
 
     The scale is a joint or a fixed one.
@@ -130,7 +130,7 @@ def _choose(rows: Rows, rule: Rule, settings: Settings) -> tuple[Settings, Fit] 
 
 
 def _choose_threshold(
-    rows: Rows, rule: Rule, settings: Settings
+    rows: RowSource, rule: Rule, settings: Settings
 ) -> tuple[Settings, Fit] | str:
     """The same with a fixed scale or "mad", by way of the absolute threshold."""
     if rule == "adaptive":
@@ -147,28 +147,34 @@ def _choose_threshold(
     chosen, fit = found
     threshold, given = chosen.rho * fit.scale, settings.scale
     if isinstance(given, str):
-        scale = _median_scale(fit)
+        scale = _median_scale(rows, fit)
         settings = replace(settings, rho=threshold / scale if scale > 0 else chosen.rho)
         return settings, fit_rows(rows, settings)
     settings = replace(settings, rho=threshold / given)
     return settings, fit_rows(rows, settings, Start(fit.coef, fit.intercept, given))
 
 
-def _normal_scale(rows: Rows, settings: Settings) -> float:
-    """A robust standard deviation of the residuals; one, if they have none."""
+def _normal_scale(rows: RowSource, settings: Settings) -> float:
+    """Return a robust standard deviation of the residuals; one, if they have none."""
     joint = replace(settings, scale="joint", rho=_DEFAULT_RHO)
     fit = fit_rows(rows, joint)
-    return _median_scale(fit) or fit.scale or 1.0
+    return _median_scale(rows, fit) or fit.scale or 1.0
 
 
-def _median_scale(fit: Fit) -> float:
-    return mad_scale(fit.distances(), fit.rows.weight)
+def _median_scale(rows: RowSource, fit: Fit) -> float:
+    return mad_scale(np.abs(residuals_of(rows, fit)), rows.weight)
+
+
+def _sample(rows: RowSource) -> RowSource | None:
+    """Return the sample that a fit to these rows solves first."""
+    n_rows = plan_of(rows).sample_rows
+    return rows.sample(rows.pick(n_rows)) if n_rows else None
 
 
 # --- adaptive ---------------------------------------------------------------------
 
 
-def _adaptive(rows: Rows, settings: Settings) -> tuple[Settings, Fit] | str:
+def _adaptive(rows: RowSource, settings: Settings) -> tuple[Settings, Fit] | str:
     n = rows.natural_weight
     p = rows.n_features
     needed = p + np.log(max(n * p, 1.0))
@@ -184,7 +190,7 @@ def _adaptive(rows: Rows, settings: Settings) -> tuple[Settings, Fit] | str:
 # --- a share of outliers ----------------------------------------------------------
 
 
-def _with_share(rows: Rows, share: float, settings: Settings) -> tuple[Settings, Fit]:
+def _with_share(rows: RowSource, share: float, settings: Settings) -> tuple[Settings, Fit]:
     """Iterate: fit, and take the rho at which these residuals have the share.
 
     On a sample first, where there is one.
@@ -193,18 +199,17 @@ def _with_share(rows: Rows, share: float, settings: Settings) -> tuple[Settings,
         settings = replace(settings, rho=np.inf)
         return settings, fit_rows(rows, settings)
     rho = _DEFAULT_RHO
-    part = Sketch(rows).part
-    if part is not rows:
+    part = _sample(rows)
+    if part is not None:
         near, _ = _iterate(part, share, replace(settings, rho=rho), tol=1e-3)
         rho = near.rho
     return _iterate(rows, share, replace(settings, rho=rho), tol=_RHO_TOL)
 
 
-def _share_not_met(share: float, fit: Fit) -> str | None:
-    """What to say where ties, or rows met exactly, make a share impossible."""
-    rows = fit.rows
+def _share_not_met(rows: RowSource, share: float, fit: Fit) -> str | None:
+    """Return a complaint if ties, or rows met exactly, make a share impossible."""
     n = rows.natural_weight
-    reached = 1.0 - fit.tally().inlier / n
+    reached = 1.0 - fit.tally.inlier / n
     largest = 1.0 if rows.weight is None else rows.weight.max()
     if abs(reached - share) <= 1.001 * largest / n:
         return None
@@ -212,7 +217,7 @@ def _share_not_met(share: float, fit: Fit) -> str | None:
 
 
 def _iterate(
-    rows: Rows, share: float, settings: Settings, *, tol: float
+    rows: RowSource, share: float, settings: Settings, *, tol: float
 ) -> tuple[Settings, Fit]:
     weight = rows.weight
     slack = 0.5 * (1.0 if weight is None else weight.max())
@@ -222,7 +227,7 @@ def _iterate(
     for _ in range(_MAX_UPDATES):
         fit = fit_rows(rows, settings, start)
         start = Start(fit.coef, fit.intercept, fit.scale)
-        sizes = fit.distances()
+        sizes = np.abs(residuals_of(rows, fit))
         threshold = settings.rho * fit.scale
         outside = sizes > threshold
         found = np.count_nonzero(outside) if weight is None else weight[outside].sum()
@@ -259,7 +264,7 @@ def _least_rho(settings: Settings) -> float:
 # --- auto -------------------------------------------------------------------------
 
 
-def _auto(rows: Rows, settings: Settings) -> tuple[Settings, Fit] | str:
+def _auto(rows: RowSource, settings: Settings) -> tuple[Settings, Fit] | str:
     rhos: tuple[float, ...] = _FIXED_RHOS
     if settings.scale == "joint":
         # A joint scale leaves at least 1 − 1/ρ² of the weight within the threshold. As
@@ -283,7 +288,7 @@ def _auto(rows: Rows, settings: Settings) -> tuple[Settings, Fit] | str:
         return (
             "at no threshold there are more inliers (by weight) than degrees of freedom"
         )
-    return grid[best], fits[best].fit
+    return grid[best], fits[best]
 
 
 class Spectrum:
@@ -292,8 +297,8 @@ class Spectrum:
     Of a sample, where there is one.
     """
 
-    def __init__(self, rows: Rows, *, centred: bool) -> None:
-        part = Sketch(rows).part
+    def __init__(self, rows: RowSource, *, centred: bool) -> None:
+        part = _sample(rows) or rows
         p = rows.n_features
         if part.n_rows * p <= _DENSE:
             X = part.standardised(np.zeros(p), np.ones(p))
@@ -326,7 +331,7 @@ class Spectrum:
         return float(np.sum(parts**2 / self._values))
 
 
-def _covariance_by_blocks(rows: Rows, *, centred: bool) -> Floats:
+def _covariance_by_blocks(rows: RowSource, *, centred: bool) -> Floats:
     moments = rows.moments(centred=centred)
     spread = np.where(moments.spread > 0, moments.spread, 1.0)
     p = rows.n_features
@@ -338,8 +343,11 @@ def _covariance_by_blocks(rows: Rows, *, centred: bool) -> Floats:
         u=np.zeros(p),
         intercept=0.0,
         threshold=np.inf,
+        scale=1.0,
     )
-    gram, _ = rows.grams(origin, 1.0)
+    (sums,) = rows.sweep([origin], Want(gram=np.float64))
+    assert sums.gram is not None
+    gram = sums.gram[0]
     covariance: Floats = gram[:p, :p] / rows.total_weight
     if centred:
         mean = gram[:p, p] / rows.total_weight
@@ -348,8 +356,8 @@ def _covariance_by_blocks(rows: Rows, *, centred: bool) -> Floats:
 
 
 def estimated_errors(
-    rows: Rows,
-    fits: Sequence[GridFit],
+    rows: RowSource,
+    fits: Sequence[Fit],
     grid: Sequence[Settings],
     spectrum: Spectrum | None,
 ) -> Floats:
@@ -359,20 +367,20 @@ def estimated_errors(
     """
     p = rows.n_features if spectrum is None else spectrum.rank
     n = rows.natural_weight
-    unit = max(one.tally.norm for one in fits) or 1.0  # so that no square overflows
+    unit = max(fit.tally.norm for fit in fits) or 1.0  # so that no square overflows
     squares, errors, left = (np.empty(len(fits)) for _ in range(3))
-    least = _NO_SCALE * max(one.fit.scale for one in fits)
-    for k, (one, settings) in enumerate(zip(fits, grid, strict=True)):
-        squares[k] = (one.tally.norm / unit) ** 2
+    least = _NO_SCALE * max(fit.scale for fit in fits)
+    for k, (fit, settings) in enumerate(zip(fits, grid, strict=True)):
+        squares[k] = (fit.tally.norm / unit) ** 2
         df, from_penalty = float(p), 0.0
         if spectrum is not None:
-            penalty = settings.alpha * one.fit.scale
-            df = spectrum.degrees_of_freedom(one.tally.inlier, penalty)
-            from_penalty = spectrum.squared_norm(penalty / unit * one.fit.coef)
+            penalty = settings.alpha * fit.scale
+            df = spectrum.degrees_of_freedom(fit.tally.inlier, penalty)
+            from_penalty = spectrum.squared_norm(penalty / unit * fit.coef)
         errors[k] = (2.0 * df - p) * squares[k] + from_penalty
-        left[k] = one.tally.inlier - df - settings.fit_intercept
-        has_no_scale = one.fit.scale <= least
-        if not one.fit.converged or (has_no_scale and _interpolates(one.fit)):
+        left[k] = fit.tally.inlier - df - settings.fit_intercept
+        has_no_scale = fit.scale <= least
+        if not fit.converged or (has_no_scale and _interpolates(rows, fit)):
             left[k] = -np.inf
     possible = left > 0
     # (Without columns, or of what is no more than rounding, nothing can be estimated.)
@@ -381,15 +389,15 @@ def estimated_errors(
     return np.divide(errors, left**2, out=np.full(len(fits), np.inf), where=possible)
 
 
-def _interpolates(fit: Fit) -> bool:
+def _interpolates(rows: RowSource, fit: Fit) -> bool:
     """Whether it meets no more different rows than its coefficients can.
 
     Rows that are repeated may be a majority then (in a bootstrap sample, say), and the
     scale zero, but nothing is learnt of the error.
     """
-    rows, coefficients = fit.rows, fit.rows.n_features + 1
-    (inside,) = np.nonzero(np.abs(rows.residuals(fit.point)) <= fit.point.threshold)
-    p = rows.n_features
+    p, coefficients = rows.n_features, rows.n_features + 1
+    threshold = fit.point.threshold / fit.point.y_unit
+    (inside,) = np.nonzero(np.abs(residuals_of(rows, fit)) <= threshold)
     part = rows.take(inside[: max(_DENSE // (p + 1), coefficients + 1)])
     X = part.standardised(np.zeros(p), np.ones(p))
     return len(np.unique(np.column_stack([X, part.y]), axis=0)) <= coefficients

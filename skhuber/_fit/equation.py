@@ -66,7 +66,8 @@ def solve_scale(
     """
 
     def on_all(problem: Problem, state: State, left: int) -> Solution:
-        return minimise(problem, samples, state, max_iter=left, warm=True)
+        is_first = state.model is None
+        return minimise(problem, samples, state, max_iter=left, warm=not is_first)
 
     def on_sample(problem: Problem, state: State, left: int) -> Solution:
         return newton(problem, state.theta, left)

@@ -72,14 +72,14 @@ class Samples:
     plan : Plan
     first : RowSource or None
         The sample that is solved first.
-    by_leverage : Picks or None
-        Picks of the larger sample, if it is one by leverage.
+    shares : ndarray of shape (n,) or None
+        Of every row in samples by leverage; None for uniform ones.
     """
 
     rows: RowSource
     plan: Plan
     first: RowSource | None = None
-    by_leverage: Picks | None = None
+    shares: Floats | None = None
 
     def __post_init__(self) -> None:
         """Take the first sample."""
@@ -91,26 +91,22 @@ class Samples:
         """The first sample, or all rows if there is none."""
         return self.rows if self.first is None else self.first
 
-    def resample_by_leverage(self, found: Evaluation, objective: HuberObjective) -> None:
+    def resample_by_leverage(self, found: Evaluation) -> None:
         """Take samples that contain the rows on which columns rest."""
-        point = objective.point(found.theta)
-        if found.sums.squares is None:
-            found = Problem(objective, self.rows, Trust(0.0)).evaluate(
-                found.theta, Want(squares=True)
-            )
-        mean = found.sums.all_squares / found.sums.weight
-        share = leverage_share(
-            self.rows.influences(point, mean), self.rows.n_features
-        )
-        self.first = self.rows.sample(
-            self.rows.pick_by(share, self.plan.sample_rows)
-        )
-        if self.plan.hessian_rows:
-            self.by_leverage = self.rows.pick_by(share, self.plan.hessian_rows)
+        point = found.objective.point(found.theta)
+        sums = found.sums
+        if sums.squares is None:
+            (sums,) = self.rows.sweep([point], Want(squares=True))
+        mean = sums.all_squares / sums.weight
+        influences = self.rows.influences(point, mean)
+        self.shares = leverage_share(influences, self.rows.n_features)
+        self.first = self.rows.sample(self.larger(self.plan.sample_rows))
 
-    def larger(self) -> Picks:
-        """Return the picks of the larger sample."""
-        return self.by_leverage or self.rows.pick(self.plan.hessian_rows)
+    def larger(self, n_rows: int) -> Picks:
+        """Return the picks of a larger sample."""
+        if self.shares is None:
+            return self.rows.pick(n_rows)
+        return self.rows.pick_by(self.shares, n_rows)
 
 
 @dataclass(frozen=True)
@@ -164,7 +160,8 @@ def minimise(
         problem = problem.trusting(_trust(problem, plan))
         arrival = problem.evaluate(state.theta), state.model
     elif samples.first is None or warm:
-        arrival = _hessian_there(problem, samples, state.theta)
+        found, model = _hessian_there(problem, samples, state.theta)
+        arrival = found, model and _raised(model, found)
     else:
         arrival = climb(problem, samples, state.theta)
     return _rounds(problem, samples, *arrival, rules)
@@ -186,24 +183,41 @@ def climb(
     """Return the start on all rows, evaluated there, and the Hessian that whitens."""
     objective = problem.objective
     best: tuple[Evaluation, Model | None] | None = None
-    for _ in range(2):
+    while True:
         assert samples.first is not None
-        n_sampled = samples.first.n_rows
         theta = _on_sample(samples, objective, theta)
         found, model = _hessian_there(problem, samples, theta)
         if found.stop or not found.is_finite or model is None:
             return found, model
         if best is not None and best[0].value < found.value:
             return best
-        gap = model.gap(found.gradient, found.theta <= objective.lower)
-        _, _, scale = objective.split(theta)
-        expected = sampling_gap(found, scale, objective.n_features, n_sampled)
-        if best is not None or gap <= _LACKING * expected:
-            return found, model
-        best = found, model
-        samples.resample_by_leverage(found, objective)
-    assert best is not None
-    return best
+        if best is not None or not _lacks_rows(found, model, samples.first.n_rows):
+            return found, _raised(model, found)
+        best = found, _raised(model, found)
+        samples.resample_by_leverage(found)
+
+
+def _lacks_rows(found: Evaluation, model: Model, n_sampled: int) -> bool:
+    """Return whether the minimum on a sample lies farther off than chance puts it."""
+    objective = found.objective
+    gap = model.gap(found.gradient, found.theta <= objective.lower)
+    return gap > _LACKING * sampling_gap(found, n_sampled)
+
+
+def _raised(model: Model, found: Evaluation) -> Model:
+    """Return the model, as stiff in each column as all rows show it to be.
+
+    Columns that agree are left as they are: among strongly correlated ones a little
+    more on the diagonal would hide the direction in which they differ.
+    """
+    if found.sums.squares is None:
+        return model  # it is of all rows
+    inside, _ = found.objective.diagonals(found.theta, found.sums)
+    known = np.diagonal(model.inside)
+    stiffer = np.where(inside > _STIFFER * known, inside - known, 0.0)
+    if not stiffer.any():
+        return model
+    return replace(model, inside=model.inside + np.diag(stiffer))
 
 
 def _on_sample(samples: Samples, objective: HuberObjective, theta: Floats) -> Floats:
@@ -227,18 +241,7 @@ def _hessian_there(
     if samples.plan.hessian_rows == 0:
         return problem.whitening_model(theta)
     model = _of_larger_sample(samples, problem.objective, theta)
-    found = problem.evaluate(theta, Want(squares=True))
-    if model is None or not found.is_finite:
-        return found, None
-    # Columns that all rows show to be stiffer than the sample does are made so. (The
-    # others stay as they are: among strongly correlated columns a little more on the
-    # diagonal would hide the direction in which they differ.)
-    inside, _ = problem.objective.diagonals(theta, found.sums)
-    known = np.diagonal(model.inside)
-    stiffer = np.where(inside > _STIFFER * known, inside - known, 0.0)
-    if stiffer.any():
-        model = replace(model, inside=model.inside + np.diag(stiffer))
-    return found, model
+    return problem.evaluate(theta, Want(squares=True)), model
 
 
 def _of_larger_sample(
@@ -246,12 +249,14 @@ def _of_larger_sample(
 ) -> Model | None:
     """Return the Hessian of the larger sample, which is read some rows at a time."""
     total = None
-    for rows in samples.rows.sample_in_pieces(samples.larger()):
+    for rows in samples.rows.sample_in_pieces(samples.larger(samples.plan.hessian_rows)):
         want = Want(gram=np.float64)
         (sums,) = rows.sweep([objective.point(theta)], want)
+        # Each piece has a unit of its own for the weights.
+        sums = sums.scaled(1.0 / rows.weight_unit)
         total = sums if total is None else total + sums
     assert total is not None
-    found = Evaluation(theta, 0.0, theta, total, False)
+    found = Evaluation(objective, theta, 0.0, theta, total, False)
     model = Problem(objective, samples.any, Trust(0.0)).model(found)
     return model and model.damped(OUTLIER_DAMPING)
 
@@ -299,6 +304,10 @@ def _rounds(
             break
         trusting = problem.trusting(Trust(tol, problem.rows.n_present, 1))
         found, model = trusting.whitening_model(solution.x)
+        if trusting.told(found).tolerance < tol * found.value:
+            # So near to least absolute deviations no Hessian leads far.
+            solution = replace(solution, status=Status.STALLED)
+            break
     solution = replace(solution, n_iter=n_iter)
     left = rules.max_iter - n_iter
     if solution.status is Status.STALLED and plan.may_rescue and left > 0:

@@ -83,6 +83,9 @@ _COMPILED_ROWS_PER_COLUMN = 5
 # Digits: steps after convergence that cost little for these numbers of rows and of X.
 _POLISH = ((2**16, 6), (99_999, 3))
 _POLISH_ELEMENTS = 2**22
+# Rows of the sample of a grid: up to 200 for each column, a tenth of all at most.
+_GRID_ROWS_PER_COLUMN = 200
+_GRID_SHARE = 10
 # A group of settings solved together has Hessians of at most this share of X.
 _GROUP_SHARE = 32
 _GROUP_MIN = 3
@@ -132,6 +135,8 @@ class Plan:
         Steps for the last digits.
     may_rescue : bool
         Whether the exact Hessian of all rows may be computed more than once.
+    grid_rows : int
+        Rows of the sample on which settings of a grid are solved first.
     group : int
         How many settings of a grid are solved together; 0 for one after another.
     """
@@ -143,6 +148,7 @@ class Plan:
     sample_way: str
     polish: int
     may_rescue: bool
+    grid_rows: int
     group: int
 
 
@@ -184,6 +190,7 @@ def make_plan(shape: Shape, *, compiled: bool = True) -> Plan:
         sample_way="newton" if sample_rows * p**2 <= 2**22 else "whitened",
         polish=_polish(shape),
         may_rescue=p <= _MATRIX_COLUMNS and exact <= _RESCUE_SECONDS,
+        grid_rows=max(sample_rows, min(_GRID_ROWS_PER_COLUMN * p, n // _GRID_SHARE)),
         group=group if way == "whitened" and group >= _GROUP_MIN else 0,
     )
 

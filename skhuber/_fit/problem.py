@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +50,7 @@ class Trust:
 class Evaluation:
     """The objective at a point, and the sums that it was computed from."""
 
+    objective: HuberObjective
     theta: Floats
     value: float
     gradient: Floats
@@ -72,6 +73,28 @@ class Evaluation:
         return self.sums.cc / self.sums.weight
 
 
+class Residuals:
+    """The residuals of the last evaluation, which later questions are often about.
+
+    Attributes
+    ----------
+    array : ndarray of shape (n,)
+    found : Evaluation or None
+        The evaluation that they are of.
+    """
+
+    def __init__(self, rows: RowSource, *, double: bool) -> None:
+        self.array = np.empty(rows.n_rows, np.float64 if double else rows.dtype)
+        self.found: Evaluation | None = None
+
+    def at(self, objective: HuberObjective, theta: Floats) -> Evaluation | None:
+        """Return the last evaluation, if it was of this objective at θ."""
+        found = self.found
+        if found is None or found.objective is not objective:
+            return None
+        return found if np.array_equal(found.theta, theta) else None
+
+
 class Problem:
     """An objective on certain rows.
 
@@ -83,6 +106,8 @@ class Problem:
     watch : callable, optional
     double : bool
         Whether residuals are kept in double precision, not in that of X.
+    kept : Residuals, optional
+        Shared by the problems on the same rows.
     """
 
     def __init__(
@@ -93,34 +118,37 @@ class Problem:
         watch: Watch | None = None,
         *,
         double: bool = False,
+        kept: Residuals | None = None,
     ) -> None:
         self.objective = objective
         self.rows = rows
         self.trust = trust
         self._watch = watch
-        self._double = double
-        self._residuals = np.empty(rows.n_rows, np.float64 if double else rows.dtype)
-        self._last: Evaluation | None = None  # the residuals are of this one
+        self._kept = kept or Residuals(rows, double=double)
 
     def evaluate(self, theta: Floats, want: Want = _PLAIN) -> Evaluation:
         """Return value and gradient at θ, from one sweep or from the last one.
 
         Infinity and zeros if θ is so far away that sums overflow.
         """
-        last = self._last
-        if last is not None and want == _PLAIN and np.array_equal(last.theta, theta):
+        last = self._kept.at(self.objective, theta)
+        if last is not None and want == _PLAIN:
             return last
-        self._last = None
+        self._kept.found = None
         point = self.objective.point(theta)
-        (sums,) = self.rows.sweep([point], want, self._residuals)
+        (sums,) = self.rows.sweep([point], want, self._kept.array)
+        found = self._kept.found = self.evaluated(theta, sums)
+        return found
+
+    def evaluated(self, theta: Floats, sums: Sums) -> Evaluation:
+        """Return value and gradient at θ from sums that a sweep has returned."""
         value, gradient = self.objective.value_gradient(theta, sums)
         stop = False
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
             value, gradient = np.inf, np.zeros_like(gradient)
         elif self._watch is not None:
             stop = self._watch(self.objective, theta, value)
-        self._last = Evaluation(theta, value, gradient, sums, stop)
-        return self._last
+        return Evaluation(self.objective, theta, value, gradient, sums, stop)
 
     def residuals(self, theta: Floats) -> Floats:
         """Return the standardised residuals at θ; they are valid until the next sweep.
@@ -128,7 +156,7 @@ class Problem:
         No sweep if the last one was there.
         """
         self.evaluate(theta)
-        return self._residuals
+        return self._kept.array
 
     def at(self, theta: Floats) -> Answer:
         """Return value and gradient at θ as minimisers want them."""
@@ -204,7 +232,22 @@ class Problem:
         return self._with(self.objective, trust)
 
     def _with(self, objective: HuberObjective, trust: Trust) -> Problem:
-        return Problem(objective, self.rows, trust, self._watch, double=self._double)
+        return Problem(objective, self.rows, trust, self._watch, kept=self._kept)
+
+
+def evaluate_together(
+    problems: Sequence[Problem], thetas: Sequence[Floats]
+) -> list[Evaluation]:
+    """Return an evaluation of each of several problems on one source of rows."""
+    points = [
+        problem.objective.point(theta)
+        for problem, theta in zip(problems, thetas, strict=True)
+    ]
+    found = problems[0].rows.sweep(points)
+    return [
+        problem.evaluated(theta, sums)
+        for problem, theta, sums in zip(problems, thetas, found, strict=True)
+    ]
 
 
 def trusted_gap(objective: HuberObjective, found: Evaluation, trust: Trust) -> float:
@@ -218,12 +261,13 @@ def trusted_gap(objective: HuberObjective, found: Evaluation, trust: Trust) -> f
     return objective.parabola_gap(found.theta, share)
 
 
-def sampling_gap(found: Evaluation, scale: float, n_columns: int, m: int) -> float:
+def sampling_gap(found: Evaluation, m: int) -> float:
     """Return the expected gap, on all rows, of the minimum on a sample of m rows.
 
     The gradient of a row is −(2/σ)·c·z and the Hessian (2/σ)·share·E zzᵀ, so half of
     the trace of H⁻¹ times the covariance of the gradient's mean is
     p·E c²/(m·σ·share). (Huber and Ronchetti, Robust Statistics, 2009, section 7.6.)
     """
+    _, _, scale = found.objective.split(found.theta)
     share = max(found.inlier_share, 1e-300)
-    return found.mean_square / scale / share * n_columns / m
+    return found.mean_square / scale / share * found.objective.n_features / m

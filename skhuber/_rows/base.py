@@ -136,7 +136,7 @@ class RowSource(abc.ABC):
             of them, by matrix products: at twenty points that takes a quarter of the
             time of twenty sweeps, or less.
         want : Want
-        residuals : ndarray of shape (n,), of the type of X, or None
+        residuals : ndarray of shape (n,), of the type of X or float64, or None
             Takes r of every row.
         """
         if len(points) == 1:
@@ -156,12 +156,12 @@ class RowSource(abc.ABC):
     def _check_residuals(self, residuals: Data | None) -> None:
         if residuals is not None and not (
             residuals.shape == (self.n_rows,)
-            and residuals.dtype == self.dtype
+            and residuals.dtype in (self.dtype, np.float64)
             and residuals.flags.c_contiguous
         ):
             raise ValueError(
                 f"residuals must be contiguous, of shape ({self.n_rows},) and of type "
-                f"{self.dtype}; got shape {residuals.shape} and type {residuals.dtype}"
+                f"{self.dtype} or float64; got shape {residuals.shape} and type {residuals.dtype}"
             )
 
     @abc.abstractmethod

@@ -30,9 +30,9 @@ Descent = Generator[Ask, Answer, Solution]
 # step. A scale on its way to zero (exact data) then takes 25 steps from 1 to 1e-13;
 # with 0.1 it takes 13, but can leave behind the rows that fix the other variables.
 _LEAST_SHARE = 0.3
-# Least damping of a fresh model: a direction that only outliers curve is then walked,
+# Least damping of a model: a direction that only outliers curve is then walked,
 # and the gap sees it.
-_LEAST_DAMPING = {"fresh": 1e-8, "learnt": 0.0}
+_LEAST_DAMPING = 1e-8
 # Damping after the first step that failed, and its growth with each further one. A
 # learnt model is damped by a multiple of itself: 3 makes the step a quarter as long.
 _FIRST_DAMPING = {"fresh": 1e-2, "learnt": 3.0}
@@ -77,7 +77,10 @@ def descend(
     damping = 0.0
     while at.status is Status.STALLED and at.n_iter < rules.max_iter:
         assert at.model is not None
-        trial = at.model.damped(max(damping, _LEAST_DAMPING[kind]))
+        if model is None:
+            trial = at.model.damped(max(damping, _LEAST_DAMPING))
+        else:
+            trial = at.model.stiffened(1.0 + damping) if damping else at.model
         step = _guarded_step(at, trial, lower, answer.tolerance)
         found = yield Ask(at.x + step, model is None)
         if found.stop:
@@ -139,7 +142,7 @@ def _place(
     elif not answer.is_finite:
         status = Status.NOT_FINITE
     elif model is not None:
-        model = model.damped(max(model.damping, _LEAST_DAMPING["fresh"]))
+        model = model.damped(max(model.damping, _LEAST_DAMPING))
         best = model.minimise(answer.gradient, lower - x, answer.tolerance)
         step, gap = best.x, best.fall
         if gap <= answer.tolerance:

@@ -37,6 +37,11 @@ LEAST_PIVOT = 1e-10
 # Rounding error of an entry of H with a unit diagonal, in units of q·ε: a smaller pivot
 # is none. (Sums of ten million products are off by up to 1e-14 with blocked sums.)
 _PIVOT_ROUNDING = 32
+# Rounding error of a curvature WᵀHW, in the same unit.
+_ROUNDING = 4
+# A slope (of a function of order one, in variables of unit curvature) along a direction
+# that nothing curves: a smaller one is a rounding error.
+_FLAT_SLOPE = 1e-13
 # A whitening needs a definite matrix. These multiples of the unit diagonal are added
 # until it is one; 1e-6 makes any Gram matrix of ten million rows definite.
 _RIDGES = (0.0, 1e-14, 1e-12, 1e-10, 1e-8, 1e-6)
@@ -146,9 +151,13 @@ class Model:
         expected = float(step @ ahead)
         if not curvature > 1e-8 * expected > 0:
             return self
-        hessian = self.hessian + np.outer(change, change / curvature)
-        hessian -= np.outer(ahead, ahead / expected)
-        return Model(hessian, None, np.zeros_like(self.penalty))
+        update = np.outer(change, change / curvature)
+        update -= np.outer(ahead, ahead / expected)
+        return replace(self, inside=self.inside + update / (1.0 + self.damping))
+
+    def stiffened(self, factor: float) -> Model:
+        """Return the model with all its curvature multiplied by a factor."""
+        return replace(self.scaled(factor), penalty=factor * self.penalty)
 
 
 class Factor:
@@ -246,15 +255,18 @@ class _Weak:
     """A singular matrix U with a unit diagonal, and the directions that it lacks.
 
     With pivoting, ``PᵀUP = [R₁ R₂]ᵀ[R₁ R₂]`` to rounding, R₁ of as many rows as U has
-    rank. The columns of W = P[−R₁⁻¹R₂; I] span the directions along which U is zero;
-    there the curvature is that of the soft part S, N = WᵀSW. With y the solution
-    within the first pivots, less its part along W, the minimum is at
+    rank. The columns of W = P[−R₁⁻¹R₂; I] span the directions along which U is at most
+    the tolerance of the factorisation. The data's part of WᵀUW is kept along directions
+    where it clearly exceeds its rounding error; along the others the curvature is that
+    of the soft part S alone. With y the solution within the first pivots, less its part
+    along W, and N the curvature along W, the minimum is at
 
-        x = y + W N⁻¹(Wᵀg − WᵀS y).
+        x = y + W N⁻¹(Wᵀg − WᵀU y).
     """
 
     def __init__(self, unit: Floats, soft: Floats) -> None:
         q = len(unit)
+        rounding = _ROUNDING * EPS * q
         factor, pivots, rank, _ = dpstrf(unit, tol=_PIVOT_ROUNDING * EPS * q)
         self._order = pivots[:rank] - 1
         self._triangle = np.asfortranarray(factor[:rank, :rank])
@@ -263,33 +275,40 @@ class _Weak:
             weak[pivots[:rank] - 1] = -dtrtrs(self._triangle, factor[:rank, rank:])[0]
         weak[pivots[rank:] - 1] = np.eye(q - rank)
         weak, _ = np.linalg.qr(weak)
-        curvature, vectors = scipy.linalg.eigh(weak.T @ soft @ weak, check_finite=False)
+        data = weak.T @ (unit - soft) @ weak
+        known, vectors = scipy.linalg.eigh(data, check_finite=False)
+        weak = weak @ vectors
+        is_lost = known <= 2 * rounding
+        curvature = np.where(is_lost, 0.0, known - rounding)
+        along = weak.T @ soft @ weak + np.diag(curvature)
+        curvature, vectors = scipy.linalg.eigh(along, check_finite=False)
         self._directions = weak @ vectors
-        self._coupling = self._directions.T @ soft
-        # The inverse of N; 0 along flat directions, along which no step is made.
-        rounding = _PIVOT_ROUNDING * EPS * q * np.diagonal(soft).max(initial=0.0)
-        self._inverse = np.zeros_like(curvature)
-        is_curved = curvature > rounding
-        self._inverse[is_curved] = 1.0 / curvature[is_curved]
+        self._coupling = self._directions.T @ (soft if is_lost.all() else unit)
+        # A direction that nothing curves: the curvature is at most a rounding error.
+        self._curvature = np.maximum(curvature, 0.0)
+        self._is_flat = curvature <= _ROUNDING * EPS * q * np.diagonal(soft).max()
+        self._curvature[self._is_flat] = rounding
 
     def _parts(self, scaled: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return y whitened, y itself, and Wᵀg − WᵀS y."""
+        """Return y whitened, y itself, and Wᵀg − WᵀUy."""
         white, y = scaled[self._order], np.zeros_like(scaled)
         if len(white):
             white = dtrtrs(self._triangle, white, trans=1)[0]
             y[self._order] = dtrtrs(self._triangle, white)[0]
         y -= self._directions @ (self._directions.T @ y)
-        return white, y, self._directions.T @ scaled - self._coupling @ y
+        along = self._directions.T @ scaled - self._coupling @ y
+        along[self._is_flat & (np.abs(along) <= _FLAT_SLOPE)] = 0.0
+        return white, y, along
 
     def gap(self, scaled: Floats) -> float:
         """Return ½ gᵀU⁻¹g."""
         white, _, along = self._parts(scaled)
-        return 0.5 * float(white @ white + self._inverse @ along**2)
+        return 0.5 * float(white @ white + np.sum(along**2 / self._curvature))
 
     def solve(self, scaled: Floats) -> Floats:
         """Return x with Ux = g."""
         _, y, along = self._parts(scaled)
-        return y + self._directions @ (self._inverse * along)
+        return y + self._directions @ (along / self._curvature)
 
 
 def _cholesky(unit: Floats) -> tuple[Floats | None, float]:
