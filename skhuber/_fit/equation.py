@@ -66,8 +66,8 @@ def solve_scale(
     """
 
     def on_all(problem: Problem, state: State, left: int) -> Solution:
-        is_first = state.model is None
-        return minimise(problem, samples, state, max_iter=left, warm=not is_first)
+        is_warm = state.theta is not theta
+        return minimise(problem, samples, state, max_iter=left, warm=is_warm)
 
     def on_sample(problem: Problem, state: State, left: int) -> Solution:
         return newton(problem, state.theta, left)
@@ -92,9 +92,9 @@ def _iterate(
     for _ in range(MAX_UPDATES):
         objective = problem.objective
         scale, floor = objective.fixed_scale, objective.scale_floor
-        solution = solve(problem, state, max_iter - n_iter)
-        n_iter += solution.n_iter
-        solution = replace(solution, n_iter=n_iter)
+        found = solve(problem, state, max_iter - n_iter)
+        n_iter += found.n_iter
+        solution = replace(found, n_iter=n_iter)
         if solution.status in (Status.STOPPED, Status.NOT_FINITE):
             return problem, solution
         new_scale = max(update(problem.rows, problem.residuals(solution.x)), floor)
@@ -105,14 +105,18 @@ def _iterate(
             break
         log_scale = search.next(np.log(scale), np.log(new_scale / scale))
         next_scale = max(float(np.exp(log_scale)), floor)
-        state = _carried(solution, scale, next_scale)
+        state = _carried(found, scale, next_scale)
         problem = problem.with_objective(objective.with_scale(next_scale))
     return problem, replace(solution, status=Status.MAX_ITER)
 
 
 def _carried(solution: Solution, scale: float, next_scale: float) -> State:
-    """Return the start at another scale: its Hessian is multiplied by their ratio."""
+    """Return the start at another scale: its Hessian is multiplied by their ratio.
+
+    A Hessian with which a start was good enough, though the scale is not yet found, has
+    no more digits to give.
+    """
     model = solution.model
-    if not isinstance(model, Model):
+    if not isinstance(model, Model) or solution.n_iter == 0:
         return State(solution.x)
     return State(solution.x, model.scaled(scale / next_scale))

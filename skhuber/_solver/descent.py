@@ -39,6 +39,10 @@ _FIRST_DAMPING = {"fresh": 1e-2, "learnt": 3.0}
 _DAMPING_GROWTH = 10.0
 # Beyond this damping steps do not change a digit of x.
 _MOST_DAMPING = {"fresh": 1e12, "learnt": 1e3}
+# The most tangents that are laid to find the lowest point on the way of a step, and the
+# part of what there is to gain that may be left.
+_MOST_TANGENTS = 6
+_TANGENT_PART = 0.1
 # A step has to gain this share of what the model promises (Armijo's rule).
 _PART_OF_PROMISE = 1e-4
 
@@ -85,6 +89,8 @@ def descend(
         found = yield Ask(at.x + step, model is None)
         if found.stop:
             return replace(at, status=Status.STOPPED)
+        if model is None and not _is_enough(at, step, found, trial, lower):
+            step, found = yield from _between(at, step, found)
         learnt = found.model
         if model is not None:
             learnt = at.model
@@ -104,6 +110,38 @@ def descend(
     if at.status is Status.CONVERGED and not (rules.may_stay and at.n_iter == 0):
         return (yield from polish(at, lower, rules.polish))
     return at
+
+
+def _between(
+    at: Solution, step: Floats, far: Answer
+) -> Generator[Ask, Answer, tuple[Floats, Answer]]:
+    """Return a part of a step that led too far, near the lowest point on the way.
+
+    The tangents at two points meet between them: at the edge, if the function is made of
+    two straight pieces there, and halfway if it is a parabola.
+    """
+    low, slope_low, value_low = 0.0, float(at.gradient @ step), at.value
+    high, best, best_value = 1.0, (step, far), far.value
+    for _ in range(_MOST_TANGENTS):
+        slope_high = float(far.gradient @ step)
+        if not (slope_low < 0 < slope_high and far.is_finite):
+            break
+        drop = slope_high * (high - low) - (far.value - value_low)
+        part = low + drop / (slope_high - slope_low)
+        if not low < part < high:
+            break
+        lowest = value_low + slope_low * (part - low)
+        found = yield Ask(at.x + part * step, True)
+        if found.value <= best_value:
+            best, best_value = (part * step, found), found.value
+        if found.stop or best_value - lowest <= _TANGENT_PART * (at.value - lowest):
+            break
+        slope = float(found.gradient @ step)
+        if slope < 0:
+            low, slope_low, value_low = part, slope, found.value
+        else:
+            high, far = part, found
+    return best
 
 
 def polish(at: Solution, lower: Floats, max_steps: int) -> Descent:
