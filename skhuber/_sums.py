@@ -40,7 +40,7 @@ class Point:
     """σ, in standardised units of y; only t depends on it."""
 
     def is_at(self, other: Point) -> bool:
-        """Return whether both points have the same residuals, whatever the threshold."""
+        """Return whether both have the same residuals, whatever their thresholds."""
         return (
             self.intercept == other.intercept
             and self.has_frame_of(other)
@@ -102,7 +102,7 @@ class Sums:
     squares: Floats | None = None
     """(2, p), Σ s z² over the inliers and over the outliers."""
     gram: Floats | None = None
-    """(2, p + 2, p + 2), Σ h [z, 1, t][z, 1, t]ᵀ over the inliers and over the outliers.
+    """(2, p + 2, p + 2), Σ h [z, 1, t][z, 1, t]ᵀ over the inliers and the outliers.
 
     h = s for inliers. For outliers h = s·threshold/|r|, the curvature of the parabola
     that touches the loss at r and lies above it everywhere.

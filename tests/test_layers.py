@@ -103,8 +103,15 @@ MAY_IMPORT = {
     "_problem": {"_scale", "_objective", "_rows", "_sweep"},
     "_objective": {"_sweep"},
     "_solver": set(),
-    "_sweep": set(),
-    "_rows": {"_arrays", "_kernels", "_numba", "_sweep"},
+    "_sums": set(),
+    "_rows/__init__": {"_rows", "_sums"},
+    "_rows/base": {"_arrays", "_kernels", "_numba", "_rows", "_sums"},
+    "_rows/memory": {"_kernels", "_numba", "_rows", "_sums"},
+    "_rows/dense": {"_arrays", "_kernels", "_numba", "_rows", "_sums"},
+    "_rows/csr": {"_arrays", "_kernels", "_numba", "_rows", "_sums"},
+    "_rows/gram": {"_kernels", "_numba", "_sums"},
+    "_rows/blocks": {"_rows", "_sums"},
+    "_rows/sampling": {"_sums"},
     "_numba": set(),
     "losses/__init__": {"losses"},
     "losses/_base": {"_arrays", "_validation"},
@@ -117,8 +124,8 @@ MAY_IMPORT = {
     "_kernels/__init__": set(),
     "_kernels/scalar": {"_numba"},
     "_kernels/dense": {"_kernels", "_numba"},
-    "_kernels/csr": {"_numba"},
-    "_kernels/passes": {"_kernels", "_numba"},
+    "_kernels/csr": {"_kernels", "_numba"},
+    "_kernels/sweeps": {"_kernels", "_numba"},
     "_kernels/direct": {"_kernels", "_numba"},
     "_kernels/rules": set(),
     "_kernels/formulas": {"_kernels", "_numba"},
@@ -127,7 +134,7 @@ MAY_IMPORT = {
 }
 # And who may import what of the outside that shapes the layers.
 ONLY_THERE = {
-    "numba": {"_numba", "_kernels/formulas", "_kernels/passes"},
+    "numba": {"_numba", "_kernels/formulas", "_kernels/sweeps"},
     "sklearn": {
         "_callbacks",
         "_model",

@@ -1,268 +1,203 @@
-"""Sweeps over the rows, against their restatement in plain NumPy."""
+"""One sweep at one point, and what else is asked of rows, against plain NumPy."""
 
 import tracemalloc
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from rows_reference import (
+    LAYOUTS,
+    POINTS,
+    N,
+    P,
+    assert_sums_close,
+    assert_sums_equal,
+    data,
+    each_layout,
+    each_main_layout,
+    each_type,
+    each_weight,
+    naive,
+    naive_sums,
+    point,
+    sizes,
+)
 from skhuber._runtime import run_blocks
 from skhuber._rows import CSRRows, make_rows
-from skhuber._sweep import Point
+from skhuber._sums import Want
 
-N, P = 203, 21  # neither is a multiple of eight: the kernels' remainders run, too
-RNG = np.random.default_rng(0)
-DATA = RNG.normal(size=(N, P)) * (RNG.random((N, P)) < 0.6)
-TARGET = RNG.normal(size=N) * 3 + 1
-WEIGHT = RNG.integers(0, 4, N) / 7
-
-
-def read_only(array):
-    array = array.copy(order="K")
-    array.flags.writeable = False
-    return array
-
-
-LAYOUTS = {
-    "C": np.ascontiguousarray,
-    "F": np.asfortranarray,
-    "C_read_only": lambda a: read_only(np.ascontiguousarray(a)),
-    "F_read_only": lambda a: read_only(np.asfortranarray(a)),
-    "strided_rows": lambda a: np.repeat(a, 2, axis=0)[::2],
-    "strided_columns": lambda a: np.repeat(a, 3, axis=1)[:, ::3],
-    "reversed": lambda a: a[::-1, ::-1].copy()[::-1, ::-1],
-    "part_of_wider": lambda a: np.hstack([a, a])[:, :P],
-    "CSR": sp.csr_array,
-    "CSR_long_indices": lambda a: long_indices(sp.csr_array(a)),
-    "CSR_matrix": sp.csr_matrix,
-    "CSR_unsorted": lambda a: unsorted(sp.csr_array(a)),
-    "CSR_duplicates": lambda a: duplicated(sp.csr_array(a)),
-}
-
-
-def long_indices(X):
-    X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
-    return X
-
-
-def unsorted(X):
-    for start, end in zip(X.indptr[:-1], X.indptr[1:], strict=True):
-        X.indices[start:end] = X.indices[start:end][::-1].copy()
-        X.data[start:end] = X.data[start:end][::-1].copy()
-    X.has_sorted_indices = False
-    return X
-
-
-def duplicated(X):
-    """Each entry stored as two halves."""
-    halves = (np.repeat(X.data / 2, 2), np.repeat(X.indices, 2), 2 * X.indptr)
-    return sp.csr_array(halves, shape=X.shape)
-
-
-def point(**changed):
-    values = {
-        "centre": np.linspace(-1, 1, P),
-        "unit": 2.0 ** (np.arange(P) % 7 - 3),
-        "y_centre": 0.7,
-        "y_unit": 0.5,
-        "u": np.linspace(-0.3, 0.4, P),
-        "intercept": 0.1,
-        "threshold": 0.8,
-    }
-    return Point(**(values | changed))
-
-
-def naive(X, y, weight, at):
-    """z, r, s and c of every row."""
-    X = np.asarray(X.todense() if sp.issparse(X) else X, dtype=np.float64)
-    z = (X - at.centre) * at.unit
-    r = (y.astype(np.float64) - at.y_centre) * at.y_unit - at.intercept - z @ at.u
-    s = np.ones(len(y)) if weight is None else weight
-    return z, r, s, np.clip(r, -at.threshold, at.threshold)
-
-
-each_layout = pytest.mark.parametrize("layout", LAYOUTS)
-each_type = pytest.mark.parametrize("dtype", [np.float64, np.float32])
-each_weight = pytest.mark.parametrize(
-    "weight", [None, WEIGHT], ids=["equal", "weights"]
-)
-POINTS = {
-    "usual": {},
-    "all_outliers": {"threshold": 1e-3},
-    "no_outliers": {"threshold": np.inf},
-    "at_the_origin": {"u": np.zeros(P), "centre": np.zeros(P), "intercept": 0.0},
-}
+ALL = Want(squares=True, gram=np.float64)
 
 
 @each_layout
 @each_type
 @each_weight
 @pytest.mark.parametrize("where", POINTS)
-def test_sums(layout, dtype, weight, where):
-    X, y, at = LAYOUTS[layout](DATA.astype(dtype)), TARGET, point(**POINTS[where])
-    rows = make_rows(X, y, weight, 1)
-    z, r, s, c = naive(X, y, weight, at)
-    s = s * rows.weight_unit
-    inside = s * (np.abs(r) <= at.threshold)
-    sums = rows.sums(at, squares=True)
-    # What is added up has this size; errors are relative to it, not to the sum.
-    size = np.abs(s * c) @ np.abs(z) + 1
-    np.testing.assert_allclose(sums.gradient / size, (s * c) @ z / size, atol=1e-14)
-    np.testing.assert_allclose(sums.c, s @ c, rtol=1e-12)
-    np.testing.assert_allclose(sums.cr, s @ (c * r), rtol=1e-12)
-    np.testing.assert_allclose(sums.cc, s @ c**2, rtol=1e-12)
-    np.testing.assert_allclose(sums.inlier, inside.sum(), rtol=1e-12)
-    np.testing.assert_allclose(sums.squares[0], inside @ z**2, rtol=1e-11)
-    np.testing.assert_allclose(sums.all_squares, s @ z**2, rtol=1e-11)
-    np.testing.assert_allclose(rows.total_weight, s.sum(), rtol=1e-12)
-    without = rows.sums(at)
-    assert without.squares is None
-    np.testing.assert_array_equal(without.gradient, sums.gradient)
-    assert rows.n_sweeps == 2
+def test_sums(layout, dtype, has_weights, where):
+    X, y, weight = data()
+    X, at = LAYOUTS[layout](X.astype(dtype)), point(**POINTS[where])
+    rows = make_rows(X, y, weight if has_weights else None, 1)
+    s = weight * rows.weight_unit if has_weights else np.ones(N)
+    [sums] = rows.sweep([at], ALL)
+    assert_sums_close(sums, naive_sums(X, y, s, at), sizes(X, y, s, at))
+    np.testing.assert_allclose(sums.all_squares, sums.squares.sum(axis=0))
+    np.testing.assert_array_equal(sums.gram, sums.gram.transpose(0, 2, 1))
+    assert sums.weight == rows.total_weight
+    assert rows.n_sweeps == 1
 
 
 @each_layout
 @each_type
 @each_weight
-def test_rows_one_by_one(layout, dtype, weight):
-    X, at = LAYOUTS[layout](DATA.astype(dtype)), point()
-    rows = make_rows(X, TARGET.astype(dtype), weight, 1)
-    _, r, _, c = naive(X, TARGET.astype(dtype), weight, at)
-    np.testing.assert_allclose(rows.residuals(at), r, rtol=1e-12, atol=1e-12)
-    robust, outlier = rows.robust_weights(at)
-    assert robust.dtype == dtype
+@pytest.mark.parametrize("where", POINTS)
+def test_a_gram_matrix_in_single_precision(layout, dtype, has_weights, where):
+    X, y, weight = data()
+    X, at = LAYOUTS[layout](X.astype(dtype)), point(**POINTS[where])
+    rows = make_rows(X, y, weight if has_weights else None, 1)
+    s = weight * rows.weight_unit if has_weights else np.ones(N)
+    [sums] = rows.sweep([at], Want(squares=True, gram=np.float32))
+    assert sums.gram.dtype == np.float64
+    expected = naive_sums(X, y, s, at)
+    # (The bound of the rounding error of a sum of N products.)
+    tol = 1e-13 if rows.layout == "csr" else N * 2.0**-24
+    assert_sums_close(sums, expected, sizes(X, y, s, at), gram_rtol=tol)
+
+
+@each_main_layout
+@each_weight
+def test_what_is_not_wanted_changes_nothing_else(layout, has_weights):
+    X, y, weight = data()
+    rows = make_rows(LAYOUTS[layout](X), y, weight if has_weights else None, 1)
+    [full] = rows.sweep([point()], ALL)
+    for want in (
+        Want(),
+        Want(squares=True),
+        Want(gram=np.float64),
+        Want(gram=np.float32),
+    ):
+        residuals = np.empty(N)
+        [sums] = rows.sweep([point()], want, residuals)
+        assert (sums.squares is not None) == want.squares
+        assert (sums.gram is not None) == (want.gram is not None)
+        np.testing.assert_array_equal(sums.gradient, full.gradient)
+        assert (sums.cr, sums.n_inliers) == (full.cr, full.n_inliers)
+        expected = naive(X, y, point())[1]
+        np.testing.assert_allclose(residuals, expected, rtol=1e-12, atol=1e-12)
+    assert rows.n_sweeps == 5
+
+
+@each_layout
+@each_type
+@each_weight
+def test_residuals_and_robust_weights(layout, dtype, has_weights):
+    X, y, weight = data()
+    X, y, at = LAYOUTS[layout](X.astype(dtype)), y.astype(dtype), point()
+    rows = make_rows(X, y, weight if has_weights else None, 1)
+    _, r, c = naive(X, y, at)
+    residuals = np.empty(N, dtype)
+    rows.sweep([at], residuals=residuals)
     rtol = 1e-11 if dtype == np.float64 else 2e-7
+    np.testing.assert_allclose(residuals, r, rtol=rtol, atol=1e-12)
+    robust, outlier = rows.robust_weights(residuals, at.threshold)
+    assert robust.dtype == dtype
     np.testing.assert_allclose(robust, c / r, rtol=rtol)
     np.testing.assert_array_equal(outlier, np.abs(r) > at.threshold)
     assert 0 < outlier.sum() < N
+    assert rows.n_sweeps == 1
 
 
-@each_layout
-def test_residuals_of_the_last_sweep_cost_no_other_one(layout):
-    rows = make_rows(LAYOUTS[layout](DATA), TARGET, None, 1)
-    here, elsewhere = point(), point(intercept=0.2)
-    rows.sums(here)
-    again = rows.residuals(here).copy()
-    rows.grams(here, 0.5)
-    rows.robust_weights(point(threshold=0.3))
-    assert rows.n_sweeps == 1 + 1  # (the Gram matrix is one)
-    np.testing.assert_allclose(again, naive(DATA, TARGET, None, here)[1], atol=1e-12)
-    there = naive(DATA, TARGET, None, elsewhere)[1]
-    rows.sums(here)
-    np.testing.assert_allclose(rows.residuals(elsewhere), there, atol=1e-12)
-    robust, _ = rows.robust_weights(elsewhere)
-    expected = np.minimum(elsewhere.threshold / np.abs(there), 1)
-    np.testing.assert_allclose(robust, expected, rtol=1e-11)
+@pytest.mark.parametrize(
+    "residuals",
+    [np.empty(N - 1), np.empty(N, np.float32), np.empty(2 * N)[::2], np.empty((N, 1))],
+    ids=["length", "type", "strided", "shape"],
+)
+def test_residuals_that_do_not_fit_are_refused(residuals):
+    X, y, _ = data()
+    rows = make_rows(X, y, None, 1)
+    with pytest.raises(ValueError, match="residuals must be contiguous, of shape"):
+        rows.sweep([point()], residuals=residuals)
+    assert rows.n_sweeps == 0
 
 
 @each_type
 @each_weight
-def test_wide_rows(dtype, weight):
+@pytest.mark.parametrize("layout", ["C", "F", "strided_columns"])
+def test_wide_rows(layout, dtype, has_weights):
     # Beyond 512 columns, rows in C order are read again eight at a time.
-    wide = np.tile(DATA, 30)[:, : 29 * P + 1].astype(dtype) / 5
+    X, y, weight = data()
+    wide = LAYOUTS[layout](np.tile(X, 30)[:, : 29 * P + 1].astype(dtype) / 5)
     p = wide.shape[1]
-    at = point(
-        centre=np.linspace(-1, 1, p), unit=np.full(p, 0.5), u=np.linspace(-1, 1, p) / 9
-    )
-    z, r, s, c = naive(wide, TARGET, weight, at)
-    rows = make_rows(wide, TARGET, weight, 1)
-    s = s * rows.weight_unit
-    sums = rows.sums(at, squares=True)
-    size = np.abs(s * c) @ np.abs(z) + 1
-    np.testing.assert_allclose(sums.gradient / size, (s * c) @ z / size, atol=1e-13)
-    inside = s * (np.abs(r) <= at.threshold)
-    np.testing.assert_allclose(sums.squares[0], inside @ z**2, rtol=1e-11)
-    np.testing.assert_allclose(sums.cr, s @ (c * r), rtol=1e-12)
-    np.testing.assert_allclose(rows.residuals(at), r, rtol=1e-11, atol=1e-12)
+    at = point(p, unit=np.full(p, 0.5), u=np.linspace(-1, 1, p) / 9)
+    rows = make_rows(wide, y, weight if has_weights else None, 1)
+    s = weight * rows.weight_unit if has_weights else np.ones(N)
+    residuals = np.empty(N, dtype)
+    [sums] = rows.sweep([at], ALL, residuals)
+    assert_sums_close(sums, naive_sums(wide, y, s, at), sizes(wide, y, s, at))
+    rtol = 1e-11 if dtype == np.float64 else 2e-7
+    np.testing.assert_allclose(residuals, naive(wide, y, at)[1], rtol=rtol, atol=1e-12)
 
 
-@each_layout
-@each_weight
-def test_grams(layout, weight):
-    X, at, scale = LAYOUTS[layout](DATA), point(), 0.5
-    rows = make_rows(X, TARGET, weight, 1)
-    z, r, s, c = naive(X, TARGET, weight, at)
-    h = s * rows.weight_unit * c / r
-    A = np.column_stack([z, np.ones(N), c / scale])
-    inlier = np.abs(r) <= at.threshold
-    for gram, chosen in zip(rows.grams(at, scale), (inlier, ~inlier), strict=True):
-        expected = (A * (h * chosen)[:, None]).T @ A
-        size = (np.abs(A) * h[:, None]).T @ np.abs(A)
-        np.testing.assert_allclose(gram / size, expected / size, atol=1e-14)
-        np.testing.assert_array_equal(gram, gram.T)
-
-
-@each_layout
-@each_weight
-@pytest.mark.parametrize("chosen", [slice(None), slice(1, None, 3)])
-def test_sums_and_gram(layout, weight, chosen):
-    at, scale, part = point(), 0.5, 0.25
-    rows = make_rows(LAYOUTS[layout](DATA), TARGET, weight, 1)
-    if chosen != slice(None):
-        rows = rows.take(np.arange(N)[chosen])
-    weight = None if weight is None else weight[chosen]
-    z, r, s, c = naive(DATA[chosen], TARGET[chosen], weight, at)
-    outlier = np.abs(r) > at.threshold
-    h = s * rows.weight_unit * np.where(outlier, part * c / r, 1 + part)
-    A = np.column_stack([z, np.ones(len(z)), c / scale])
-    sums, gram = rows.sums_and_gram(at, scale, part)
-    assert rows.n_sweeps == 1
-    expected = (A * h[:, None]).T @ A
-    root = np.sqrt(np.diag(expected)) + 1e-9  # (of a column of zeros)
-    # Single precision has seven digits.
-    size = np.outer(root, root)
-    np.testing.assert_allclose(gram / size, expected / size, atol=1e-6)
-    other = rows.sums(at)
-    np.testing.assert_array_equal(sums.gradient, other.gradient)
-    assert sums.cr == other.cr
-
-
-def test_a_rough_gram_has_the_same_bits_in_c_and_f_order():
+@pytest.mark.parametrize("gram", [np.float32, np.float64])
+def test_a_gram_matrix_has_the_same_bits_in_c_and_f_order(gram):
+    # So that rounding, which is large in single precision, makes no other steps.
     X = np.random.default_rng(1).normal(size=(30_000, P))
-    at = replace(point(), threshold=np.inf)
-    grams = [
-        make_rows(LAYOUTS[layout](X), X[:, 0], None, threads).sums_and_gram(at, 1, 0)[1]
+    at = point(u=np.zeros(P))
+    found = [
+        make_rows(LAYOUTS[layout](X), X[:, 0], None, threads).sweep(
+            [at], Want(gram=gram)
+        )[0]
         for layout, threads in (("C", 1), ("F", 1), ("C", 3), ("F", 3))
     ]
-    for other in grams[1:]:
-        np.testing.assert_array_equal(other[:-1, :-1], grams[0][:-1, :-1])
+    assert found[0].n_outliers > 1000
+    for other in found[1:]:
+        np.testing.assert_array_equal(other.gram, found[0].gram)
 
 
-def test_a_rough_gram_is_not_finite_where_it_overflows():
-    X = DATA.copy()
+def test_a_gram_matrix_in_single_precision_is_not_finite_if_it_overflows():
+    X, y, _ = data()
     X[3, 4] = 1e25
-    at = replace(point(), threshold=np.inf)
-    _, gram = make_rows(X, TARGET, None, 1).sums_and_gram(at, 1.0, 0.0)
-    assert not np.isfinite(gram).all()
+    rows, at = make_rows(X, y, None, 1), point(threshold=np.inf)
+    [sums] = rows.sweep([at], Want(gram=np.float32))
+    assert not np.isfinite(sums.gram).all()
+    assert sums.is_finite
+    [sums] = rows.sweep([at], Want(gram=np.float64))
+    assert np.isfinite(sums.gram).all()
 
 
-@pytest.mark.parametrize("layout", ["C", "F", "CSR"])
+@each_main_layout
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @each_weight
-def test_a_bad_value_shows_in_the_sums(layout, value, weight):
-    bad = DATA.copy()
-    bad[-1, -1] = value
-    weight = None if weight is None else np.append(weight[:-1], 0.0)
+def test_a_bad_value_shows_in_the_sums(layout, value, has_weights):
+    X, y, weight = data()
+    X[-1, -1] = value
+    weight = np.append(weight[:-1], 0.0) if has_weights else None
     for u in (np.zeros(P), np.ones(P)):
-        rows = make_rows(LAYOUTS[layout](bad), TARGET, weight, 1)
+        rows = make_rows(LAYOUTS[layout](X), y, weight, 1)
         with np.errstate(invalid="ignore"):
-            assert not rows.sums(point(u=u)).is_finite
+            assert not rows.sweep([point(u=u)])[0].is_finite
+            assert not rows.sweep([point(u=u)], ALL)[0].is_finite
+        assert not rows.is_finite
 
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("layout", ["C", "F", "strided_columns", "CSR"])
 @each_type
 def test_threads_change_no_bit(layout, dtype):
-    X = np.random.default_rng(1).normal(size=(60_001, P)).astype(dtype)
-    y = X @ np.ones(P) + 0.3
-    weight = np.random.default_rng(2).random(len(y))
-    one, three = (make_rows(LAYOUTS[layout](X), y, weight, k) for k in (1, 3))
-    for _ in range(20):
-        a, b = (rows.sums(point(), squares=True) for rows in (one, three))
-        for name in ("gradient", "c", "cr", "cc", "inlier", "squares"):
-            np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
-    np.testing.assert_array_equal(one.residuals(point()), three.residuals(point()))
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(60_001, P)).astype(dtype)
+    y, weight = X @ np.ones(P) + 0.3, rng.random(60_001)
+    one, two = (make_rows(LAYOUTS[layout](X), y, weight, k) for k in (1, 2))
+    residuals = np.empty((2, len(y)), dtype)
+    for want in (Want(squares=True), ALL, Want(gram=np.float32)):
+        for _ in range(5):
+            [a] = one.sweep([point()], want, residuals[0])
+            [b] = two.sweep([point()], want, residuals[1])
+            assert_sums_equal(a, b)
+            np.testing.assert_array_equal(*residuals)
+    points = [point(), point(intercept=0.4)]
+    for a, b in zip(one.sweep(points), two.sweep(points), strict=True):
+        assert_sums_equal(a, b)
 
 
 def test_every_block_runs_once_whatever_the_number_of_threads():
@@ -287,55 +222,47 @@ def test_an_error_in_a_helper_reaches_the_caller():
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("layout", ["C", "F", "strided_rows", "CSR"])
-def test_no_sweep_copies_the_data(layout):
-    X = LAYOUTS[layout](np.random.default_rng(1).normal(size=(200_000, P)))
+@pytest.mark.parametrize(
+    "want", [Want(squares=True), Want(gram=np.float32), ALL], ids=str
+)
+def test_a_sweep_copies_no_data_and_keeps_nothing(layout, want):
+    n = 200_000
+    X = LAYOUTS[layout](np.random.default_rng(1).normal(size=(n, P)))
     size = X.data.nbytes if sp.issparse(X) else X.size * X.itemsize
-    rows = make_rows(X, np.zeros(200_000), None, 2)
-    rows.sums(point(), squares=True)  # compiled, and helpers started
+    rows, at = make_rows(X, np.zeros(n), None, 2), point()
+    rows.sweep([at], want)  # compiled, and helpers started
     tracemalloc.start()
     try:
-        rows.sums(point(), squares=True)
-        _, peak = tracemalloc.get_traced_memory()
+        rows.sweep([at], want)
+        current, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 0.02 * size  # the sums of the blocks
+    # The sums of the blocks; and for two threads 128 KiB of standardised rows, inliers
+    # and outliers, and the residuals of a block.
+    assert peak < 0.02 * size + (want.gram is not None) * 2 * 3 * 2**17
+    assert current < 2**14
 
 
-def test_a_sample_is_in_proportion_to_the_weights():
-    weight = np.zeros(N)
-    weight[[3, 50, 150]] = [1.0, 2.0, 5.0]
-    rows = make_rows(DATA, TARGET, weight, 1)
-    sample = rows.sample(rows.pick(800))
-    np.testing.assert_array_equal(sample.y, TARGET[[3, 50, 150]])
-    np.testing.assert_allclose(sample.weight, [100, 200, 500], atol=1)
-    again = make_rows(DATA, TARGET, weight, 1).pick(800)
-    np.testing.assert_array_equal(sample.weight, again.weight)
-
-
-def test_picks_are_the_same_without_rows_of_no_weight():
-    weight = (np.arange(N) % 3 > 0) * 1.0
-    there = np.flatnonzero(weight)
-    n = int(0.7 * len(there))  # so that some are picked twice
-    picks = make_rows(DATA, TARGET, weight, 1).pick(n)
-    expected = make_rows(DATA[there], TARGET[there], None, 1).pick(n)
-    np.testing.assert_array_equal(picks.index, there[expected.index])
-    np.testing.assert_array_equal(picks.weight, expected.weight)
-    assert picks.weight.max() == 2
-    assert picks.weight.sum() == n
-
-
-def test_a_sample_follows_no_period():
-    # Every 50th row is special: a stride would take all of them or none.
-    special = (np.arange(100_000) % 50 == 0).astype(float)
-    picks = make_rows(special[:, None], special, None, 1).pick(2_000)
-    assert len(picks.index) == 2_000
-    assert 20 <= special[picks.index].sum() <= 60
+@each_main_layout
+@each_type
+def test_influences(layout, dtype):
+    X, y, _ = data()
+    X, at = X.astype(dtype), point()
+    mean_square = np.linspace(0.0, 3.0, P)  # the first column does not count
+    rows = make_rows(LAYOUTS[layout](X), y, None, 1)
+    z = naive(X, y, at)[0][:, 1:]
+    found = rows.influences(at, mean_square)
+    np.testing.assert_allclose(found, (z**2 / mean_square[1:]).sum(axis=1), rtol=1e-12)
+    part = rows.take(np.arange(3, N, 2)).influences(at, mean_square)
+    np.testing.assert_allclose(part, found[3::2], rtol=1e-12)
+    assert rows.n_sweeps == 1
 
 
 @pytest.mark.parametrize("layout", ["C", "CSR"])
 def test_moments(layout):
-    y = TARGET[:200]  # of more rows it looks at no more than these
-    X = DATA[:200] + (np.arange(P) == 2) * 1e12
+    X, y, _ = data()
+    X, y = X[:200], y[:200]  # of more rows it looks at no more than these
+    X += (np.arange(P) == 2) * 1e12
     X[5] = 1e15  # a wild row carries no median away
     X[:, 0] = 3.0
     moments = make_rows(LAYOUTS[layout](X), y, None, 1).moments(centred=True)
@@ -347,16 +274,41 @@ def test_moments(layout):
     np.testing.assert_array_equal(uncentred.centre, 0.0)
 
 
-@pytest.mark.parametrize("layout", ["C", "F", "CSR"])
-def test_largest_and_standardised(layout):
-    rows = make_rows(LAYOUTS[layout](DATA), TARGET, None, 1)
+@each_main_layout
+@each_weight
+@pytest.mark.parametrize("is_taken", [False, True], ids=["all", "taken"])
+def test_max_abs_deviation_and_standardised(layout, has_weights, is_taken):
+    X, y, weight = data()
+    weight[7] = 0.0
+    X[7] = 1e9  # of weight zero
+    rows = make_rows(LAYOUTS[layout](X), y, weight if has_weights else None, 1)
+    counts = weight > 0 if has_weights else np.full(N, True)
+    if is_taken:
+        rows = rows.take(np.arange(0, N, 3))
+        X, counts = X[::3], counts[::3]
     centre = np.linspace(-2, 2, P)
+    found = rows.max_abs_deviation(centre)
+    expected = np.abs(X[counts] - centre).max(axis=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-15)
+    assert rows.n_sweeps == 1
     np.testing.assert_allclose(
-        rows.largest(centre), np.abs(DATA - centre).max(axis=0), rtol=1e-15
+        rows.standardised(centre, np.full(P, 0.5)), (X - centre) / 2, rtol=1e-15
     )
-    np.testing.assert_allclose(
-        rows.standardised(centre, np.full(P, 0.5)), (DATA - centre) / 2, rtol=1e-15
-    )
+
+
+@pytest.mark.parametrize("layout", ["C", "F"])
+@each_weight
+def test_double_precision(layout, has_weights):
+    X, y, weight = data()
+    X, y = X.astype(np.float32), y.astype(np.float32)
+    rows = make_rows(LAYOUTS[layout](X), y, weight if has_weights else None, 1)
+    for index in (np.arange(N), np.array([5, 2, 2])):
+        found = rows.take(index).double_precision()
+        for a, b in zip(found, (X, y, weight), strict=True):
+            assert a.dtype == np.float64
+            assert a.flags.c_contiguous
+            expected = b[index] if b is not weight or has_weights else []
+            np.testing.assert_array_equal(a, expected)
 
 
 def test_blocks_of_wide_sparse_data_are_long():

@@ -63,9 +63,9 @@ def influence_row_csr(X, i, centre, unit):
 
 @block_kernel
 def add_gram_csr(X, start, weight, at, r, gram):
-    """Add h·[z, 1, t][z, 1, t]ᵀ of each row, z = x·unit, to the upper triangle of a Gram.
+    """Add h·[z, 1, t][z, 1, t]ᵀ of each row to the upper triangle of a Gram matrix.
 
-    h and t are those of `skhuber._sums.Sums.gram`.
+    z = x·unit is not centred; h and t are those of `skhuber._sums.Sums.gram`.
 
     Parameters
     ----------

@@ -36,9 +36,9 @@ from skhuber._runtime import block_kernel, row_kernel
 # mypy: disable-error-code="no-untyped-def"
 
 
-# Columns up to which a row in C order, its coefficients, its centres and its sums fit in
-# the level-1 cache together: 4 × 512 × 8 B = 16 KiB of usually 32. Each row is then read
-# twice before the next one.
+# Columns up to which a row in C order, its coefficients, its centres and its sums fit
+# in the level-1 cache together: 4 × 512 × 8 B = 16 KiB of usually 32. Each row is then
+# read twice before the next one.
 NARROW = 512
 
 

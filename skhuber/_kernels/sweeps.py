@@ -82,8 +82,8 @@ def by_layout(*, inline="never", **functions):
     def call(X, *arguments):
         return functions[_layout(X)](X, *arguments)
 
-    # Compiled code never runs `call`: numba compiles what `choose` returns, once it knows
-    # the types, with the options of the kernel that calls it.
+    # Compiled code never runs `call`: numba compiles what `choose` returns, once it
+    # knows the types, with the options of the kernel that calls it.
     @overload(call, inline=inline, strict=False)
     def choose(X, *arguments):
         return functions[_layout(X)].py_func
@@ -159,7 +159,7 @@ def _sum_row_by_row(X, y, weight, start, stop, at, r, g, scalars):
     sum_cr = 0.0
     sum_cc = 0.0
     sum_inlier = 0.0
-    n_inliers = 0.0
+    n_inliers = 0
     for i in range(start, stop):
         residual = _residual(y, i, project_row(X, i, centre, slope), at)
         s = _weight(weight, i, at)
@@ -167,9 +167,8 @@ def _sum_row_by_row(X, y, weight, start, stop, at, r, g, scalars):
         sum_c += s * c
         sum_cr += s * c * residual
         sum_cc += s * c * c
-        mass = s if abs(residual) <= threshold else 0.0
-        sum_inlier += mass
-        n_inliers += 1.0 if mass > 0.0 else 0.0
+        sum_inlier += s if abs(residual) <= threshold else 0.0
+        n_inliers += (abs(residual) <= threshold) & (s > 0.0)
         back_project_row(X, i, centre, s * c, g)
         r[i - start] = residual
     scalars[SUM_C] += sum_c
@@ -191,16 +190,15 @@ def _sum_scalars(weight, start, at, r, scalars):
     sum_cr = 0.0
     sum_cc = 0.0
     sum_inlier = 0.0
-    n_inliers = 0.0
+    n_inliers = 0
     for k in range(r.shape[0]):
         s = _weight(weight, start + k, at)
         c = clip(r[k], threshold)
         sum_c += s * c
         sum_cr += s * c * r[k]
         sum_cc += s * c * c
-        mass = s if abs(r[k]) <= threshold else 0.0
-        sum_inlier += mass
-        n_inliers += 1.0 if mass > 0.0 else 0.0
+        sum_inlier += s if abs(r[k]) <= threshold else 0.0
+        n_inliers += (abs(r[k]) <= threshold) & (s > 0.0)
     scalars[SUM_C] += sum_c
     scalars[SUM_CR] += sum_cr
     scalars[SUM_CC] += sum_cc
@@ -324,15 +322,14 @@ def clip_points(y, intercept, threshold, s, r, out):
         sum_cr = 0.0
         sum_cc = 0.0
         sum_inlier = 0.0
-        n_inliers = 0.0
+        n_inliers = 0
         for i in range(row.shape[0]):
             c = clip(row[i], limit)
             sum_c += s[i] * c
             sum_cr += s[i] * c * row[i]
             sum_cc += s[i] * c * c
-            mass = s[i] if abs(row[i]) <= limit else 0.0
-            sum_inlier += mass
-            n_inliers += 1.0 if mass > 0.0 else 0.0
+            sum_inlier += s[i] if abs(row[i]) <= limit else 0.0
+            n_inliers += (abs(row[i]) <= limit) & (s[i] > 0.0)
         out[k, SUM_C] += sum_c
         out[k, SUM_CR] += sum_cr
         out[k, SUM_CC] += sum_cc

@@ -6,9 +6,9 @@ rows are a C- or F-ordered array, a CSR matrix, or blocks. X is never copied and
 changed: the kernels centre and scale it while they read, as a `skhuber._sums.Point`
 says.
 
-`base` has the interface, `memory` the sweeps over arrays, `dense` and `csr` what differs
-by layout, `gram` the sums of products, `blocks` several sources taken as one, and
-`sampling` the picking of rows.
+`base` has the interface, `memory` the sweeps over arrays, `dense` and `csr` what
+differs by layout, `gram` the sums of products, `blocks` several sources taken as one,
+and `sampling` the picking of rows.
 """
 
 from __future__ import annotations

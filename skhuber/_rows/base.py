@@ -145,8 +145,8 @@ class RowSource(abc.ABC):
             return [self._sweep(points[0], want, residuals)]
         if want.squares or want.gram is not None or residuals is not None:
             raise ValueError(
-                "a sweep returns squares, a Gram matrix or residuals at one point only, "
-                f"not at {len(points)}"
+                "a sweep returns squares, a Gram matrix or residuals at one point "
+                f"only, not at {len(points)}"
             )
         if not all(point.has_frame_of(points[0]) for point in points):
             raise ValueError("the points of a sweep must have one standardisation")

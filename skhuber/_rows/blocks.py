@@ -32,24 +32,24 @@ class BlockedRows(RowSource):
 
     def __init__(self, blocks: Sequence[MemoryRows]) -> None:
         first = blocks[0]
+        weights = [block.weight for block in blocks if block.weight is not None]
+        if len(weights) not in (0, len(blocks)):
+            raise ValueError("all blocks must have weights or none")
+        if len({block.layout == "csr" for block in blocks}) > 1:
+            raise ValueError("blocks must be all sparse or all dense")
         for name in ("n_features", "dtype", "weight_power"):
             found = [getattr(block, name) for block in blocks]
             if any(value != found[0] for value in found):
                 raise ValueError(f"blocks must have one {name}, got {found}")
-        weights = [block.weight for block in blocks if block.weight is not None]
-        if len(weights) not in (0, len(blocks)):
-            raise ValueError("either all blocks must have weights or none")
         super().__init__(
             np.concatenate([block.y for block in blocks]),
             np.concatenate(weights) if weights else None,
             threads=first.threads,
             weight_power=first.weight_power,
         )
-        self.n_features, self.dtype, self.layout = (
-            first.n_features,
-            first.dtype,
-            first.layout,
-        )
+        self.n_features = first.n_features
+        self.dtype = first.dtype
+        self.layout = first.layout
         self.n_elements = sum(block.n_elements for block in blocks)
         self._blocks = blocks
         self._ends = np.cumsum([block.n_rows for block in blocks])

@@ -14,17 +14,19 @@ from skhuber._rows.base import Data, RowSource
 from skhuber._rows.gram import GramAdder, GramPlan
 from skhuber._sums import Floats, Point, Sums, Want
 
-# Entries of X and of r that a sweep at several points takes at a time: 1 MiB in float64,
-# which fits in a level-2 cache. The least number of rows keeps Python's part of the work
-# small (threads wait for each other there); a sparse product, slow to start, takes the
-# most.
+# Entries of X and of r that a sweep at several points takes at a time: 1 MiB in
+# float64, which fits in a level-2 cache. The least number of rows keeps Python's part
+# of the work small (threads wait for each other there). A sparse product, slow to
+# start, takes the most.
 _TOGETHER_ELEMENTS = 2**17
 _TOGETHER_ROWS = 512, 8192
 # Parts of the rows that have sums of their own in a sweep at several points.
 _TOGETHER_PARTS = 16
 
 NO_WEIGHT: Floats = np.empty(0)
-_NO_RESIDUALS = {np.dtype(kind): np.empty(0, kind) for kind in (np.float32, np.float64)}
+_NO_RESIDUALS: dict[Any, Any] = {
+    np.dtype(kind): np.empty(0, kind) for kind in (np.float32, np.float64)
+}
 
 
 class MemoryRows(RowSource):
@@ -97,9 +99,8 @@ class MemoryRows(RowSource):
         sums = np.zeros((self._n_blocks, p + sweeps.N_SCALARS))
         squares = np.zeros((self._n_blocks, 2 * p if want.squares else 0))
         data = self._kernel_X, self.y, self._kernel_weight, self._block, self._chunk, at
-        if residuals is None:
-            residuals = _NO_RESIDUALS[self.dtype]
-        results = residuals, sums, squares
+        kept: Data = _NO_RESIDUALS[self.dtype] if residuals is None else residuals
+        results = kept, sums, squares
         gram = None
         if want.gram is None:
             self._run(sweeps.sums, (*data, NO_WEIGHT, *results))
