@@ -1,13 +1,10 @@
-"""Compiled loops.
+"""Compiled loops, independent of models and estimators.
 
-For regression, over rows: `scalar` has the Huber formulas, each once; `dense` and `csr`
-know how to read the rows of one layout; `passes` puts the two together into sweeps;
-`direct` minimises small problems. Only `skhuber._rows` and `skhuber._direct` import
-these.
+Regression, over rows: `scalar` has the Huber formulas; `dense` and `csr` read the rows
+of one layout; `passes` combines formulas and layouts into sweeps; `direct` minimises
+small problems. Only `skhuber._rows` and `skhuber._direct` import these modules.
 
-For losses of arrays, over elements: `rules` says which loss, `formulas` has the scalar
-formulas, `elementwise` the loop; `ctc` runs over utterances. Only `skhuber.losses`
-imports these.
-
-Nothing here knows a model or an estimator.
+Losses of arrays: `rules` identifies a loss and its constants, `formulas` has the scalar
+formulas, `elementwise` the loop over elements, `ctc` the loop over utterances. Only
+`skhuber.losses` imports these modules.
 """

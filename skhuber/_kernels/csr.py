@@ -1,11 +1,11 @@
-"""Reading the rows of a CSR matrix, given as the tuple (data, indices, indptr).
+"""Products with single rows of a CSR matrix, the tuple (data, indices, indptr).
 
-The functions of `skhuber._kernels.dense` for one row, but without centring: zeros stay
-unstored, and what centring would add to them is the same in every row. It enters
-through sums, in `skhuber._rows.CSRRows`.
+These functions do not centre the columns. Unstored zeros stay unstored; the centring
+would add one row, −μ, to every row, and `skhuber._rows.CSRRows` adds its part to the
+sums.
 
-Indices are made unsigned before they are used: for a signed one numba would ask
-each time whether it counts from the end, which doubles the time of a sweep.
+Indices are made unsigned before use, since numba checks a signed index for a count from
+the end, which doubles the time of a sweep.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ def back_project_row_csr(X, i, centre, c, g):
 
 @block_kernel
 def add_squares_csr(X, start, stop, centre, unit, h, q):
-    """A stored entry replaces the square of an unstored zero by its own."""
+    """Add Σ_i h_i (z_ij² − z_j(0)²) over the stored entries to each q_j.
+
+    z_ij is the standardised entry and z_j(0) the standardised zero of column j.
+    """
     data, indices, indptr = X
     for i in range(start, stop):
         mass = h[i - start]
@@ -49,7 +52,10 @@ def add_squares_csr(X, start, stop, centre, unit, h, q):
 
 @row_kernel
 def influence_row_csr(X, i, centre, unit):
-    """As in `add_squares_csr`: what stored entries change."""
+    """Return Σ_j (z_ij² − z_j(0)²) over the stored entries of row i.
+
+    z_ij is the standardised entry and z_j(0) the standardised zero of column j.
+    """
     data, indices, indptr = X
     total = 0.0
     for e in range(np.uintp(indptr[i]), np.uintp(indptr[i + 1])):
@@ -62,7 +68,7 @@ def influence_row_csr(X, i, centre, unit):
 
 @block_kernel
 def add_gram_csr(X, h, unit, gram):
-    """gram += Σ_i h_i z_i z_iᵀ with z = x / d, not centred; the upper triangle only."""
+    """Add Σ_i h_i z_i z_iᵀ to the upper triangle of `gram`, with z = unit · x."""
     data, indices, indptr = X
     for i in range(h.shape[0]):
         if h[i] != 0.0:

@@ -1,28 +1,31 @@
-"""Reading the rows of a dense array: C or F ordered or strided, float32 or float64.
+"""Products with the rows of a dense array.
 
-Columns are centred on the fly: a column of time stamps far from zero then costs no
-digits, and X is never copied. The sums are of doubles, whatever the type of X.
+The array is in C order, in F order or strided, and of float32 or float64.
+Columns are centred as they are read, so that a column far from zero (such as time
+stamps) loses no digits and X is never copied. Sums are in float64 for any type of X.
 
 `project`            out_k  = Σ_j (x_kj − μ_j) a_j
 `back_project`       g_j   += Σ_k c_k (x_kj − μ_j)
-`add_squares`        q_j   += Σ_k h_k ((x_kj − μ_j) / d_j)²
-`influence`          out_k  = Σ_j ((x_kj − μ_j) / d_j)²
+`add_squares`        q_j   += Σ_k h_k ((x_kj − μ_j) u_j)²
+`influence`          out_k  = Σ_j ((x_kj − μ_j) u_j)²
 
-Each comes in up to three forms, which differ in what they read together:
+μ is the argument `centre` and u the argument `unit`.
+
+Each product comes in up to four forms:
 
 ``_row``
-    One row: it is read from memory in one long run, as the processor best fetches
-    ahead, and is still in the fastest cache when it is read again.
+    One row. It is read in one contiguous run, which suits the processor's prefetching,
+    and is still in the level-1 cache when it is read again.
 ``_rows``
-    Some rows of many columns, of which that cache would not hold even one together
-    with the sums. Eight rows are then back-projected at a time, so that the sums are
-    loaded and stored once for eight rows.
-``_row_picked``
-    One of certain rows, of a pair (X, picked): row k is X[picked[k]].
+    Several rows of more columns than the level-1 cache holds together with the sums.
+    Eight rows (four in `add_squares_rows`) are processed at a time, so that the sums
+    are loaded and stored once for eight rows.
+``_row_picked``, ``_picked``
+    Rows of a pair (X, picked): row k is X[picked[k]].
 ``_columns``
-    Some rows of an F-ordered array, eight columns at a time for the same reason, on
-    1-D slices, because numba does not vectorise a loop that indexes an F-ordered 2-D
-    array.
+    Several rows of an F-ordered array. Eight columns are processed at a time, so that
+    the rows' sums are loaded and stored once for eight columns. The loops run over 1-D
+    slices, since numba does not vectorise a loop that indexes an F-ordered 2-D array.
 """
 
 from __future__ import annotations
@@ -35,13 +38,14 @@ from skhuber._numba import block_kernel, row_kernel
 # mypy: disable-error-code="no-untyped-def"
 
 
-# Up to this many columns, a row in C order, its coefficients, centres and sums lie in
-# the level-1 cache together (16 KiB of mostly 32), and rows are looked at twice one by
-# one.
+# The greatest number of columns for which each row is projected and back-projected
+# before the next one is read. A row in C order, its coefficients, centres and sums then
+# take 4 · 8 · 512 bytes = 16 KiB, half of a level-1 cache of 32 KiB.
 NARROW = 512
 
 
-# X[i, j], not x = X[i] and x[j]: a view counts a reference, with a lock, per row.
+# The loops index X[i, j] instead of a view X[i]: a view costs an atomic reference count
+# for each row.
 
 
 @row_kernel
@@ -286,7 +290,7 @@ def influence_columns(X, start, stop, centre, unit, out):
 
 @block_kernel
 def standardise_rows(X, picked, start, centre, unit, root, extra, Z):
-    """Fill Z with root·[z, extra] of the rows whose root is not 0; return how many.
+    """Fill Z with root·[z, extra] of the rows with a nonzero root; return their number.
 
     An empty `picked` stands for all rows of X.
     """
@@ -308,9 +312,11 @@ def standardise_rows(X, picked, start, centre, unit, root, extra, Z):
 def standardise_all_rows(X, picked, start, centre, unit, weight, r, numbers, Z):
     """Fill Z with √h·[z, 1, t] of the rows from `start` on.
 
-    `weight` and `r` are those of these rows, and h and t those of `Rows.sums_and_gram`;
-    `numbers` are (threshold, weight_unit, scale, outlier_part). An empty `picked`
-    stands for all rows of X, an empty `weight` for a weight of one.
+    `weight` and `r` hold the weights and residuals of the rows of Z. h is the weight
+    times 1 + outlier_part for an inlier, times outlier_part · threshold/|r| for an
+    outlier; t = clip(r, ±threshold)/scale. `numbers` are (threshold, weight_unit,
+    scale, outlier_part). An empty `picked` stands for all rows of X, an empty `weight`
+    for a weight of one.
     """
     n_features = X.shape[1]
     threshold, weight_unit = numbers[0], numbers[1]
@@ -332,7 +338,7 @@ def standardise_all_rows(X, picked, start, centre, unit, weight, r, numbers, Z):
 
 @block_kernel
 def centre_rows(X, picked, start, centre, Z):
-    """Fill Z with the rows of X from `start` on, less their centre.
+    """Fill Z with the centred rows of X from `start` on.
 
     An empty `picked` stands for all rows of X.
     """

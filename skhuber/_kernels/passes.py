@@ -1,24 +1,27 @@
 """Sweeps over the rows of a regression.
 
 A sweep over the blocks first ≤ k < last reads the rows k·rows … (k+1)·rows of X, each
-once from memory, and writes the sums of block k to row k of an array, or the rows'
+once from memory. It writes the sums of block k to row k of an array, or the rows'
 results to their places in an array of n.
 
-Arguments that all share:
+The arguments of the sweeps:
 
 ``X``
-    A 2-D array, or a pair of one and the numbers of certain rows, or the (data,
-    indices, indptr) of a CSR matrix.
+    A 2-D array; or a pair of a 2-D array and the indices of the rows to use; or the
+    tuple (data, indices, indptr) of a CSR matrix.
 ``y``, ``weight``
     Arrays of n; an empty weight stands for a weight of one for every row.
-``centre``, ``slope``
-    Arrays of p: what is subtracted from the columns (of a dense X; see
-    `skhuber._kernels.csr`), and the coefficients.
+``centre``, ``unit``, ``slope``
+    Arrays of p: the centre μ subtracted from each column and the factor u of each
+    centred column (dense X; see `skhuber._kernels.csr` for sparse X), and the
+    coefficients of the columns.
 ``numbers``
     (y_centre, y_unit, intercept, threshold, weight_unit), from which
     r = (y − y_centre)·y_unit − intercept − (x − centre)·slope, weight w·weight_unit.
 ``rows``, ``chunk``
-    Rows in a block, and in the part of a block that is looked at twice.
+    Rows in a block, and rows that are projected and back-projected in turn.
+``kept``
+    Array of n, filled with the residuals r.
 """
 
 from __future__ import annotations
@@ -33,13 +36,18 @@ from skhuber._numba import block_kernel, row_kernel
 
 # mypy: disable-error-code="no-untyped-def"
 
-# In the sums of a block: the p entries of the gradient, then these.
+# The sums of a block are the p entries of the gradient, then these four scalars:
+# Σ s c, Σ s c r, Σ s c² and Σ s over the inliers, with s the weight, c = clip(r, ±t).
 N_SCALARS = 4
 SUM_C, SUM_CR, SUM_CC, SUM_INLIER = range(N_SCALARS)
 
 
 def _layout(X):
-    """Of X or its numba type: "csr", "picked", "columns" (Fortran order) or "rows"."""
+    """Return the layout of X or of its numba type.
+
+    The layouts are "csr", "picked" (X and row indices), "columns" (Fortran order) and
+    "rows" (any other array).
+    """
     if isinstance(X, tuple | types.BaseTuple):
         return "csr" if len(X) == 3 else "picked"
     if isinstance(X, types.Array):
@@ -47,9 +55,9 @@ def _layout(X):
     return "columns" if X.flags.f_contiguous and not X.flags.c_contiguous else "rows"
 
 
-# The functions below that choose by the layout of X come twice. Compiled code takes the
-# overload, which chooses when the types are known; the other one runs where numba is
-# switched off.
+# Each function that selects by the layout of X is defined twice: an overload, which
+# selects when the types are compiled, and a Python function, which runs if numba's
+# compilation is switched off.
 
 
 _PROJECT_ROW = {
@@ -205,7 +213,7 @@ def _weight(weight, i, numbers):
 def _sum_row_by_row(
     X, y, weight, start, stop, centre, slope, numbers, kept, g, scalars
 ):
-    """Look at each row twice before the next one is read."""
+    """Add the sums of the rows; project and back-project one row after the other."""
     threshold = numbers[3]
     sum_c = 0.0
     sum_cr = 0.0
@@ -229,11 +237,10 @@ def _sum_row_by_row(
 
 @block_kernel
 def _clip_and_sum(weight, start, stop, numbers, r, kept, scalars):
-    """r becomes s·c, and `kept` what r was.
+    """Add the scalar sums of residuals r, copy r to `kept` and replace r by s·c.
 
-    The loop that sums stores nothing, and the loop that stores sums nothing. In one
-    loop, the compiler would choose at run time, by where the arrays lie in memory,
-    between two orders of adding up.
+    One loop sums, another one stores. In a loop that did both, the compiled code would
+    select one of two orders of adding by the addresses of the arrays.
     """
     threshold = numbers[3]
     sum_c = 0.0
@@ -258,7 +265,7 @@ def _clip_and_sum(weight, start, stop, numbers, r, kept, scalars):
 
 @block_kernel
 def _sum_together(X, y, weight, start, stop, centre, slope, numbers, kept, g, scalars):
-    """Look at all rows once, and then again."""
+    """Add the sums of the rows; project all rows, then back-project all rows."""
     r = np.empty(stop - start)
     _residuals(X, y, start, stop, centre, slope, numbers, r)
     _clip_and_sum(weight, start, stop, numbers, r, kept, scalars)
@@ -307,7 +314,7 @@ def _sum_chunk(X, y, weight, start, stop, centre, slope, numbers, kept, g, scala
 
 @block_kernel
 def _masses(weight, start, stop, numbers, kept):
-    """s of the inliers, 0 of the others; and the other way round."""
+    """Return the weights with 0 for outliers, and the weights with 0 for inliers."""
     inside = np.empty(stop - start)
     outside = np.empty(stop - start)
     for k in range(stop - start):
@@ -335,10 +342,11 @@ def sums(
     out,
     squares,
 ):
-    """Σ s c (x − μ), Σ s c, Σ s c r, Σ s c², Σ s over inliers; `kept` takes every r.
+    """Add the sums of each block to its row of `out`, and store every r in `kept`.
 
-    Where `squares` has 2p columns also Σ s ((x − μ)/d)² over the inliers (the diagonal
-    of the Hessian) and over the outliers.
+    The sums are Σ s c (x − μ), Σ s c, Σ s c r, Σ s c², and Σ s over the inliers. If
+    `squares` has 2p columns, add to them Σ s ((x − μ)u)² over the inliers (the
+    diagonal of the Hessian) and over the outliers.
     """
     n_features = centre.shape[0]
     for block in range(first, last):
@@ -361,7 +369,7 @@ def sums(
 
 @block_kernel
 def residuals(first, last, X, y, rows, centre, slope, numbers, out):
-    """r of every row."""
+    """Fill `out` with the residual r of every row."""
     for block in range(first, last):
         start = block * rows
         stop = min(start + rows, y.shape[0])
@@ -370,7 +378,7 @@ def residuals(first, last, X, y, rows, centre, slope, numbers, out):
 
 @block_kernel
 def influences(first, last, X, rows, centre, unit, out):
-    """Σ_j ((x_j − μ_j)/d_j)² of every row."""
+    """Fill `out` with Σ_j ((x_j − μ_j) u_j)² of every row."""
     for block in range(first, last):
         start = block * rows
         stop = min(start + rows, out.shape[0])
@@ -379,11 +387,12 @@ def influences(first, last, X, rows, centre, unit, out):
 
 @block_kernel
 def clip_points(y, intercept, threshold, s, r, out):
-    """Sums of the same rows at several points, of which r has the projections.
+    """Add the scalar sums of m rows at K points to `out`; replace r by s·c.
 
-    `y`, `s` (m,), `intercept`, `threshold` (K,), `r` (K, m), `out` (K, at least
-    N_SCALARS + 1): the sums of `sums` are added to it, and the number of outliers.
-    r becomes s·c. As in `_clip_and_sum` no loop both stores and sums.
+    `y`, `s` have shape (m,), `intercept`, `threshold` (K,). `r` of shape (K, m) holds
+    the projections of the rows at each point. `out` has K rows and at least
+    N_SCALARS + 1 columns: the scalar sums of `sums`, then the number of outliers. No
+    loop both stores and sums, for the reason given in `_clip_and_sum`.
     """
     for k in range(r.shape[0]):
         limit = threshold[k]
@@ -413,7 +422,7 @@ def clip_points(y, intercept, threshold, s, r, out):
 
 @block_kernel
 def robust_weights(first, last, rows, threshold, r, outlier):
-    """r of every row becomes ψ(r)/r; and whether it lies beyond the threshold."""
+    """Replace every r by ψ(r)/r, and store in `outlier` whether |r| > threshold."""
     for block in range(first, last):
         for i in range(block * rows, min((block + 1) * rows, r.shape[0])):
             outlier[i] = abs(r[i]) > threshold

@@ -1,8 +1,8 @@
-"""Scalar formulas of the Huber loss, each written once.
+"""Scalar formulas of the Huber loss.
 
 With the clipped residual c = clip(r, ±t) the loss and its derivative need no branch:
 
-    t |r| − t²/2 outside, r²/2 inside  =  c r − c²/2,      derivative = c.
+    t |r| − t²/2 if |r| > t, else r²/2  =  c r − c²/2,      derivative = c.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from skhuber._numba import block_kernel
 
 @block_kernel
 def clip(residual, threshold):
-    """Residual held to ±threshold: the derivative ψ of the Huber loss.
+    """Return the residual clipped to ±threshold, the Huber loss's derivative ψ.
 
-    A NaN comes out as a NaN, whatever the threshold.
+    A NaN stays a NaN.
     """
     if residual > threshold:
         return threshold
@@ -27,7 +27,7 @@ def clip(residual, threshold):
 
 @block_kernel
 def robust_weight(residual, threshold):
-    """ψ(r)/r: 1 up to the threshold, threshold/|r| beyond it."""
+    """Return ψ(r)/r: 1 up to the threshold, threshold/|r| beyond it."""
     size = abs(residual)
     if size > threshold:
         return threshold / size
