@@ -1,7 +1,7 @@
-"""What a sweep over the rows is asked, and what it answers.
+"""Arguments and results of a sweep over the rows.
 
-The words in which `skhuber._objective` and `skhuber._rows` talk: a `Point` goes down,
-`Sums` come up.
+`skhuber._objective` passes a `Point` to `skhuber._rows` and receives `Sums`. s is the
+weight of a row, z the standardised row, r its residual and c = clip(r, ±threshold).
 """
 
 from __future__ import annotations
@@ -16,22 +16,25 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Point:
-    """Where a sweep looks: the standardisation, the coefficients and the threshold."""
+    """Standardisation, coefficients and threshold at which a sweep takes its sums."""
 
     centre: Floats
-    """(p,), subtracted from the columns of X."""
+    """(p,), the centres subtracted from the columns of X."""
     unit: Floats
-    """(p,), by which the centred columns are multiplied."""
+    """(p,), the factors of the centred columns."""
     y_centre: float
+    """The centre subtracted from y."""
     y_unit: float
+    """The factor of the centred y."""
     u: Floats
-    """(p,), coefficients of the standardised columns."""
+    """(p,), the coefficients of the standardised columns."""
     intercept: float
+    """The intercept, in standardised units of y."""
     threshold: float
-    """On |r|, in standardised units of y."""
+    """The threshold on |r|, in standardised units of y."""
 
     def is_at(self, other: Point) -> bool:
-        """Whether both have the same residuals; the threshold does not matter."""
+        """Return whether both points have equal residuals, at any threshold."""
         return (
             self.intercept == other.intercept
             and self.y_centre == other.y_centre
@@ -44,7 +47,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Sums:
-    """What a sweep over the loss returns."""
+    """Sums over all rows from which loss, gradient and Hessian follow."""
 
     gradient: Floats
     """(p,), Σ s c z."""
@@ -55,21 +58,21 @@ class Sums:
     cc: float
     """Σ s c²."""
     inlier: float
-    """Σ s over the rows with |r| ≤ threshold."""
+    """Σ s over the rows with |r| ≤ threshold, the inliers."""
     squares: Floats | None
-    """(2, p), Σ s z² over the same rows, and over the others; where asked for."""
+    """(2, p), Σ s z² over the inliers and over the outliers; None if not asked for."""
     n_outliers: int | None = None
-    """Number of the rows with |r| > threshold; where it was counted."""
+    """Number of the rows with |r| > threshold; None if they were not counted."""
 
     @property
     def all_squares(self) -> Floats:
-        """(p,), Σ s z²."""
+        """The array (p,) of Σ s z² over all rows."""
         assert self.squares is not None
         return self.squares.sum(axis=0)
 
     @property
     def is_finite(self) -> bool:
-        """False where X has a NaN or an infinity, or a sum overflowed."""
+        """True if all sums are finite: X is finite and no sum has overflowed."""
         total = self.cr + self.cc + float(np.sum(self.gradient))
         if self.squares is not None:
             total += float(np.sum(self.squares))
@@ -78,13 +81,14 @@ class Sums:
 
 @dataclass(frozen=True)
 class Tally:
-    """How residuals lie about a threshold."""
+    """Counts of the residuals within and beyond a threshold."""
 
     norm: float
     """√(Σ s c²)."""
     inlier: float
-    """Σ s over the rows with |r| ≤ threshold."""
+    """Σ s over the rows with |r| ≤ threshold, the inliers."""
     n_outliers: int
+    """Number of the rows with |r| > threshold."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,6 @@ class Moments:
     """Location and spread of the columns of some rows."""
 
     centre: Floats
-    """(p,), medians, or zeros; of a constant column, its value."""
+    """(p,), the medians, or zeros; for a constant column its value."""
     spread: Floats
-    """(p,), median distance from the centre; where it is zero, root mean square."""
+    """(p,), the median distances from the centre; if zero, the root mean squares."""
