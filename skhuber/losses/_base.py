@@ -277,6 +277,11 @@ class Loss:
             dtype,
         )
 
+    @classmethod
+    def _real_array(cls, name: str, value: ArrayLike) -> Array:
+        """Return one argument as an array of a floating dtype."""
+        return cls._real_arrays({name: value})[0][name]
+
     @staticmethod
     def _reshaped(name: str, array: Array, other: str, shape: tuple[int, ...]) -> Array:
         if array.shape == shape:

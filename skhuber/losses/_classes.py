@@ -108,12 +108,11 @@ class SoftmaxCrossEntropyLoss(LabelLoss):
         axis = _axis_of("axis", self.axis, shape)
         terms_shape = (*shape[:axis], 1, *shape[axis + 1 :])
         if self.sparse_label:
-            numbers = self._real_arrays({"label": label})
-            shapes = {**shapes, **numbers[1]}
+            labels = self._real_array("label", label)
+            shapes["label"] = labels.shape
             classes = self._reshaped(
-                "label", numbers[0]["label"], "pred without its axis of classes",
-                terms_shape,
-            )  # fmt: skip
+                "label", labels, "pred without its axis of classes", terms_shape
+            )
             check_class("label", classes, shape[axis], shapes["label"])
             arrays["label"] = classes.astype(np.intp)
         else:

@@ -209,7 +209,7 @@ class CTCLoss(Loss):
         sample_weight: ArrayLike | None,
     ) -> Call:
         arrays, shapes, dtype = self._real_arrays({"pred": pred})
-        labels = self._real_arrays({"label": label})[0]["label"]
+        labels = self._real_array("label", label)
         if len(shapes["pred"]) != 3 or labels.ndim != 2:
             raise ValueError(
                 f"pred must have the three axes {self.layout} and label the two axes "
@@ -255,7 +255,7 @@ class CTCLoss(Loss):
         return self._with_weight(checked, shapes, dtype, (n,), 0, sample_weight)
 
     def _lengths(self, name: str, value: ArrayLike, n: int, greatest: int) -> Array:
-        lengths = self._real_arrays({name: value})[0][name]
+        lengths = self._real_array(name, value)
         lengths = self._reshaped(name, lengths, "the batch", (n,))
         check_length(name, lengths, greatest)
         return lengths.astype(np.intp)

@@ -104,7 +104,7 @@ class _Layout:
         return _Weights(unit, kernel.WEIGHT_OF_ELEMENT, self.flat(product))
 
     def repeated(self, array: Array) -> Array:
-        """Return the shortest flat array that, repeated, covers all elements."""
+        """Return a flat array that, repeated cyclically, covers all elements."""
         last = len(self._shape) - 1
         if array.size == 1:
             return read_only(array.reshape(-1))

@@ -262,11 +262,11 @@ class CosineEmbeddingLoss(Loss):
                 "batch_axis must not be the last axis of input2, along which the "
                 f"vectors are; got {self.batch_axis} for input2 of shape {shape}."
             )
-        labels = self._real_arrays({"label": label})
+        labels = self._real_array("label", label)
+        shapes["label"] = labels.shape
         arrays["label"] = self._reshaped(
-            "label", labels[0]["label"], "the batch of pairs", terms_shape
+            "label", labels, "the batch of pairs", terms_shape
         )
-        shapes = {**shapes, **labels[1]}
         check_sign("label", arrays["label"], shapes["label"])
         place = 0 if len(terms_shape) == 1 else axis
         return self._with_weight(
