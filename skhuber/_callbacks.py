@@ -1,8 +1,8 @@
-"""scikit-learn's callbacks, where it has them (from 1.9 on).
+"""Support of scikit-learn's callbacks, which exist from version 1.9 on.
 
 An estimator that derives from `CallbackSupportMixin` takes callbacks by
-``set_callbacks``; `with_callbacks` decorates the method that fits. In older versions
-both do nothing. `Tasks` tells the callbacks of a fit what is done.
+``set_callbacks``, and `with_callbacks` decorates its ``fit``. In older versions of
+scikit-learn both have no effect. `Tasks` calls the callbacks during a fit.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ try:
 except ImportError:
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Takes no callbacks."""
+        """Empty stand-in for scikit-learn's mixin in versions before 1.9."""
 
     def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the method as it is."""
+        """Return the method unchanged."""
         return method
 
 
@@ -27,15 +27,17 @@ __all__ = ["CallbackSupportMixin", "Tasks", "with_callbacks"]
 
 
 class Tasks:
-    """The tasks of one fit, for the callbacks that are set on the estimator.
+    """Tasks of one fit, reported to the callbacks that are set on the estimator.
 
     Parameters
     ----------
     estimator : estimator
+        The estimator that is fitted.
     data : dict
-        X, y and metadata, as callbacks get them; callables are called when needed.
+        X, y and metadata for the callbacks. An entry may be a callable, which is called
+        when a callback needs the data.
     n_tasks : int or None
-        How many tasks there will be within the fit; None where nobody knows.
+        Number of tasks within the fit; None if it is unknown.
     """
 
     def __init__(
@@ -44,18 +46,18 @@ class Tasks:
         self._estimator = estimator
         self._data = data
         self._context: Any = None
-        # Somebody listens: callbacks of this estimator, or of one that contains it.
+        # The callbacks are set on this estimator or on one that contains it.
         if getattr(estimator, "_skl_callbacks", None):
             self._context = estimator._init_callback_context(max_subtasks=n_tasks)
 
     @property
     def has_listeners(self) -> bool:
-        """Whether anybody wants to know."""
+        """True if the fit has callbacks."""
         return self._context is not None
 
     @contextmanager
     def fit(self) -> Iterator[None]:
-        """The fit as a whole."""
+        """Call the callbacks at the beginning and the end of the fit."""
         if self._context is None:
             yield
             return
@@ -74,12 +76,21 @@ class Tasks:
     def done(
         self, name: str, attributes: dict[str, Any], data: dict[str, Any] | None = None
     ) -> bool:
-        """A task within the fit has ended, with these attributes of a fitted model.
+        """Report to the callbacks that a task within the fit has ended.
+
+        Parameters
+        ----------
+        name : str
+            Name of the task.
+        attributes : dict
+            The attributes that a model stopped here has.
+        data : dict, default=None
+            Data of the task; None stands for the data of the fit.
 
         Returns
         -------
         stop : bool
-            Whether a callback asks to stop here.
+            True if a callback asks to stop the fit.
         """
         if self._context is None:
             return False

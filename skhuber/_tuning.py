@@ -1,8 +1,8 @@
-"""Thresholds in units that people think in: efficiencies and shares of outliers.
+"""Thresholds given by an efficiency or by a share of outliers.
 
-The efficiency of an estimate at the normal distribution is the variance of least
-squares over its own, for many normal residuals. Of Huber's estimate with the threshold
-ρ, in units of the true scale, it is ::
+The efficiency of an estimate at the normal distribution is the asymptotic variance of
+least squares over that of the estimate, for normal residuals. The efficiency of Huber's
+estimate with the threshold ρ, in units of the true scale, is ::
 
     e(ρ) = (E ψ′)² / E ψ²,    ψ(z) = clip(z, −ρ, ρ),  z standard normal,
     E ψ′ = 2Φ(ρ) − 1,         E ψ² = 2Φ(ρ) − 1 − 2ρφ(ρ) + 2ρ²Φ(−ρ)
@@ -11,9 +11,10 @@ squares over its own, for many normal residuals. Of Huber's estimate with the th
 Statistics 35 (1964), section 6). It rises from 2/π, the efficiency of the median, at
 ρ = 0, to 1 at ρ = ∞.
 
-A joint scale is not the standard deviation: of normal residuals with a standard
-deviation of one it is the σ with E min(z², ρ²σ²) = σ². So the same estimate has another
-rho there, ρ = t/σ with t the threshold in standard deviations.
+A joint scale is not the standard deviation. For normal residuals with a standard
+deviation of one it is the σ with E min(z², ρ²σ²) = σ². The estimate with the threshold
+t, in standard deviations, thus has ρ = t/σ with a joint scale, and ρ = t with a scale
+that is the standard deviation.
 """
 
 from __future__ import annotations
@@ -29,15 +30,16 @@ from skhuber._common.validation import check_choice, check_real
 
 __all__ = ["OutlierShare", "efficiency_of_rho", "rho_for_efficiency"]
 
-# What `rho` may be, beside a number and an OutlierShare: see `skhuber._rho`.
+# The strings allowed as `rho`; `skhuber._rho` defines their rules.
 RULES = ("auto", "adaptive")
+# The efficiency of the median at the normal distribution, the limit at ρ = 0.
 _LEAST_EFFICIENCY = 2.0 / math.pi
-# From here on the efficiency is 1 to the last digit.
+# A threshold from which on the efficiency is 1 in float64: 1 − e(9) ≤ 4Φ(−9) < 1e-18.
 _LARGEST_RHO = 9.0
 
 
 def efficiency_of_rho(rho: float, *, scale: str = "mad") -> float:
-    """Efficiency of Huber's estimate at the normal distribution.
+    """Return the efficiency of Huber's estimate at the normal distribution.
 
     Parameters
     ----------
@@ -45,27 +47,28 @@ def efficiency_of_rho(rho: float, *, scale: str = "mad") -> float:
         Threshold in units of the scale of the residuals; > 0, `numpy.inf` allowed.
         With ``scale="joint"`` greater than 1.
     scale : {"mad", "joint"}, default="mad"
-        The scale that the estimate uses. The one of "mad" is the standard deviation,
-        where residuals are normal; so would a known scale be. A joint scale is larger.
+        The scale that the estimate uses. "mad" is the standard deviation if the
+        residuals are normal, and stands for a known scale, too. A joint scale of
+        normal residuals is smaller.
 
     Returns
     -------
     efficiency : float
-        Variance of least squares over that of the estimate where residuals are
-        normal: between 2/π, that of the median, and 1.
+        Variance of least squares over that of the estimate, for normal residuals:
+        between 2/π, the efficiency of the median, and 1.
 
     Raises
     ------
     TypeError, ValueError
-        If `rho` is not a number in that range, or `scale` none of the choices.
+        If `rho` is not a number in its range, or `scale` is not one of the choices.
 
     See Also
     --------
-    rho_for_efficiency : The inverse.
+    rho_for_efficiency : The inverse function.
 
     Notes
     -----
-    It is that of many residuals.
+    The efficiency is asymptotic, the limit for many residuals.
 
     Source: P. J. Huber, "Robust Estimation of a Location Parameter", The Annals of
     Mathematical Statistics 35 (1964), pp. 73-101, section 6.
@@ -86,29 +89,31 @@ def efficiency_of_rho(rho: float, *, scale: str = "mad") -> float:
 
 
 def rho_for_efficiency(efficiency: float, *, scale: str = "mad") -> float:
-    """Threshold with which Huber's estimate has a given efficiency.
+    """Return the threshold with which Huber's estimate has a given efficiency.
 
     Parameters
     ----------
     efficiency : float
-        Variance of least squares over that of the estimate where residuals are
-        normal; greater than 2/π = 0.6366, that of the median, and at most 1.
+        Variance of least squares over that of the estimate, for normal residuals;
+        greater than 2/π = 0.6366, the efficiency of the median, and at most 1.
     scale : {"mad", "joint"}, default="mad"
         The scale that the estimate uses.
 
     Returns
     -------
     rho : float
-        Threshold in units of the scale of the residuals; infinite for 1.
+        Threshold in units of the scale of the residuals; infinite for an efficiency
+        of 1.
 
     Raises
     ------
     TypeError, ValueError
-        If `efficiency` is not a number in that range, or `scale` none of the choices.
+        If `efficiency` is not a number in its range, or `scale` is not one of the
+        choices.
 
     See Also
     --------
-    efficiency_of_rho : The inverse.
+    efficiency_of_rho : The inverse function, with the source of the formula.
 
     Examples
     --------
@@ -131,28 +136,29 @@ def rho_for_efficiency(efficiency: float, *, scale: str = "mad") -> float:
     if value >= _efficiency(_LARGEST_RHO):
         return math.inf
     threshold = brentq(lambda rho: _efficiency(rho) - value, 0.0, _LARGEST_RHO)
-    threshold = max(threshold, math.ulp(1.0))  # of an efficiency a rounding error off
+    # An efficiency within rounding of 2/π gives 0, which is no threshold.
+    threshold = max(threshold, math.ulp(1.0))
     return float(threshold / _joint_scale(threshold) if joint else threshold)
 
 
 @dataclass(frozen=True)
 class OutlierShare:
-    """A `rho` that makes a given share of the samples outliers.
+    """Value of `rho` that makes a given share of the samples outliers.
 
-    For the parameter `rho` of :class:`HuberRegressor`: the threshold is the
-    corresponding quantile of the absolute residuals of the fit that it gives.
+    For the parameter `rho` of :class:`HuberRegressor`. The threshold is the quantile
+    1 − share of the absolute residuals of the fit with that threshold.
 
     Parameters
     ----------
     share : float
-        Share of the weight that lies beyond the threshold, to the weight of one sample;
-        at least 0 (no outliers: least squares) and at most 0.5. Where ties make it
-        impossible, there is a ConvergenceWarning.
+        Share of the sample weight that lies beyond the threshold, to the weight of one
+        sample; at least 0 (no outliers: least squares) and at most 0.5. If ties make
+        the share impossible, there is a ConvergenceWarning.
 
     Raises
     ------
     TypeError, ValueError
-        If `share` is not a number in that range.
+        If `share` is not a number in its range.
 
     Examples
     --------
@@ -169,7 +175,7 @@ class OutlierShare:
     share: float
 
     def __post_init__(self) -> None:
-        """Refuse what is not a share."""
+        """Raise an error if `share` is not a number from 0 to 0.5."""
         allowed = "a number >= 0 and <= 0.5"
         value = check_real("share", self.share, least=0, allowed=allowed)
         if value > 0.5:
@@ -177,8 +183,8 @@ class OutlierShare:
 
 
 def _mean_clipped_square(threshold: float) -> float:
-    """E min(z², t²) of standard normal z."""
-    if threshold < 1e-4:  # where the sum below cancels; to third order in t
+    """Return E min(z², t²) for standard normal z."""
+    if threshold < 1e-4:  # the sum below would cancel; the series to third order in t
         cubic = 4.0 * threshold**3 / (3.0 * math.sqrt(2.0 * math.pi))
         return threshold**2 - cubic
     inside = math.erf(threshold / math.sqrt(2.0))
@@ -187,12 +193,15 @@ def _mean_clipped_square(threshold: float) -> float:
 
 
 def _joint_scale(threshold: float) -> float:
-    """The joint scale of standard normal residuals, at an absolute threshold."""
+    """Return the joint scale of standard normal residuals at an absolute threshold."""
     return 1.0 if math.isinf(threshold) else math.sqrt(_mean_clipped_square(threshold))
 
 
 def _threshold_of_joint(rho: float) -> float:
-    """The absolute threshold of a joint scale's rho, where residuals are normal."""
+    """Return the absolute threshold that belongs to a joint scale's rho.
+
+    The residuals are standard normal.
+    """
     if rho >= _LARGEST_RHO:
         return rho
     return float(brentq(lambda t: t - rho * _joint_scale(t), 1e-16, 2.0 * _LARGEST_RHO))
@@ -201,6 +210,6 @@ def _threshold_of_joint(rho: float) -> float:
 def _efficiency(rho: float) -> float:
     if math.isinf(rho):
         return 1.0
-    if rho < 1e-5:  # where the sum below cancels; to first order in rho
+    if rho < 1e-5:  # the quotient below would lose digits; the series to first order
         return _LEAST_EFFICIENCY * (1.0 + 4.0 * rho / (3.0 * math.sqrt(2.0 * math.pi)))
     return math.erf(rho / math.sqrt(2.0)) ** 2 / _mean_clipped_square(rho)

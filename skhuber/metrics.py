@@ -1,15 +1,15 @@
 """Metrics for regression with outliers: the mean Huber error and its D² score.
 
-With a residual r, in the unit of y, and a threshold ρ > 0 in the same unit, the
-Huber loss of one observation is ::
+For a residual r and a threshold ρ > 0, both in the unit of y, the Huber loss of one
+observation is ::
 
-    L(r) = r² / 2            where |r| <= ρ
-    L(r) = ρ |r| - ρ² / 2    where |r| >= ρ
+    L(r) = r² / 2            if |r| <= ρ
+    L(r) = ρ |r| - ρ² / 2    if |r| >= ρ
 
 (P. J. Huber, "Robust Estimation of a Location Parameter", The Annals of
-Mathematical Statistics 35 (1964), pp. 73-101). Everything here is computed from
-the equivalent form c (|r| - c / 2) with c = min(|r|, ρ), which needs no case
-distinction and holds for ρ = ∞ as well.
+Mathematical Statistics 35 (1964), pp. 73-101). The functions compute the equivalent
+form c (|r| - c / 2) with c = min(|r|, ρ), which needs no case distinction and holds
+for ρ = ∞, too.
 """
 
 import math
@@ -38,10 +38,10 @@ def mean_huber_error(
     sample_weight: ArrayLike | None = None,
     multioutput: str | ArrayLike = "uniform_average",
 ) -> float | Array:
-    """Mean Huber loss of the residuals: quadratic up to `rho`, linear beyond it.
+    """Return the mean Huber loss of the residuals.
 
-    The loss of a residual r = y_true - y_pred is r² / 2 where abs(r) <= rho and
-    rho * abs(r) - rho² / 2 beyond. Best possible value is 0.0; lower is better.
+    The loss of a residual r = y_true - y_pred is r² / 2 if abs(r) <= rho, else
+    rho * abs(r) - rho² / 2. The best possible value is 0.0; lower is better.
 
     Parameters
     ----------
@@ -49,13 +49,13 @@ def mean_huber_error(
         Observed values.
 
     y_pred : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Predicted values, as many outputs as in `y_true`.
+        Predicted values, with as many outputs as `y_true`.
 
     rho : float, default=1.0
-        Threshold between the quadratic and the linear part, in the unit of y:
-        an absolute one, not a multiple of an estimated scale. Greater than zero;
-        `numpy.inf` gives half the mean squared error, and for `rho` below every
-        nonzero abs(r) the error divided by `rho` tends to the mean absolute error.
+        Threshold between the quadratic and the linear part, in the unit of y; it is
+        not a multiple of an estimated scale. Greater than zero. `numpy.inf` gives half
+        the mean squared error; as `rho` tends to zero, the error divided by `rho`
+        tends to the mean absolute error.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Non-negative weights of the samples, not all zero. An integer weight
@@ -70,8 +70,8 @@ def mean_huber_error(
     Returns
     -------
     error : float or ndarray of shape (n_outputs,)
-        Weighted mean of the loss, in the unit of y squared. An array only with
-        `multioutput="raw_values"`.
+        Weighted mean of the loss, in the unit of y squared. An array only if
+        ``multioutput="raw_values"``.
 
     Raises
     ------
@@ -80,17 +80,17 @@ def mean_huber_error(
         numeric, not finite, of more than two dimensions, or do not match each
         other in length or number of outputs; if `sample_weight` has another
         length, is negative somewhere or zero everywhere; if `multioutput` is
-        none of the choices.
+        not one of the choices.
 
     See Also
     --------
-    d2_huber_score : The same error as a score relative to the best constant.
-    make_huber_scorer : This error as `scoring` for model selection.
+    d2_huber_score : The mean Huber error relative to that of the best constant.
+    make_huber_scorer : Make a scorer of the mean Huber error for model selection.
 
     Notes
     -----
-    The formula is the one of Huber [1]_, with his k named `rho`. The factor 1/2
-    is in it, so that the loss of a small residual is half its square.
+    The formula is that of Huber [1]_, with his k named `rho`. It has the factor 1/2:
+    the loss of a small residual is half its square.
 
     References
     ----------
@@ -99,7 +99,7 @@ def mean_huber_error(
 
     Examples
     --------
-    The residuals are 0.5, 0 and 10; the last one counts linearly:
+    The residuals are 0.5, 0 and 10; the residual of 10 counts linearly:
 
     >>> from skhuber.metrics import mean_huber_error
     >>> mean_huber_error([1.0, 2.0, 3.0], [1.5, 2.0, 13.0], rho=2.0)
@@ -125,12 +125,12 @@ def d2_huber_score(
     sample_weight: ArrayLike | None = None,
     multioutput: str | ArrayLike = "uniform_average",
 ) -> float | Array:
-    """D² score: the fraction of the Huber error of the best constant explained.
+    """Return the D² score, the fraction of the best constant's Huber error explained.
 
-    One minus the :func:`mean_huber_error` of `y_pred`, divided by that of the
-    constant which minimises it on the same `y_true`, `rho` and `sample_weight`.
-    Best possible score is 1.0; predicting the best constant scores 0.0, and
-    worse predictions score below, without bound.
+    The score is one minus the ratio of the :func:`mean_huber_error` of `y_pred` to
+    that of the constant which minimises it for `y_true`, `rho` and `sample_weight`.
+    The best possible score is 1.0. The best constant scores 0.0; worse predictions
+    have negative scores, without bound.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def d2_huber_score(
         Observed values.
 
     y_pred : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Predicted values, as many outputs as in `y_true`.
+        Predicted values, with as many outputs as `y_true`.
 
     rho : float, default=1.0
         Threshold between the quadratic and the linear part, in the unit of y.
@@ -159,28 +159,28 @@ def d2_huber_score(
     -------
     score : float or ndarray of shape (n_outputs,)
         A pure number, invariant to a change of the unit of y and `rho`. An
-        array only with `multioutput="raw_values"`.
+        array only if ``multioutput="raw_values"``.
 
-        Where `y_true` is constant, the ratio is not defined; as in
+        If `y_true` is constant, the ratio is not defined; as in
         :func:`sklearn.metrics.r2_score` the score is then 1.0 for perfect
         predictions and 0.0 for all others. With fewer than two samples it is
-        nan, and an :class:`~sklearn.exceptions.UndefinedMetricWarning` is given.
+        nan, with an :class:`~sklearn.exceptions.UndefinedMetricWarning`.
 
     Raises
     ------
-    ValueError
-        As :func:`mean_huber_error`.
+    TypeError, ValueError
+        For the arguments that :func:`mean_huber_error` refuses.
 
     See Also
     --------
-    mean_huber_error : The error itself, in the unit of y squared.
+    mean_huber_error : The mean Huber error, in the unit of y squared.
 
     Notes
     -----
-    The definition is the one of D² in [1]_ (and, for the absolute error, of
-    [2]_) with the Huber loss as the deviance. The best constant is Huber's
-    estimate of location at the fixed threshold `rho`; it is found exactly, by
-    sorting, not by iteration to a tolerance.
+    The score is D² as defined in [1]_ (and, for the absolute error, in [2]_) with the
+    Huber loss as the deviance. The best constant is Huber's estimate of location at
+    the fixed threshold `rho`. It is computed exactly, by sorting, not by iteration to
+    a tolerance.
 
     References
     ----------
@@ -229,14 +229,15 @@ def d2_huber_score(
 def make_huber_scorer(rho: float = 1.0) -> Callable[..., float]:
     """Make a scorer of the negative :func:`mean_huber_error` at a fixed threshold.
 
-    For the `scoring` of :class:`sklearn.model_selection.GridSearchCV`,
-    :func:`sklearn.model_selection.cross_val_score` and the like.
+    The scorer can be passed as `scoring` to
+    :class:`sklearn.model_selection.GridSearchCV`,
+    :func:`sklearn.model_selection.cross_val_score` and similar functions.
 
     Parameters
     ----------
     rho : float, default=1.0
         Threshold of the scorer, in the unit of y; greater than zero, `numpy.inf`
-        allowed. It is the scorer's own and does not follow the estimator's.
+        allowed. It does not depend on the estimator's threshold.
 
     Returns
     -------
@@ -252,13 +253,11 @@ def make_huber_scorer(rho: float = 1.0) -> Callable[..., float]:
 
     Notes
     -----
-    The scorer's threshold has to stay fixed where a search varies that of an
-    estimator. If each candidate were scored with its own threshold, the scores
-    would not be comparable, each being in a unit of its own: the loss of one and
-    the same residual falls with `rho`, towards zero, so that the smallest `rho`
-    would win for having the smallest loss, however bad its fit. Choose the
-    threshold here by what an error costs in the application: residuals up to it
-    should count quadratically, greater ones only linearly.
+    The scorer's threshold stays fixed while a search varies the estimator's. Scores of
+    candidates with different thresholds could not be compared: the loss of a residual
+    tends to zero with `rho`, so that the smallest `rho` would have the smallest loss,
+    however bad its fit. Choose the threshold by the cost of an error in the
+    application: residuals up to it count quadratically, greater ones linearly.
 
     Examples
     --------
@@ -287,12 +286,13 @@ def make_huber_scorer(rho: float = 1.0) -> Callable[..., float]:
 
 
 class _Inputs(NamedTuple):
-    """Validated arguments, with the samples of weight zero left out.
+    """Validated arguments without the samples of weight zero.
 
-    `y_true`, `y_pred` and `rho` are given in `unit`: 1.0 but for numbers so great
-    that the difference of two of them might overflow. Both arrays have shape
-    (n_outputs, n_samples). `n_samples` counts all samples that were passed.
-    `output_weights` is None where an array is to be returned.
+    `y_true`, `y_pred` and `rho` are divided by `unit`, which is 1.0 unless the
+    difference of two values of y might overflow. Both arrays have one row for each
+    output and one column for each sample of positive weight. `n_samples` counts all
+    samples that were passed. `output_weights` is None for
+    ``multioutput="raw_values"``.
     """
 
     y_true: Array
@@ -344,7 +344,7 @@ def _check_inputs(
 
 
 def _check_array(values: ArrayLike, name: str, what: str) -> Array:
-    """Finite float64 array of any shape, or a ValueError that names the argument."""
+    """Return a finite float64 array, or raise a ValueError that names the argument."""
     try:
         array: Array = check_array(
             values,
@@ -361,7 +361,7 @@ def _check_array(values: ArrayLike, name: str, what: str) -> Array:
 
 
 def _check_targets(values: ArrayLike, name: str) -> Array:
-    """Validate targets and lay them out in shape (n_outputs, n_samples)."""
+    """Return validated targets in shape (n_outputs, n_samples)."""
     what = "finite numbers of shape (n_samples,) or (n_samples, n_outputs)"
     array = _check_array(values, name, what)
     if array.ndim not in (1, 2) or array.size == 0:
@@ -372,7 +372,7 @@ def _check_targets(values: ArrayLike, name: str) -> Array:
 
 
 def _check_weights(values: ArrayLike, name: str, length: int, per: str) -> Array:
-    """Non-negative weights, scaled by a power of two so that no sum overflows."""
+    """Return validated weights, divided by a power of two so that no sum overflows."""
     what = f"finite non-negative numbers, one per {per}"
     weights = _check_array(values, name, what)
     if weights.shape != (length,):
@@ -393,7 +393,7 @@ def _check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Arr
 
 
 def _check_multioutput(multioutput: str | ArrayLike, n_outputs: int) -> Array | None:
-    """Weights of the outputs, or None for `multioutput="raw_values"`."""
+    """Return the weights of the outputs, or None for ``multioutput="raw_values"``."""
     if isinstance(multioutput, str) and multioutput == "raw_values":
         return None
     if isinstance(multioutput, str) and multioutput == "uniform_average":
@@ -410,10 +410,10 @@ def _check_multioutput(multioutput: str | ArrayLike, n_outputs: int) -> Array | 
 
 
 class _Loss(NamedTuple):
-    """A mean loss as the product of three factors, which alone never overflow.
+    """A mean loss as the product of three factors, none of which overflows.
 
-    So the ratio of two of them is right even where the losses, being of the order
-    of a residual squared, would be too great or too small for a float.
+    The ratio of two mean losses is thus right even if the losses, of the order of a
+    squared residual, are too large or too small for a float.
     """
 
     mean: float
@@ -421,7 +421,7 @@ class _Loss(NamedTuple):
     residual_scale: float
 
     def value(self, unit: float) -> float:
-        # In this order only a result that is itself too great can overflow.
+        # In this order of factors, only a result beyond the largest float overflows.
         return self.mean * self.residual_scale * self.clip_scale * unit * unit
 
     def ratio(self, other: "_Loss") -> float:
@@ -433,12 +433,12 @@ class _Loss(NamedTuple):
 
 
 def _power_of_two(number: float) -> float:
-    """Greatest power of two not above a positive number; for zero, some other one."""
+    """Return the greatest power of two not above a positive number; 0.5 for zero."""
     return math.ldexp(1.0, math.frexp(number)[1] - 1)
 
 
 def _mean_loss(residuals: Array, rho: float, weights: Array) -> _Loss:
-    """Weighted mean of c (|r| - c / 2), with c = min(|r|, rho)."""
+    """Return the weighted mean of c (|r| - c / 2), with c = min(|r|, rho)."""
     size = np.abs(residuals)
     greatest = size.max()
     residual_scale = _power_of_two(greatest)
@@ -450,16 +450,17 @@ def _mean_loss(residuals: Array, rho: float, weights: Array) -> _Loss:
 
 
 def _residuals_of_best_constant(y: Array, rho: float, weights: Array) -> Array:
-    """Residuals of the constant of least mean loss.
+    """Return the residuals of the constant with the least mean loss.
 
     The derivative of the loss by the constant is monotone, and linear between
-    the knots y ± rho. So bisection over the sorted knots finds the piece that holds
-    its root, and one Newton step from within the piece is exact.
+    the knots y ± rho. Bisection over the sorted knots finds the piece that holds the
+    root, and one Newton step from within the piece is exact.
 
-    All is done relative to a median of y: the best constant lies within rho of
-    it, since from beyond at least half of the weight pulls back with full force.
-    So values that have no more than their sign to say are clipped, and neither
-    a great offset of y nor outliers nor a tiny rho cost digits.
+    The computation is relative to a median of y. The best constant lies within rho of
+    the median, since at a greater distance at least half of the weight has the largest
+    derivative, towards the median. Values more than three times as far away affect the
+    derivative by their sign only and are clipped. Thus neither a large offset of y nor
+    outliers nor a tiny rho cost digits.
     """
     order = np.argsort(y)
     cumulated = np.cumsum(weights[order])
@@ -485,7 +486,7 @@ def _residuals_of_best_constant(y: Array, rho: float, weights: Array) -> Array:
         else:
             right = middle
     start = (edges[left] + edges[right]) / 2
-    mass = np.sum(weights[np.abs(z - start) <= threshold])  # has the median at least
+    mass = np.sum(weights[np.abs(z - start) <= threshold])  # not 0: includes the median
     constant = np.clip(start + pull(start) / mass, edges[left], edges[right])
     residuals: Array = from_median - constant * unit
     return residuals
@@ -494,6 +495,6 @@ def _residuals_of_best_constant(y: Array, rho: float, weights: Array) -> Array:
 def _aggregate(values: Array, output_weights: Array | None) -> float | Array:
     if output_weights is None:
         return values
-    used = output_weights > 0.0  # so that 0 * inf cannot make a nan
+    used = output_weights > 0.0  # 0 * inf would be nan
     shares = output_weights[used] / np.sum(output_weights)
     return float(shares @ values[used])

@@ -5,6 +5,8 @@ import importlib.util
 import os
 from pathlib import Path
 
+import numpy as np
+import pytest
 from hypothesis import settings
 
 # Without it (before SciPy is imported) scikit-learn skips one of its checks.
@@ -32,3 +34,27 @@ def _use_cache_of_these_kernels():
 
 
 _use_cache_of_these_kernels()
+
+
+@pytest.fixture
+def closed_figures():
+    """Close all figures after the test."""
+    yield
+    from matplotlib import pyplot
+
+    pyplot.close("all")
+
+
+@pytest.fixture
+def called_with(monkeypatch):
+    """Return the arguments of the last call of huber_path, which returns a stand-in."""
+    from displays import a_path
+
+    calls = {}
+
+    def stand_in(X, y, *, rhos, alphas, **others):
+        calls.update(others, X=X, y=y, rhos=rhos, alphas=alphas)
+        return a_path(np.asarray(rhos), len(alphas), np.shape(X)[1])
+
+    monkeypatch.setattr("skhuber.inspection._path.huber_path", stand_in)
+    return calls

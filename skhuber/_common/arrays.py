@@ -1,4 +1,4 @@
-"""Arrays as compiled kernels and the losses want them; nothing here loads numba."""
+"""Array helpers of the rows and the losses, without numba."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ __all__ = ["read_only"]
 
 
 def read_only(array: Any) -> Any:
-    """A view that numba types like that of an array which is read-only already.
+    """Return a read-only view of the array.
 
-    So both kinds run the same compiled code.
+    numba compiles a kernel once for writeable and once for read-only arrays. With views
+    that are always read-only it compiles one version.
     """
     view = array.view()
     view.flags.writeable = False

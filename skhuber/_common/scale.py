@@ -1,4 +1,7 @@
-"""Scales of given residuals. A weight of two counts a residual twice."""
+"""Scales, medians and quantiles of given residuals.
+
+A weight of two counts a residual twice.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 _EPS = float(np.finfo(np.float64).eps)
-# The median of |r| of standard normal residuals.
+# Φ⁻¹(3/4) = 0.6745, the median of |r| for standard normal residuals r.
 NORMAL_MAD = float(ndtri(0.75))
 
 
 def weighted_median(values: Floats, weight: Floats | None) -> float:
-    """Median in which a weight of two counts as the value twice."""
+    """Return the weighted median of the values."""
     if weight is None:
         return float(np.median(values))
     kept = weight > 0
@@ -30,8 +33,8 @@ def weighted_median(values: Floats, weight: Floats | None) -> float:
     order = np.argsort(values, kind="stable")
     ends = np.cumsum(weight[order])
     half = 0.5 * ends[-1]
-    # Where a cumulated weight is just one half, the median is halfway to the next. Just
-    # one half is what rounding of the sums may have made of it.
+    # If a cumulated weight is exactly one half, the median is halfway to the next
+    # value. `slack` bounds the rounding error of the cumulated weights.
     slack = len(ends) * _EPS * ends[-1]
     lower = values[order[np.searchsorted(ends, half - slack, side="left")]]
     last = min(np.searchsorted(ends, half + slack, side="right"), len(ends) - 1)
@@ -40,12 +43,16 @@ def weighted_median(values: Floats, weight: Floats | None) -> float:
 
 
 def mad_scale(distance: Floats, weight: Floats | None) -> float:
-    """median|r| / Φ⁻¹(3/4), of residuals of these sizes."""
+    """Return median|r| / Φ⁻¹(3/4), with `distance` = |r|."""
     return weighted_median(distance, weight) / NORMAL_MAD
 
 
 def upper_quantile(values: Floats, share: float, weight: Floats | None) -> float:
-    """A number that this share of the weight exceeds, amid those that do so."""
+    """Return the middle of the interval of numbers that `share` of the weight exceeds.
+
+    The weight beyond the number falls short of `share` by less than the weight of one
+    sample.
+    """
     if weight is not None:
         values, weight = values[weight > 0], weight[weight > 0]
     order = np.argsort(values, kind="stable")
@@ -59,16 +66,17 @@ def upper_quantile(values: Floats, share: float, weight: Floats | None) -> float
 
 
 def joint_scale(distance: Floats, rho: float, weight: Floats | None) -> float:
-    """The joint scale of residuals of these sizes.
+    """Return the joint scale of residuals r, with `distance` = |r|.
 
-    It is the σ at which the derivative of the objective by σ is zero,
-    Σ s min(|r|/σ, ρ)² = Σ s; zero, where at most 1/ρ² of the weight has a residual.
+    The joint scale is the σ at which the derivative of the objective by σ is zero,
+    Σ s min(|r|/σ, ρ)² = Σ s. It is zero if at most 1/ρ² of the weight has a nonzero
+    residual.
     """
     unit = distance.max()
     if not 0 < unit < np.inf:
         return 0.0
     order = np.argsort(distance)
-    a = distance[order] / unit  # whose squares do not overflow
+    a = distance[order] / unit  # squares of a do not overflow
     mass = np.ones(len(a)) if weight is None else weight[order]
     total = mass.sum()
     inside = np.cumsum(mass * a**2)
@@ -77,8 +85,9 @@ def joint_scale(distance: Floats, rho: float, weight: Floats | None) -> float:
     outside = total - np.cumsum(mass)
     if not mass[a > 0].sum() > total / rho**2:
         return 0.0
-    # With the threshold t = ρσ at a_k the equation's left side less its right side is
-    # inside/t² + outside − total/ρ². It falls as t grows, from above zero.
+    # Divided by ρ², the left less the right side of the equation at the threshold
+    # t = ρσ = a_k is inside/t² + outside − total/ρ². It starts above zero and falls as
+    # t grows. `excess` is this difference times t².
     excess = inside + (outside - total / rho**2) * a**2
     last = np.nonzero((excess >= 0) & (a > 0))[0][-1]
     threshold = np.sqrt(inside[last] / (total / rho**2 - outside[last]))

@@ -1,4 +1,7 @@
-"""Checks of parameters and weights: what is wrong, what was given, what is allowed."""
+"""Checks of parameters, targets and weights.
+
+Every error names the argument, the value received and what is allowed.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,21 @@ def check_real(
     finite: bool = True,
     allowed: str = "",
 ) -> float:
-    """Return a number > above, ≥ least or any, or raise an error that names it."""
+    """Return the value as a float, or raise an error that names the argument.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument.
+    value : object
+        The value received.
+    above, least : float, default=None
+        Bounds: the value must be > above or ≥ least. None: no bound.
+    finite : bool, default=True
+        Whether infinities are refused.
+    allowed : str, default=""
+        The values allowed, in words. Empty: made from the bounds.
+    """
     bound = ""
     if above is not None:
         bound = f" > {above:g}"
@@ -44,7 +61,7 @@ def check_real(
 
 
 def check_count(name: str, value: object, *, least: int) -> int:
-    """Return an integer ≥ least, or raise an error that names it."""
+    """Return an integer ≥ least, or raise an error that names the argument."""
     allowed = f"an integer >= {least}"
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be {allowed}, got {value!r}.")
@@ -54,14 +71,14 @@ def check_count(name: str, value: object, *, least: int) -> int:
 
 
 def check_integer(name: str, value: object) -> int:
-    """Return any integer, or raise an error that names it."""
+    """Return an integer, or raise an error that names the argument."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, got {value!r}.")
     return int(value)
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
-    """Return one of several words, or raise an error that names them."""
+    """Return one of the choices, or raise an error that lists them."""
     if not isinstance(value, str) or value not in choices:
         allowed = " or ".join(
             part
@@ -73,7 +90,7 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
 
 
 def check_flag(name: str, value: object) -> bool:
-    """Return a boolean, or raise an error that names it."""
+    """Return a boolean, or raise an error that names the argument."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, got {value!r}.")
     return bool(value)
@@ -93,7 +110,7 @@ def check_n_jobs(value: object) -> int | None:
 
 @contextlib.contextmanager
 def naming(name: str) -> Iterator[None]:
-    """Put the argument's name before an error of scikit-learn that lacks it."""
+    """Add the argument's name to an error of scikit-learn that lacks it."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -116,7 +133,7 @@ def check_target(
             and y.ndim == 1
             and y.dtype in (np.float64, np.float32)
         ):
-            # What follows would take longer than a small fit.
+            # check_array would take longer than a small fit.
             assert_all_finite(y, input_name="y")
             target: NDArray[Any] = y
         else:

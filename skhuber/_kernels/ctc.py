@@ -1,22 +1,23 @@
 """Forward and backward recursions of connectionist temporal classification.
 
-A path through the frames of an utterance passes states 0 … 2L of its L labels: blanks
-at even states, label (s − 1)/2 at odd ones. From one frame to the next it stays, goes
-one state on, or two, from a label to a different one. With log p the log-softmax of
-the frame's logits,
+A path through the frames of an utterance passes states s = 0 … 2L of its L labels: an
+even state is a blank, an odd one is label (s − 1)/2. From one frame to the next, a path
+stays, moves on by one state, or moves on by two from a label to a different label. With
+log p the log-softmax of the frame's logits,
 
     α_t(s) = log p_t(s) + log Σ exp α_{t−1}(s′)      over s′ from which s is reached,
     β_t(s) = log Σ exp (β_{t+1}(s′) + log p_{t+1}(s′))   over s′ reached from s,
 
-the probability of the labels is exp α_T(2L) + exp α_T(2L − 1), that of passing s at t
-given the labels is exp(α_t(s) + β_t(s)) over it, and the gradient of −log of it with
-respect to the logits is softmax − the sum of the latter over the states of a class.
-(A. Graves, S. Fernández, F. Gomez and J. Schmidhuber, "Connectionist Temporal
-Classification", ICML 2006, eqs. 6 to 16; in logarithms, so that nothing underflows.)
+the probability P of the labels is exp α_T(2L) + exp α_T(2L − 1). The posterior
+probability of state s at frame t is exp(α_t(s) + β_t(s)) / P. The gradient of −log P
+with respect to the logit of a class is its softmax less the sum of the posteriors of
+the states of the class. (A. Graves, S. Fernández, F. Gomez and J. Schmidhuber,
+"Connectionist Temporal Classification", ICML 2006, eqs. 6 to 16; in logarithms, so that
+nothing underflows.)
 
-States that cannot be reached from the start, or from which the end cannot be reached
-any more, are left out: at frame t those from 2(t + 1) on, and those before
-2L + 1 − 2(T − t).
+The recursions skip the states that cannot be reached from the start, and those from
+which the end cannot be reached: at frame t the states from 2(t + 1) on, and those
+before 2L + 1 − 2(T − t).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from skhuber._runtime import block_kernel
 
 @block_kernel
 def _log_sum_2(a, b):
-    """log(exp a + exp b); a NaN stays."""
+    """Return log(exp a + exp b), or NaN if a or b is NaN."""
     if a == -np.inf:
         return b
     if b == -np.inf:
@@ -55,7 +56,7 @@ def _log_softmax(logits, log_p):
 
 @block_kernel
 def _forward(log_p, classes, skips, alpha):
-    """Fill α; returns −log of the probability of the labels."""
+    """Fill `alpha` and return −log of the probability of the labels."""
     n_frames, n_states = alpha.shape
     alpha[:] = -np.inf
     alpha[0, 0] = log_p[0, classes[0]]
@@ -78,7 +79,11 @@ def _forward(log_p, classes, skips, alpha):
 
 @block_kernel
 def _backward(log_p, classes, skips, alpha, term, factor, gradient):
-    """Subtract the posteriors of the states, found from the last frame to the first."""
+    """Subtract factor · posterior of each state from the gradient of its class.
+
+    `term` is −log of the probability of the labels. The frames are visited from the
+    last to the first.
+    """
     n_frames, n_states = alpha.shape
     beta = np.full(n_states, -np.inf)
     following = np.full(n_states + 2, -np.inf)
@@ -103,19 +108,22 @@ def _backward(log_p, classes, skips, alpha, term, factor, gradient):
 
 @block_kernel
 def evaluate(first, last, logits, labels, n_frames, n_labels, terms, factor, gradient):
-    """Terms of the utterances first ≤ i < last, and the gradient of factor · terms.
+    """Compute the terms of the utterances first ≤ i < last and their gradients.
 
     Parameters
     ----------
     logits : array of shape (n, T, C)
-        The last class is the blank.
+        Logits of the classes. The last class is the blank.
     labels : array of shape (n, L)
+        Class indices.
     n_frames, n_labels : arrays of n
-        How many of the frames and of the labels there are.
+        Numbers of frames and of labels that each utterance uses.
     terms : array of n
+        Filled with the terms.
     factor : array of n
-    gradient : array of shape (n, T, C), or with n = 0 if it is not wanted
-        Zeros.
+        Factors of the terms in the gradient.
+    gradient : array of shape (n, T, C), or with n = 0 for no gradient
+        Zeros; filled with the gradient of Σ factor · terms.
     """
     blank = logits.shape[2] - 1
     for i in range(first, last):
@@ -135,7 +143,7 @@ def evaluate(first, last, logits, labels, n_frames, n_labels, terms, factor, gra
         term = _forward(log_p, classes, skips, alpha)
         terms[i] = term
         if gradient.shape[0] == 0 or term == np.inf:
-            continue  # labels that the frames cannot hold: there the gradient is 0
+            continue  # the labels do not fit into the frames: the gradient is 0
         for t in range(frames):
             for k in range(blank + 1):
                 gradient[i, t, k] = factor[i] * np.exp(log_p[t, k])

@@ -1,14 +1,15 @@
 """Newton's method for small data, in one compiled call.
 
-On a thousand rows a sweep takes microseconds, and a Python call as long. So for data
-that lie in the cache the whole minimisation is compiled: `standardise` and
-`minimise`. Both handle what is ordinary and say so when it is not: singular or nearly
-singular Hessians, a scale that falls towards zero, steps that do not decrease the
-objective. Whoever calls them then goes the general way.
+On a thousand rows a sweep takes microseconds, and a Python call as long. For data that
+fit in the cache the whole minimisation is therefore compiled: `standardise` and
+`minimise`. Both return a flag that is False for a singular or nearly singular Hessian,
+a scale that falls towards zero, or steps that do not decrease the objective. The caller
+then uses the general minimiser.
 
-The objective is that of `skhuber._objective`, where the formulas stand. Here the data
-are the rows of an array A of shape (p + 2, n): the p standardised columns, then ones,
-then t = r/σ; so that every sum is over one or two contiguous rows of A.
+The objective is that of `skhuber._objective`, which documents the formulas. The data
+are the rows of an array A of shape (p + 2, n): the p standardised columns, a row of
+ones, and r/σ, the derivative row of a joint scale. Every sum thus runs over one or two
+contiguous rows of A.
 """
 
 from __future__ import annotations
@@ -24,27 +25,39 @@ from skhuber._runtime import block_kernel
 
 _NORMAL_MAD = 0.6744897501960817  # Φ⁻¹(3/4): the median of |r| of normal residuals
 _EPS = 2.0**-52
-# A pivot of a Hessian with a unit diagonal below this is for the general way: it says
-# that the last six digits of a step would be left.
+# The least pivot of the Cholesky factorisation of a Hessian with a unit diagonal. A
+# Hessian with a smaller pivot is left to the general minimiser. At 1e-10 a step keeps
+# about six of its sixteen digits.
 _LEAST_PIVOT = 1e-10
-# A joint scale falls to no less than this share of itself in one step.
+# The least ratio of a joint scale after a step to that before it. A longer step is
+# shortened.
 _LEAST_SHARE = 0.3
-# A scale below this (in units of the spread of y) is on its way to zero.
+# The least scale, in units of y's median absolute deviation rounded down to a power of
+# two. A smaller scale is falling towards zero and is left to the general minimiser.
 _LEAST_SCALE = 1e-5
-# Steps and halvings of a step: of ordinary data none needs as many.
+# The greatest numbers of Newton steps and of halvings of one step. Ordinary data need
+# fewer; others are left to the general minimiser.
 _MAX_STEPS = 25
 _MAX_HALVINGS = 5
 
 
 @block_kernel
 def standardise(X, y, weight, weight_unit, fit_intercept, A, t, s):
-    """Centres and binary exponents of the columns and of y; fill A, t and s.
+    """Standardise X and y into A and t, and scale the weights into s.
+
+    A column is divided by 2^power, the greatest power of two not above its root mean
+    square about the centre, and y by that not above its median distance from y_centre.
+    The centres are the weighted means of the columns and the median of y, or zeros
+    without an intercept.
 
     Returns
     -------
     centre, power : arrays of p
+        Centres and binary exponents of the columns.
     y_centre, y_power : float, int
+        Centre and binary exponent of y.
     is_ordinary : bool
+        False if the spread of a column or of y is zero or not finite.
     """
     n, p = X.shape
     total = 0.0
@@ -105,7 +118,7 @@ def _dot(a, b):
 
 @block_kernel
 def _residuals(A, t, theta, n_coef, r):
-    """r = t − Σ_j θ_j A_j over the first n_coef rows of A."""
+    """Fill r with t − Σ_j θ_j A_j over the first n_coef rows of A."""
     r[:] = t
     for j in range(n_coef):
         a, slope = A[j], theta[j]
@@ -115,7 +128,10 @@ def _residuals(A, t, theta, n_coef, r):
 
 @block_kernel
 def _value_gradient(A, s, total, penalty, rho, scale, joint, theta, r, c, n_coef, g):
-    """F and its gradient (into g), of residuals r; c becomes s·clip(r)."""
+    """Return the objective F at residuals r; fill g with its gradient.
+
+    c is filled with s·clip(r).
+    """
     threshold = rho * scale
     for i in range(r.shape[0]):
         c[i] = clip(r[i], threshold)
@@ -138,7 +154,7 @@ def _value_gradient(A, s, total, penalty, rho, scale, joint, theta, r, c, n_coef
 
 @block_kernel
 def _evaluate(A, t, s, total, penalty, rho, scale, joint, theta, n_coef, r, c, g):
-    """F at θ and the scale there; the residuals into r, the gradient into g."""
+    """Return F and the scale at θ; fill r with residuals and g with the gradient."""
     sigma = theta[n_coef] if joint else scale
     _residuals(A, t, theta, n_coef, r)
     value = _value_gradient(
@@ -149,7 +165,10 @@ def _evaluate(A, t, s, total, penalty, rho, scale, joint, theta, n_coef, r, c, g
 
 @block_kernel
 def _gram(A, h, q, work, H):
-    """H = Σ_i h_i A_i A_iᵀ over the first q rows of A; the lower triangle."""
+    """Fill the lower triangle of H with Σ_i h_i a_i a_iᵀ.
+
+    a_i is the i-th column of the first q rows of A.
+    """
     for j in range(q):
         a = A[j]
         for i in range(h.shape[0]):
@@ -160,7 +179,11 @@ def _gram(A, h, q, work, H):
 
 @block_kernel
 def _factorise(H, root):
-    """Cholesky factor of H with a unit diagonal, in place; False if H is singular."""
+    """Replace H, scaled to a unit diagonal, by its Cholesky factor.
+
+    `root` is filled with the square roots of H's diagonal. Return False if a pivot is
+    not above _LEAST_PIVOT.
+    """
     q = H.shape[0]
     for j in range(q):
         if not H[j, j] > 0.0:
@@ -187,7 +210,7 @@ def _factorise(H, root):
 
 @block_kernel
 def _solve(H, root, g, x):
-    """x = H⁻¹g with the factor; return gᵀH⁻¹g."""
+    """Fill x with H⁻¹g by the factor of H, and return gᵀH⁻¹g."""
     q = H.shape[0]
     decrement = 0.0
     for j in range(q):
@@ -216,9 +239,11 @@ def _median_scale(r, work):
 
 @block_kernel
 def _start(A, t, s, total, penalty, rho, joint, scale, n_coef, r, c, work, theta):
-    """Least squares or no coefficients, whichever is lower (into theta); the scale.
+    """Fill theta with the start and return the scale there; 0 if there is no start.
 
-    The scale is 0 where both are no place to start.
+    The start is the least-squares solution or zero coefficients, whichever has the
+    lower objective. There is none if the least-squares problem is singular or if a
+    given scale is far below the residuals.
     """
     p = penalty.shape[0]
     n = t.shape[0]
@@ -276,38 +301,45 @@ def minimise(
     start,
     r,
 ):
-    """The minimum of the objective.
+    """Minimise the objective by Newton's method.
 
     Parameters
     ----------
     A : array of shape (p + 2, n)
-        As filled by `standardise`; row p + 1 is overwritten.
+        The standardised columns from `standardise`; row p + 1 is overwritten.
     t, s : arrays of n
         Standardised y, and weights.
     penalty : array of p
+        Factors of the squared coefficients.
     rho, joint, scale, fit_intercept, tol
-        As in `skhuber._objective`; a joint scale is the start's, if there is one.
+        See `skhuber._objective`. If `joint` is true, `scale` is the scale at `start`.
     noise : float
         Rounding error of a standardised residual.
     floor : float
         Least joint scale.
     max_iter : int
+        Greatest number of iterations.
     start : array
-        θ to start from; empty for the better of two starts.
+        θ to start from; empty to start from least squares or zero coefficients.
     r : array of n
-        Becomes the residuals.
+        Filled with the residuals at the minimum.
 
     Returns
     -------
-    theta, value, gap, n_iter, n_sweeps : array, float, float, int, int
+    theta, value, gap : array, float, float
+        The minimiser, the objective there, and gᵀH⁻¹g/2, an estimate of how far the
+        objective is above its minimum.
+    n_iter, n_sweeps : int, int
+        Numbers of iterations and of sweeps over the rows.
     is_certified : bool
-        Whether this is the minimum. If not, nothing of it is of use.
+        Whether the gap is within the tolerance. If False, the other results are
+        invalid.
     """
     p = penalty.shape[0]
     n = t.shape[0]
     n_coef = p + 1 if fit_intercept else p
     q = n_coef + 1 if joint else n_coef
-    # The rows of A that θ has, next to each other.
+    # Without an intercept, remove the row of ones.
     if not fit_intercept:
         A = np.concatenate((A[:p], A[p + 1 :]))
     total = 0.0
@@ -400,8 +432,8 @@ def minimise(
         sigma = trial_sigma
         value = trial_value
 
-    # More steps with the Hessian at hand, while they gain two digits of the gap: they
-    # take the variables to their last digits.
+    # Take up to three more steps with the last Hessian while each reduces the gap by a
+    # factor of 100: they bring θ to its last digits.
     for _ in range(3):
         for j in range(q):
             trial[j] = theta[j] - step[j]

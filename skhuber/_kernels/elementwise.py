@@ -1,11 +1,12 @@
-"""The loop over the elements of an elementwise loss: terms, weights and sums at once.
+"""Loop over the elements of an elementwise loss: terms, weights and sums in one sweep.
 
-The arrays are flat. `row_length` says how many elements in a row make up one entry of
-the batch (all of them, where entries do not matter). The elements are taken in chunks
-that fit in a level-1 cache: whole rows where rows are short, parts of a row where they
-are long. A chunk's terms and derivatives go to a small buffer in float64; then they are
-weighted, and stored or summed. A loop does one or the other, since one that did both
-could add in another order (see `skhuber._kernels.sweeps`).
+The arrays are flat. A row is `row_length` consecutive elements, one entry of the batch,
+or all elements if the entries are not told apart. The elements are processed in chunks
+that fit in a level-1 cache: several whole rows if rows are short, parts of a row if
+they are long. A chunk's terms and derivatives are computed in small float64 buffers,
+then weighted, then stored or summed. Each loop either stores or sums, since the
+compiler may add in varying order in a loop that does both (see `_clip_and_sum` in
+`skhuber._kernels.passes`).
 """
 
 from __future__ import annotations
@@ -17,18 +18,22 @@ from skhuber._runtime import block_kernel
 
 # mypy: disable-error-code="no-untyped-def"
 
-# Three buffers of so many float64 are 24 KB: they stay in a level-1 cache.
+# Elements in a chunk. Three buffers of 1024 float64 take 24 KiB, less than a level-1
+# cache of 32 KiB.
 CHUNK = 1024
 
-# How the weight of an element is found in an array of weights.
+# Modes of an array of weights: unused, one weight for each row, or for each element.
 NO_WEIGHT, WEIGHT_OF_ROW, WEIGHT_OF_ELEMENT = range(3)
 
-# Which derivative: none, by pred, by label, by extra, and the second by pred.
+# Derivatives: none, by pred, by label, by extra, and the second by pred.
 NONE, PRED, LABEL, EXTRA, CURVATURE = range(5)
 
 
 def chunk_size(row_length):
-    """Elements in a chunk, and chunks in a row: one of the two is of whole rows."""
+    """Return the number of elements in a chunk and the number of chunks in a row.
+
+    A chunk holds whole rows if the number of chunks in a row is 1.
+    """
     if row_length <= CHUNK:
         return CHUNK // row_length * row_length, 1
     return CHUNK, -(-row_length // CHUNK)
@@ -36,7 +41,7 @@ def chunk_size(row_length):
 
 @block_kernel
 def _fill(rule, pred, label, extra, wanted, derivative, terms, slopes):
-    """Terms and one derivative of one chunk; what both need is computed once."""
+    """Fill `terms` (if `wanted`) and `slopes` with a chunk's terms and derivatives."""
     if wanted and derivative == PRED:
         for i in range(pred.size):
             term, slope, _, _, _ = formula(
@@ -81,7 +86,7 @@ def _weigh(values, mode, weight, start, row_length):
             values[i] *= own[i]
     elif mode == WEIGHT_OF_ROW:
         begin = 0
-        while begin < values.size:  # row by row, or the part of the row in the chunk
+        while begin < values.size:  # each row, or the part of it in the chunk
             row = (start + begin) // row_length
             end = min((row + 1) * row_length - start, values.size)
             for i in range(begin, end):
@@ -97,7 +102,7 @@ def _store(values, unit, out):
 
 @block_kernel
 def _sum_rows(values, unit, start, row_length, chunk, sums):
-    """Sums of the rows of a chunk, or of the part of a row that it is."""
+    """Store the sum of each row of a chunk, or of the part of a row in the chunk."""
     if row_length > values.size:
         total = 0.0
         for i in range(values.size):
@@ -119,29 +124,30 @@ def evaluate(
     unit, mode, weight, slope_unit, slope_mode, slope_weight, derivative,
     terms, sums, slopes,
 ):  # fmt: skip
-    """Weighted terms or their sums, and a derivative, of the chunks first ≤ k < last.
+    """Compute terms or their sums, and a derivative, of the chunks first ≤ k < last.
 
     Parameters
     ----------
     rule : tuple
-        See `skhuber._kernels.rules`.
+        Formula and constants; see `skhuber._kernels.rules`.
     pred, label : arrays of n
     extra : array
-        Repeated along the elements as often as it takes; empty for ones.
+        Third numbers of the formula, repeated cyclically; empty for ones.
     row_length, chunk_length, chunks_per_row : int
-        See `chunk_size`.
+        Elements in a row, elements in a chunk, chunks in a row; see `chunk_size`.
     unit, mode, weight
-        Factor of all terms, and how the array `weight` multiplies them.
+        Factor of all terms, mode of the array `weight`, factors of single terms.
     slope_unit, slope_mode, slope_weight
-        The same for the derivative.
+        Factor of all derivatives, mode of `slope_weight`, factors of single ones.
     derivative : int
         NONE, PRED, LABEL, EXTRA or CURVATURE.
     terms : array of n, or empty
-        For the weighted terms, where they are wanted as they are.
+        Filled with the weighted terms.
     sums : array, or empty
-        For the sum of each row, or of each chunk where a row has several.
+        Filled with the sum of each row, or of each chunk if a row has several. Unused
+        if `terms` is not empty.
     slopes : array of n, or empty
-        For the weighted derivatives.
+        Filled with the weighted derivatives.
     """
     n = pred.size
     term_buffer = np.empty(chunk_length)

@@ -1,13 +1,13 @@
-"""Scalar formulas of the elementwise losses, each written once.
+"""Scalar formulas of the elementwise losses.
 
-A formula gets a rule and the numbers (pred, label, extra) and returns ::
+A formula takes a rule and the numbers (pred, label, extra) and returns ::
 
     term, ∂term/∂pred, ∂term/∂label, ∂term/∂extra, ∂²term/∂pred²
 
-What a loop does not use of them, the compiler leaves out. All numbers are float64,
-whatever the arrays hold: with float32 arrays the time goes into reading them, and the
-results are right to the last digit of float32. `extra` is a third array, the
-`pos_weight` of the cross-entropy, and 1 where a loss has none.
+The compiler drops the results that a loop does not use. All numbers are float64, also
+for arrays of float32: the time goes into reading the arrays, and the results are exact
+to the last digit of float32. `extra` is the `pos_weight` of the cross-entropy, and 1
+for a loss without one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def squared(rule, pred, label, extra):
 @formula_kernel
 def absolute(rule, pred, label, extra):
     residual = pred - label
-    sign = residual  # 0 at 0, NaN for a NaN
+    sign = residual  # keeps 0 and NaN
     if residual > 0.0:
         sign = 1.0
     elif residual < 0.0:
@@ -76,8 +76,8 @@ def squared_hinge(rule, pred, label, extra):
 
 @formula_kernel
 def cross_entropy_of_logits(rule, pred, label, extra):
-    # Both log-probabilities from one small exponential: nothing cancels, nothing
-    # overflows. log(1 + e^-|p|) and 1/(1 + e^-|p|) are the parts of either.
+    # Both log-probabilities and both probabilities follow from log(1 + e^-|pred|) and
+    # 1/(1 + e^-|pred|), which neither cancel nor overflow.
     z = rule.slope * label + rule.offset
     small = np.exp(-abs(pred))
     rest = np.log1p(small)
@@ -89,7 +89,7 @@ def cross_entropy_of_logits(rule, pred, label, extra):
         of_one, of_zero = rest - pred, rest
         sigmoid, its_rest = small * greater, greater
     positive = extra * z
-    # What has no weight has no part, though it be infinite.
+    # Count 0 · ∞ as 0.
     part_of_one = 0.0 if positive == 0.0 and not np.isnan(pred) else positive * of_one
     part_of_zero = 0.0 if z == 1.0 and not np.isnan(pred) else (1.0 - z) * of_zero
     return (
@@ -118,7 +118,10 @@ def cross_entropy_of_probabilities(rule, pred, label, extra):
 
 @formula_kernel
 def stirling(rule, label):
-    """Stirling's approximation of log(label!) and its slope; 0 up to a label of 1."""
+    """Return Stirling's approximation of log(label!) and its derivative.
+
+    Return zeros for a label up to 1, or if the rule does not ask for it.
+    """
     if rule.full == 0.0 or not label > 1.0:
         return 0.0, 0.0
     log_label = np.log(label)
@@ -132,7 +135,7 @@ def stirling(rule, label):
 def poisson_of_logs(rule, pred, label, extra):
     rate = np.exp(pred)
     full, slope = stirling(rule, label)
-    counted = 0.0 if label == 0.0 else label * pred  # also for the log of a rate of 0
+    counted = 0.0 if label == 0.0 else label * pred  # pred may be −∞, the log of 0
     return rate - counted + full, rate - label, slope - pred, 0.0, rate
 
 
@@ -165,7 +168,8 @@ _FORMULA = {
 }
 
 
-# As in `passes`: compiled code takes the overload, which chooses by the types.
+# Compiled code calls the overload below, which selects the formula by the rule's type.
+# The function serves code that runs with numba's compilation switched off.
 def formula(rule, pred, label, extra):
     return _FORMULA[type(rule)](rule, pred, label, extra)
 

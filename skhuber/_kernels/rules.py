@@ -1,9 +1,9 @@
-"""Which elementwise loss, with which numbers: what the kernels are told.
+"""Rules: identifiers of the elementwise losses, with their constants.
 
-The type of a rule chooses the formula in `skhuber._kernels.formulas`, its fields are
-the formula's constants. Nothing here loads numba, so a loss can make its rule before
-anything is compiled. All fields are floats, and each rule has one at least: numba has
-no use for an empty tuple.
+The type of a rule selects the formula in `skhuber._kernels.formulas`; its fields are
+the formula's constants. This module does not load numba, so that a loss can make its
+rule before anything is compiled. All fields are floats, and each rule has at least one,
+since numba does not type an empty named tuple.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Displays for matplotlib: residuals, robust weights, paths and searches over rho.
 
-They follow scikit-learn's convention: a display holds what is to be drawn,
-`from_estimator`, `from_predictions` or `from_path` compute that and draw it, and `plot`
-draws it (again). What was drawn is in attributes that end in an underscore, so that it
-can be changed afterwards.
+The displays follow scikit-learn's convention. A display holds the data of a figure.
+`from_estimator`, `from_predictions` and `from_path` compute the data and draw them;
+`plot` draws them again. The artists drawn are attributes that end in an underscore, so
+that they can be changed afterwards.
 
-Drawing needs matplotlib, ``pip install "skhuber[plot]"``; it is imported at the first
-plot only.
+Drawing needs matplotlib, ``pip install "skhuber[plot]"``, which is imported at the
+first plot.
 """
 
 from skhuber.inspection._cv import CVRhoDisplay

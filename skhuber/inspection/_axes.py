@@ -1,4 +1,4 @@
-"""What the displays draw with: axes, the scale of rho, labels beside points."""
+"""Drawing helpers of the displays: axes, the scale of rho, labels beside points."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from numpy.typing import ArrayLike, NDArray
 from skhuber._common.validation import naming
 from skhuber.inspection._checks import Array
 
-# Okabe and Ito's colours, which the colour-blind can tell apart, without the yellow:
-# it is too pale for a line on white.
+# Okabe and Ito's colours, which colour-blind readers can distinguish, without the
+# yellow, which is too pale for a line on white.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
+# The grey of auxiliary lines.
 QUIET = "0.35"
-# A legend at the right of the axes, where no line can run through it.
+# Keywords of a legend at the right of the axes, outside the lines.
 BESIDE = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
 
 
 def import_pyplot(display: type, method: str) -> Any:
-    """matplotlib.pyplot, or an error that says how to get it."""
+    """Return matplotlib.pyplot, or raise an error that says how to install it."""
     try:
         import matplotlib.pyplot as pyplot
     except ImportError as error:
@@ -36,9 +37,10 @@ def import_pyplot(display: type, method: str) -> Any:
 def prepare(
     display: Any, ax: Any, name: str, given: Any, figsize: Any = None
 ) -> tuple[Any, dict[str, Any]]:
-    """What `plot` draws on, and the keywords it was given, under their long names.
+    """Return the axes to draw on and the keywords `given`, under their long names.
 
-    So they replace the display's own. Where ax is None, a new figure is made.
+    Long names make the keywords replace the display's own. If `ax` is None, the axes
+    are those of a new figure.
     """
     pyplot = import_pyplot(type(display), "plot")
     from matplotlib.axes import Axes
@@ -59,9 +61,10 @@ def prepare(
 
 
 def three_axes_in(ax: Any, room_at_right: bool) -> NDArray[np.object_]:
-    """Switch axes off, and put three in their place that share the x axis."""
+    """Return three axes with a shared x axis that replace `ax`; hide `ax`."""
     figure = ax.figure
-    # A layout engine makes room for a legend at the right; without one we do.
+    # A layout engine makes room for a legend at the right; without one, an empty column
+    # does.
     columns = 2 if room_at_right and figure.get_layout_engine() is None else 1
     sizes = {"height_ratios": [2, 1, 1], "width_ratios": [1.0, 0.28][:columns]}
     place = ax.get_subplotspec()
@@ -80,10 +83,10 @@ def three_axes_in(ax: Any, room_at_right: bool) -> NDArray[np.object_]:
 
 
 def number(value: Any) -> str:
-    """Four digits of a number, "∞" for an infinite one; others as they are."""
+    """Return a number with four digits, "∞" for infinity, and any other value's str."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         return str(value)
-    # Rounded before it is written: "10000", not "1e+04".
+    # Round before formatting, for "10000" instead of "1e+04".
     return "∞" if float(value) == math.inf else f"{float(f'{value:.4g}'):g}"
 
 
@@ -100,31 +103,32 @@ class RhoScale:
             self._ticks.append((self._infinity, "∞"))
 
     def places(self, rhos: ArrayLike) -> Array:
-        """Where on the axis they are."""
+        """Return the positions of the rhos on the axis."""
         return np.where(np.isinf(rhos), self._infinity, rhos)
 
     def mark(self, ax: Any, rho: float, words: str, colour: str) -> Any:
-        """Draw a vertical line at one of them."""
+        """Draw a vertical line at `rho` and return it."""
         look = {"color": colour, "linestyle": "--", "linewidth": 1.0, "zorder": 1}
         label = f"{words}rho = {number(rho)}"
         return ax.axvline(float(self.places(rho)), label=label, **look)
 
     def apply(self, ax: Any) -> None:
-        """Name the x axis; make it logarithmic, with some numbers that do not touch."""
+        """Make the x axis of `ax` logarithmic, with tick labels that do not touch."""
         *others, (last, label) = self._ticks
         places, labels = [last], [label]
         span = last / self._least
-        # Of the width as it is now, a layout engine may take a quarter.
+        # The width of the axes in points. A layout engine may take a quarter of it.
         width = 0.75 * ax.bbox.width * 72.0 / ax.figure.dpi
         for place, label in reversed(others):
-            # A character of ten points is about six wide.
+            # The distance between two labels: a character of a 10-point font is about
+            # 6.2 points wide.
             points = 6.2 * (len(label) + len(labels[0])) / 2 + 5.0
             if place * span ** (points / width) <= places[0]:
                 places.insert(0, place)
                 labels.insert(0, label)
         ax.set_xscale("log")
         if span == 1.0:
-            # One place alone leaves matplotlib without limits on such an axis.
+            # matplotlib finds no limits for a logarithmic axis with a single place.
             ax.set_xlim(last / 2, last * 2)
         ax.set_xticks(places, labels)
         ax.set_xticks([], minor=True)
@@ -132,7 +136,7 @@ class RhoScale:
 
 
 def _round_numbers(rhos: Array) -> list[float]:
-    """Round numbers among finite rhos, four or more where there are so many."""
+    """Return round numbers between the finite rhos, at least four if possible."""
     if not rhos.size:
         return []
     low, high = float(rhos.min()), float(rhos.max())
@@ -147,19 +151,19 @@ def _round_numbers(rhos: Array) -> list[float]:
 
 
 def annotate(ax: Any, x: Array, y: Array, labels: Sequence[str]) -> list[Any]:
-    """Write labels beside points, each where it meets no other label or point."""
-    ax.get_xlim(), ax.get_ylim()  # settles the limits, which transData depends on
+    """Write labels beside points, away from other labels and points; return them."""
+    ax.get_xlim(), ax.get_ylim()  # updates the limits, on which transData depends
     to_points = 72.0 / ax.figure.dpi
     centres = ax.transData.transform(np.column_stack([x, y])) * to_points
     middle = (ax.bbox.x0 + ax.bbox.x1) / 2 * to_points
-    low, high = centres - 4.0, centres + 4.0  # corners of the boxes that are taken
+    low, high = centres - 4.0, centres + 4.0  # corners of the occupied boxes
     annotations = []
     for i, label in enumerate(labels):
-        size = np.array([5.0 * len(label), 9.0])  # of text in 8 points
-        # Towards the middle first, so that labels stay within the axes.
+        size = np.array([5.0 * len(label), 9.0])  # points, for text of 8 points
+        # Try the side towards the middle first, to keep labels within the axes.
         sides = (1, -1) if centres[i, 0] < middle else (-1, 1)
         shifts = [(s, dy) for dy in (0, 10, -10, 20, -20, 30, -30) for s in sides]
-        for side, dy in [*shifts, shifts[0]]:  # crowded: the first is as good as any
+        for side, dy in [*shifts, shifts[0]]:  # the first again if none is free
             start = 6.0 if side > 0 else -6.0 - size[0]
             corner = centres[i] + (start, dy - size[1] / 2)
             if not np.all((corner < high) & (low < corner + size), axis=1).any():

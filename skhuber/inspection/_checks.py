@@ -1,4 +1,4 @@
-"""Checks of the displays' arguments, and of the estimators that they draw."""
+"""Checks of the displays' arguments and of the estimators to draw."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FITTED = (
 def numbers(
     name: str, values: ArrayLike, *, dimensions: int = 1, finite: bool | str = True
 ) -> Array:
-    """Return numbers in one dimension or two, or raise an error that names them."""
+    """Return an array of one or two dimensions, or raise an error that names it."""
     with naming(name):
         array: Array = check_array(
             values,
@@ -51,14 +51,14 @@ def numbers(
 
 
 def rhos(values: ArrayLike) -> Array:
-    """Return thresholds > 0, or raise an error."""
+    """Return an array of thresholds > 0, or raise an error."""
     array = numbers("rhos", values, finite=False)
     refuse_any("rhos", array, ~(array > 0), "> 0")
     return array
 
 
 def mark(name: str, rho: float | None) -> float | None:
-    """Return None or a threshold > 0, or raise an error that names it."""
+    """Return None or a threshold > 0, or raise an error that names the argument."""
     if rho is None:
         return None
     return check_real(name, rho, above=0, finite=False, allowed="None or a number > 0")
@@ -67,14 +67,14 @@ def mark(name: str, rho: float | None) -> float | None:
 def refuse_any(
     name: str, values: Array, wrong: NDArray[np.bool_], allowed: str
 ) -> None:
-    """Raise an error with the first of the values that are wrong, if any is."""
+    """Raise an error that names the first value for which `wrong` is true, if any."""
     if wrong.any():
         value = float(values[wrong][0])
         raise ValueError(f"{name} must be numbers {allowed}, got {value!r} among them.")
 
 
 def same_length(what: str, **arrays: Array) -> None:
-    """Raise an error if the length of an array is not that of the first."""
+    """Raise an error if the lengths of the arrays differ."""
     (first, one), *others = arrays.items()
     for name, other in others:
         if len(other) != len(one):
@@ -85,7 +85,7 @@ def same_length(what: str, **arrays: Array) -> None:
 
 
 def predictions(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Array]:
-    """Return observed and predicted values, or raise an error that names them."""
+    """Return observed and predicted values, or raise an error that names one."""
     observed = numbers("y_true", y_true)
     predicted = numbers("y_pred", y_pred)
     same_length("samples", y_true=observed, y_pred=predicted)
@@ -93,7 +93,7 @@ def predictions(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Array]:
 
 
 def labels(name: str, values: Any, length: int, per: str) -> list[Any] | None:
-    """Return one label for each of several things, or None for None."""
+    """Return a list of `length` labels, or None for None."""
     if values is None:
         return None
     allowed = f"None or one label for each {per}"
@@ -108,28 +108,31 @@ def labels(name: str, values: Any, length: int, per: str) -> list[Any] | None:
 
 
 def text(name: str, value: object) -> str | None:
-    """Return None or a string, or raise an error that names it."""
+    """Return None or a string, or raise an error that names the argument."""
     if value is not None and not isinstance(value, str):
         raise TypeError(f"{name} must be None or a string, got {value!r}.")
     return value
 
 
 def is_positive_number(value: object) -> bool:
-    """Whether it can be drawn as a rho."""
+    """Return whether the value is a real number > 0, as a rho to draw must be."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         return False
     return float(value) > 0
 
 
 def last_step(estimator: Any) -> Any:
-    """The estimator that a pipeline ends in, or the very one."""
+    """Return the last step of a pipeline, or the estimator if it is no pipeline."""
     while isinstance(estimator, Pipeline):
         estimator = estimator[-1]
     return estimator
 
 
 def fitted_last_step(estimator: Any, allowed: str, *attributes: str) -> Any:
-    """The last step; NotFittedError before `fit`, TypeError without the attributes."""
+    """Return the last step, which has all `attributes`.
+
+    Raise a NotFittedError if it lacks them and is not fitted, else a TypeError.
+    """
     last = last_step(estimator)
     if not all(hasattr(last, attribute) for attribute in attributes):
         if isinstance(last, BaseEstimator):
@@ -139,7 +142,7 @@ def fitted_last_step(estimator: Any, allowed: str, *attributes: str) -> Any:
 
 
 def threshold(estimator: Any) -> float:
-    """The residual, in the unit of y, from which on samples count less."""
+    """Return the fitted estimator's threshold on the residuals, in the unit of y."""
     last = fitted_last_step(estimator, _FITTED, "rho_", "scale_")
     return check_real(
         "rho_ * scale_ of estimator", last.rho_ * last.scale_, above=0, finite=False
@@ -149,6 +152,6 @@ def threshold(estimator: Any) -> float:
 def observed_and_predicted(
     estimator: Any, X: ArrayLike, y: ArrayLike | None
 ) -> tuple[Array, Array]:
-    """The target as float64, and the predictions of it."""
+    """Return the target and the estimator's predictions, in float64."""
     y_pred = numbers("predictions of estimator", estimator.predict(X))
     return check_target(y, len(y_pred)).astype(np.float64), y_pred

@@ -1,4 +1,4 @@
-"""Cross-validated scores against rho."""
+"""Display of cross-validated scores against rho."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _CAPTIONS = {
 
 
 class CVRhoDisplay:
-    """Cross-validated score against rho, and which rho was chosen.
+    """Cross-validated score against rho, with the chosen rho marked.
 
-    There is one line for each `alpha`, or each combination of whatever else the search
-    varied. Candidates whose `rho` is no number are left out. An infinite `rho` is drawn
-    at the right edge, at 1.5 times the largest finite one, with "∞" below it. It is
-    best made with :meth:`from_estimator`.
+    There is one line for each `alpha`, or for each combination of the other parameters
+    that the search varied. Candidates with a `rho` that is not a number are left out.
+    An infinite `rho` is drawn at the right edge, at 1.5 times the largest finite one,
+    with "∞" below it. Create the display with :meth:`from_estimator`.
 
     Parameters
     ----------
@@ -37,15 +37,15 @@ class CVRhoDisplay:
     scores : array-like of shape (n_candidates,)
         Mean scores; greater is better. NaN is not drawn.
     errors : array-like of shape (n_candidates,), default=None
-        Lengths of the error bars to each side, in the unit of the score. None: no bars.
+        Half-lengths of the error bars, in the unit of the score. None: no bars.
     lines : array-like of str of shape (n_candidates,), default=None
-        Which line each candidate belongs to, as the legend calls it. None: all to one.
+        Name of the line of each candidate, as in the legend. None: a single line.
     chosen_rho : float, default=None
-        The one to mark. None: no mark.
+        The chosen rho, to be marked by a vertical line. None: no line.
     chosen_score : float, default=None
-        Its score. None: it is marked by a line, but not by a point.
+        The score at `chosen_rho`, to be marked by a point. None: no point.
     caption : str, default=None
-        What the points and bars show, as the legend's title. None: no title.
+        Title of the legend, which describes the points and bars. None: no title.
 
     Attributes
     ----------
@@ -54,9 +54,9 @@ class CVRhoDisplay:
     chosen_line_ : matplotlib Line2D or None
         The vertical line at the chosen rho.
     chosen_point_ : matplotlib Line2D or None
-        The mark of the choice.
+        The point at the chosen rho and its score.
     ax_, figure_ : matplotlib Axes and Figure
-        What was drawn on.
+        The axes and the figure of the plot.
 
     Raises
     ------
@@ -118,19 +118,19 @@ class CVRhoDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to draw on. None: those of a new figure.
+            Axes to draw on. None: the axes of a new figure.
         errorbar_kwargs : dict, default=None
-            More keywords for matplotlib's ``errorbar``.
+            Additional keywords of matplotlib's ``errorbar``.
 
         Returns
         -------
         self : CVRhoDisplay
-            The display, with the attributes of what was drawn.
+            The display, with its artists as attributes.
 
         Raises
         ------
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         TypeError
             For arguments that are not as described.
 
@@ -151,7 +151,7 @@ class CVRhoDisplay:
         lines = ["mean score"] * len(order) if self.lines is None else self.lines
         names = [str(line) for line in lines]
         different = list(dict.fromkeys(names))
-        # From dark to light, without the palest end; their order is that of the search.
+        # From dark to light, without the palest end, in the order of the search.
         shades = colormaps["viridis"](np.linspace(0.0, 0.85, len(different)))
         sizes = {"markersize": 4, "linewidth": 1.3, "elinewidth": 0.9, "capsize": 2.5}
         self.errorbars_ = []
@@ -180,7 +180,7 @@ class CVRhoDisplay:
         chosen = self.chosen_point_ or self.chosen_line_
         scale.apply(ax)
         ax.set_ylabel("score (greater is better)")
-        # A layout engine makes room for it.
+        # A layout engine makes room for a legend beside the axes.
         beside = self.figure_.get_layout_engine() is not None
         ax.legend(
             handles=[*self.errorbars_, *([chosen] if chosen else [])],
@@ -210,12 +210,13 @@ class CVRhoDisplay:
             ``<step>__rho``.
         std : {"standard_error", "standard_deviation"} or None, \
                 default="standard_error"
-            What the error bars show: the standard deviation of the folds, or that over
-            the root of their number, the standard error of the mean. None: no bars.
+            The length of the error bars to each side: the standard deviation of the
+            folds' scores, or the standard error of their mean, the standard deviation
+            over the square root of the number of folds. None: no bars.
         ax : matplotlib Axes, default=None
-            Axes to draw on. None: those of a new figure.
+            Axes to draw on. None: the axes of a new figure.
         errorbar_kwargs : dict, default=None
-            More keywords for matplotlib's ``errorbar``.
+            Additional keywords of matplotlib's ``errorbar``.
 
         Returns
         -------
@@ -225,11 +226,12 @@ class CVRhoDisplay:
         Raises
         ------
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         NotFittedError
             If the estimator is not fitted.
         TypeError, ValueError
-            For arguments that are not as described; if no candidate's rho is a number.
+            For arguments that are not as described, or if no candidate's rho is a
+            number.
 
         Examples
         --------
@@ -266,7 +268,7 @@ class CVRhoDisplay:
         chosen_rho = chosen_score = None
         best = getattr(search, "best_index_", None)
         if best is not None:
-            # rho_ is a number even where the best candidate's rho is not.
+            # rho_ is a number even if the best candidate's rho is not.
             last = _checks.last_step(getattr(search, "best_estimator_", None))
             known = [getattr(owner, "rho_", rhos[best]) for owner in (search, last)]
             chosen_rho = next(filter(_checks.is_positive_number, known), None)
@@ -286,7 +288,11 @@ class CVRhoDisplay:
 def _rhos_and_lines(
     candidates: Sequence[Mapping[str, Any]],
 ) -> tuple[list[Any], list[str] | None]:
-    """Each candidate's rho, and what to call its line: what else differs among them."""
+    """Return each candidate's rho and the name of its line.
+
+    The name lists the other parameters that differ among the candidates; the names are
+    None if there is no such parameter.
+    """
     parameters = list(dict.fromkeys(name for given in candidates for name in given))
     rho_names = [name for name in parameters if name.split("__")[-1] == "rho"]
     if len(rho_names) != 1:
@@ -302,7 +308,7 @@ def _rhos_and_lines(
         exact = [str(value) for value in values]
         short = [_axes.number(value) for value in values]
         if name != rho_names[0] and len(set(exact)) > 1:
-            # What rounding makes equal would become one line.
+            # Values that are equal after rounding would share a line.
             varied[name] = short if len(set(short)) == len(set(exact)) else exact
     words = [name.split("__")[-1] for name in varied]
     if len(set(words)) < len(words):

@@ -1,4 +1,4 @@
-"""Coefficients, scale and outliers along a path of rho."""
+"""Display of coefficients, scale and outliers along a path of rho."""
 
 from __future__ import annotations
 
@@ -16,52 +16,53 @@ from skhuber._model_selection import HuberPath, huber_path
 from skhuber._common.validation import check_count
 from skhuber.inspection import _axes, _checks
 
+# The greatest number of features for which the legend names each one.
 _MOST_NAMED_FEATURES = 10
 _REGRESSOR = (
     "a HuberRegressor, a fitted HuberRegressorCV, or a pipeline that ends in one"
 )
-# What a path has from its estimator, beside alpha.
+# The estimator's parameters that a path takes over, besides alpha.
 _PARAMETERS = ("scale", "fit_intercept", "max_iter", "tol", "n_jobs")
 
 
 class HuberPathDisplay:
     """Coefficients, scale and share of outliers against rho.
 
-    Where the coefficients hardly move, the choice of `rho` does not matter. An infinite
-    `rho`, which is ridge regression, is drawn at the right edge, at 1.5 times the
-    largest finite one, with "∞" below it.
+    In a range of `rho` over which the coefficients hardly change, the choice of `rho`
+    does not matter. An infinite `rho`, which is ridge regression, is drawn at the right
+    edge, at 1.5 times the largest finite one, with "∞" below it.
 
-    It is best made with :meth:`from_path` or :meth:`from_estimator`.
+    Create the display with :meth:`from_path` or :meth:`from_estimator`.
 
     Parameters
     ----------
     rhos : array-like of shape (n_rhos,)
         Thresholds in units of the scale, in any order; greater than 0.
     coefs : array-like of shape (n_rhos, n_features)
-        Coefficients at each of them, in units of the target over those of the feature.
+        Coefficients at each rho, in units of the target over units of the feature.
     scales : array-like of shape (n_rhos,)
-        Scales of the residuals, in the unit of the target.
+        Scales of the residuals at each rho, in the unit of the target.
     outlier_shares : array-like of shape (n_rhos,)
-        Shares of the samples beyond the threshold, from 0 to 1.
+        Shares of the samples beyond the threshold at each rho, from 0 to 1.
     feature_names : array-like of str of shape (n_features,), default=None
         Names of the features. None: "feature 0" and so on.
     rho : float, default=None
-        The one to mark by a vertical line. None: no line.
+        The rho to mark by a vertical line. None: no line.
 
     Attributes
     ----------
     coef_lines_ : list of matplotlib Line2D
-        One line for each feature. Up to 10 are in the legend.
+        One line for each feature. The legend names them if there are at most 10.
     scale_line_, outlier_line_ : matplotlib Line2D
-        The scale, and the share of outliers.
+        The lines of the scale and of the share of outliers.
     rho_lines_ : list of matplotlib Line2D
-        The mark of `rho` on each of the axes; empty without one.
+        The vertical line at `rho` on each of the three axes; empty without a `rho`.
     axes_ : ndarray of shape (3,) of matplotlib Axes
-        Axes of coefficients, scale and outliers, from the top.
+        Axes of coefficients, scale and outliers, from top to bottom.
     bounding_ax_ : matplotlib Axes
-        The axes in whose place these three are; itself not visible.
+        The hidden axes that the three axes replace.
     figure_ : matplotlib Figure
-        Figure with these axes.
+        The figure of the plot.
 
     Raises
     ------
@@ -70,7 +71,7 @@ class HuberPathDisplay:
 
     See Also
     --------
-    skhuber.huber_path : Computes such paths.
+    skhuber.huber_path : Compute a path of rho.
 
     Examples
     --------
@@ -120,19 +121,20 @@ class HuberPathDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to switch off and draw in the place of. None: those of a new figure.
+            Axes to hide and replace by three axes. None: the axes of a new figure.
         line_kwargs : dict, default=None
-            More keywords for matplotlib's ``plot``, for all lines but the mark.
+            Additional keywords of matplotlib's ``plot``, for all lines but those at
+            `rho`.
 
         Returns
         -------
         self : HuberPathDisplay
-            The display, with the attributes of what was drawn.
+            The display, with its artists as attributes.
 
         Raises
         ------
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         TypeError
             For arguments that are not as described.
 
@@ -164,7 +166,7 @@ class HuberPathDisplay:
         top.axhline(0.0, color="0.7", linewidth=0.8, zorder=1)
         self.coef_lines_ = []
         for j in range(n_features):
-            # Features that share a colour differ in the kind of line.
+            # Features that share a colour differ in the line style.
             kind = ["-", "--", ":"][j // len(_axes.COLOURS) % 3]
             look = {"color": _axes.COLOURS[j % len(_axes.COLOURS)], "linestyle": kind}
             if named:
@@ -206,22 +208,23 @@ class HuberPathDisplay:
         ax: Any = None,
         line_kwargs: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Draw a path that was computed before.
+        """Draw a path from :func:`skhuber.huber_path`.
 
         Parameters
         ----------
         path : HuberPath
             Result of :func:`skhuber.huber_path`.
         alpha_index : int, default=0
-            Which of its ``path.alphas`` to draw, from 0.
+            Index of the alpha to draw, in ``path.alphas``.
         feature_names : array-like of str of shape (n_features,), default=None
             Names of the features. None: "feature 0" and so on.
         rho : float, default=None
-            The one to mark by a vertical line. None: no line.
+            The rho to mark by a vertical line. None: no line.
         ax : matplotlib Axes, default=None
-            Axes to switch off and draw in the place of. None: those of a new figure.
+            Axes to hide and replace by three axes. None: the axes of a new figure.
         line_kwargs : dict, default=None
-            More keywords for matplotlib's ``plot``, for all lines but the mark.
+            Additional keywords of matplotlib's ``plot``, for all lines but those at
+            `rho`.
 
         Returns
         -------
@@ -231,7 +234,7 @@ class HuberPathDisplay:
         Raises
         ------
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         TypeError, ValueError
             For arguments that are not as described.
 
@@ -284,33 +287,34 @@ class HuberPathDisplay:
         ax: Any = None,
         line_kwargs: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Compute the path about an estimator's own rho, and draw it.
+        """Compute a path of rho with an estimator's other parameters, and draw it.
 
         Parameters
         ----------
         estimator : estimator
             A HuberRegressor, fitted or not, a fitted HuberRegressorCV, or a fitted
-            pipeline that ends in one, through whose other steps X goes first. The path
-            has its parameters, and `alpha_` as alpha if there is one. Its `rho_`, or
-            else its `rho` if that is a number, is marked by a vertical line.
+            pipeline that ends in one, whose other steps transform X first. The path
+            takes over its parameters, with `alpha_` as alpha if it exists. Its `rho_`,
+            or else its `rho` if that is a number, is marked by a vertical line.
         X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
             Features.
         y : array-like of shape (n_samples,)
             Target.
         rhos : sequence of float, default=None
             Thresholds in units of the scale, greater than 0 (with ``scale="joint"`` at
-            least 1). None: 20 from 1.1 to 10 and ``numpy.inf``; with a number as
-            `scale`, 20 from a tenth to ten times the estimator's own rho, and
+            least 1). None: 20 values from 1.1 to 10 and ``numpy.inf``; with a number as
+            `scale`, 20 values from a tenth to ten times the estimator's rho, and
             ``numpy.inf``.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights: a weight of 2 is the same as the sample twice.
+            Non-negative weights. A weight of 2 counts the sample twice.
         feature_names : array-like of str of shape (n_features,), default=None
-            Names of the features, as the last step sees them. None: those of the
-            columns of X where it has names, else "feature 0" and so on.
+            Names of the features of the last step. None: the names of its input's
+            columns if they have names, else "feature 0" and so on.
         ax : matplotlib Axes, default=None
-            Axes to switch off and draw in the place of. None: those of a new figure.
+            Axes to hide and replace by three axes. None: the axes of a new figure.
         line_kwargs : dict, default=None
-            More keywords for matplotlib's ``plot``, for all lines but the mark.
+            Additional keywords of matplotlib's ``plot``, for all lines but those at
+            `rho`.
 
         Returns
         -------
@@ -320,7 +324,7 @@ class HuberPathDisplay:
         Raises
         ------
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         NotFittedError
             If a pipeline or a HuberRegressorCV is not fitted.
         TypeError, ValueError
@@ -367,7 +371,7 @@ class HuberPathDisplay:
 
 
 def _input_of_last_step(estimator: Any, X: Any) -> tuple[Any, list[str] | None]:
-    """What a pipeline's last step gets for X, and the names of its columns."""
+    """Return the input of a pipeline's last step for X, and its columns' names."""
     before = None
     while isinstance(estimator, Pipeline):
         if len(estimator) > 1:
@@ -377,17 +381,18 @@ def _input_of_last_step(estimator: Any, X: Any) -> tuple[Any, list[str] | None]:
         estimator = estimator[-1]
     names = getattr(X, "columns", None)
     if names is None and before is not None:
-        # There are steps that do not know them.
+        # Not every transformer provides feature names.
         with contextlib.suppress(AttributeError, ValueError):
             names = before.get_feature_names_out()
     return X, None if names is None else [str(name) for name in names]
 
 
 def _default_rhos(scale: object, rho: float | None) -> list[float]:
-    """What there is to see of a path: from many outliers to none."""
+    """Return the default rhos of a path, from many outliers to none."""
     low, high = 1.1, 10.0
     if not isinstance(scale, str):
-        # Then rho has the unit of y, and only the estimator's own tells its size.
+        # For a given scale the range of rho depends on the data; the estimator's rho
+        # is the only hint.
         middle = rho if rho is not None and math.isfinite(rho) else 1.0
         low, high = middle / 10, middle * 10
     return [*map(float, np.geomspace(low, high, 20)), math.inf]

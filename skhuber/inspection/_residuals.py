@@ -1,4 +1,4 @@
-"""Residuals against fitted values."""
+"""Display of residuals against fitted values."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from skhuber.inspection._weights import robust_weights
 
 
 class HuberResidualsDisplay:
-    """Residuals against fitted values, coloured by how much each sample counts.
+    """Residuals against fitted values, coloured by the robust weights.
 
-    The band is where samples count fully, up to the threshold ``rho_ * scale_``.
-    Beyond it lie the outliers; the farthest of them are labelled. It is best made with
-    :meth:`from_estimator` or :meth:`from_predictions`.
+    A band shows the residuals up to the threshold ``rho_ * scale_``, whose samples have
+    a weight of 1. The samples beyond the band are outliers; the farthest are labelled.
+    Create the display with :meth:`from_estimator` or :meth:`from_predictions`.
 
     Parameters
     ----------
@@ -28,8 +28,9 @@ class HuberResidualsDisplay:
     residuals : array-like of shape (n_samples,)
         Observed minus fitted values, in the unit of the target.
     threshold : float
-        Residuals beyond it, in the unit of the target, are outliers. Greater than 0;
-        with ``numpy.inf`` there is no band, and all samples count fully.
+        Absolute residual beyond which a sample is an outlier, in the unit of the
+        target. Greater than 0; with ``numpy.inf`` there is no band, and all weights
+        are 1.
     labels : array-like of shape (n_samples,), default=None
         Names of the samples. None: their positions, from 0.
 
@@ -40,17 +41,17 @@ class HuberResidualsDisplay:
     scatter_ : matplotlib PathCollection
         The points.
     colorbar_ : matplotlib Colorbar or None
-        The scale of the weights; None where `scatter_kwargs` set the colour.
+        The colour bar of the weights; None if `scatter_kwargs` set the colour.
     zero_line_ : matplotlib Line2D
-        The line of residuals of zero.
+        The line at a residual of zero.
     band_ : matplotlib Patch or None
-        The span within the threshold; None for an infinite one.
+        The band within the threshold; None for an infinite threshold.
     threshold_lines_ : list of matplotlib Line2D
-        Its lower and its upper edge; empty for an infinite threshold.
+        The lower and the upper edge of the band; empty for an infinite threshold.
     annotations_ : list of matplotlib Annotation
         Labels of the outliers, from the farthest.
     ax_, figure_ : matplotlib Axes and Figure
-        What was drawn on.
+        The axes and the figure of the plot.
 
     Raises
     ------
@@ -59,7 +60,7 @@ class HuberResidualsDisplay:
 
     See Also
     --------
-    HuberWeightsDisplay : The weights alone, sorted.
+    HuberWeightsDisplay : Sorted robust weights.
     sklearn.metrics.PredictionErrorDisplay : Residuals of any regressor.
 
     Examples
@@ -101,22 +102,22 @@ class HuberResidualsDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to draw on. None: those of a new figure.
+            Axes to draw on. None: the axes of a new figure.
         n_labels : int, default=5
-            How many outliers to label, from the farthest; at least 0.
+            Number of outliers to label, from the farthest; at least 0.
         scatter_kwargs : dict, default=None
-            More keywords for matplotlib's ``scatter``. With a colour among them, the
-            points have that one and there is no colour bar.
+            Additional keywords of matplotlib's ``scatter``. If they set a colour, the
+            points have that colour and there is no colour bar.
 
         Returns
         -------
         self : HuberResidualsDisplay
-            The display, with the attributes of what was drawn.
+            The display, with its artists as attributes.
 
         Raises
         ------
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         TypeError, ValueError
             For arguments that are not as described.
 
@@ -147,7 +148,7 @@ class HuberResidualsDisplay:
 
         style: dict[str, Any] = {"s": 24, "zorder": 2.5}
         if MarkerStyle(given.get("marker", "o")).is_filled():
-            # Weights of 1 are yellow: the thin edge makes them legible on white.
+            # Points of weight 1 are yellow; a thin edge makes them visible on white.
             style |= {"edgecolor": _axes.QUIET, "linewidth": 0.4}
         coloured = not {"c", "color", "facecolor"} & given.keys()
         if coloured:
@@ -171,8 +172,7 @@ class HuberResidualsDisplay:
         self.annotations_ = _axes.annotate(
             ax, self.y_pred[chosen], self.residuals[chosen], labels
         )
-        # matplotlib looks at every point for the emptiest corner, and warns where that
-        # is slow.
+        # For "best" matplotlib visits every point, and warns if that is slow.
         corner = "best" if len(size) <= 10_000 else "upper right"
         ax.legend(loc=corner, fontsize="small")
         return self
@@ -193,21 +193,21 @@ class HuberResidualsDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted HuberRegressor, a pipeline that ends in one, or anything fitted
-            with `rho_` and `scale_`. The threshold is their product.
+            A fitted HuberRegressor, a pipeline that ends in one, or another fitted
+            estimator with `rho_` and `scale_`. The threshold is ``rho_ * scale_``.
         X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
             Features.
         y : array-like of shape (n_samples,)
             Target.
         n_labels : int, default=5
-            How many outliers to label, from the farthest; at least 0. The label is
-            the sample's entry in the index of X, or else of y, if that is a pandas
+            Number of outliers to label, from the farthest; at least 0. The label is
+            the sample's entry in the index of X or of y, the first that is a pandas
             frame or series; else its position, from 0.
         ax : matplotlib Axes, default=None
-            Axes to draw on. None: those of a new figure.
+            Axes to draw on. None: the axes of a new figure.
         scatter_kwargs : dict, default=None
-            More keywords for matplotlib's ``scatter``. With a colour among them, the
-            points have that one and there is no colour bar.
+            Additional keywords of matplotlib's ``scatter``. If they set a colour, the
+            points have that colour and there is no colour bar.
 
         Returns
         -------
@@ -217,7 +217,7 @@ class HuberResidualsDisplay:
         Raises
         ------
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         NotFittedError
             If the estimator is not fitted.
         TypeError, ValueError
@@ -268,17 +268,18 @@ class HuberResidualsDisplay:
         y_pred : array-like of shape (n_samples,)
             Predicted values, in the unit of `y_true`.
         threshold : float
-            Residuals beyond it, in the unit of `y_true`, are outliers. Greater than 0;
-            with ``numpy.inf`` there is no band, and all samples count fully.
+            Absolute residual beyond which a sample is an outlier, in the unit of
+            `y_true`. Greater than 0; with ``numpy.inf`` there is no band, and all
+            weights are 1.
         n_labels : int, default=5
-            How many outliers to label, from the farthest; at least 0. The label is
-            the sample's entry in the index of `y_true`, or else of `y_pred`, if that
+            Number of outliers to label, from the farthest; at least 0. The label is
+            the sample's entry in the index of `y_true` or of `y_pred`, the first that
             is a pandas series; else its position, from 0.
         ax : matplotlib Axes, default=None
-            Axes to draw on. None: those of a new figure.
+            Axes to draw on. None: the axes of a new figure.
         scatter_kwargs : dict, default=None
-            More keywords for matplotlib's ``scatter``. With a colour among them, the
-            points have that one and there is no colour bar.
+            Additional keywords of matplotlib's ``scatter``. If they set a colour, the
+            points have that colour and there is no colour bar.
 
         Returns
         -------
@@ -288,7 +289,7 @@ class HuberResidualsDisplay:
         Raises
         ------
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         TypeError, ValueError
             For arguments that are not as described.
 
@@ -313,6 +314,6 @@ class HuberResidualsDisplay:
 
 
 def _row_names(*data: Any) -> list[Any] | None:
-    """Index of the first that is a pandas frame or series; None if none is."""
+    """Return the index of the first pandas frame or series; None if there is none."""
     indices = (list(values.index) for values in data if hasattr(values, "iloc"))
     return next(indices, None)

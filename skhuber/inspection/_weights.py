@@ -1,4 +1,4 @@
-"""Robust weights, sorted."""
+"""Display of sorted robust weights."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from skhuber.inspection._checks import Array
 
 
 class HuberWeightsDisplay:
-    """Robust weights, from the least to the greatest.
+    """Robust weights of the samples, from the least to the greatest.
 
-    A robust weight says how much a sample counts: 1 up to the threshold, less beyond
-    it. The line shows how many samples count less, and how little the least do. It is
-    best made with :meth:`from_estimator` or :meth:`from_predictions`.
+    The robust weight of a sample is 1 if its residual is within the threshold, and less
+    beyond. The line shows the number of samples with smaller weights, and how small the
+    weights are. Create the display with :meth:`from_estimator` or
+    :meth:`from_predictions`.
 
     Parameters
     ----------
     weights : array-like of shape (n_samples,)
         Robust weights, from 0 to 1, in any order.
     name : str, default=None
-        What the legend calls them. None: no name.
+        Name of the line in the legend. None: no name.
 
     Attributes
     ----------
     line_ : matplotlib Line2D
         The sorted weights: steps, each one sample wide.
     ax_, figure_ : matplotlib Axes and Figure
-        What was drawn on.
+        The axes and the figure of the plot.
 
     Raises
     ------
@@ -41,7 +42,7 @@ class HuberWeightsDisplay:
 
     See Also
     --------
-    HuberResidualsDisplay : Which samples have which weight.
+    HuberResidualsDisplay : Residuals coloured by the weights.
 
     Examples
     --------
@@ -65,19 +66,19 @@ class HuberWeightsDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to draw on, also another display's. None: those of a new figure.
+            Axes to draw on, also another display's. None: the axes of a new figure.
         line_kwargs : dict, default=None
-            More keywords for matplotlib's ``step``.
+            Additional keywords of matplotlib's ``step``.
 
         Returns
         -------
         self : HuberWeightsDisplay
-            The display, with the attributes of what was drawn.
+            The display, with its artists as attributes.
 
         Raises
         ------
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         TypeError
             For arguments that are not as described.
 
@@ -95,11 +96,11 @@ class HuberWeightsDisplay:
         label = f"{np.sum(weights < 1)} of {len(weights)} below 1"
         if self.name is not None:
             label = f"{self.name}: {label}"
-        # The next colour that no other display on these axes has.
+        # The first colour that no line on the axes has.
         used = {line.get_color() for line in ax.get_lines()}
         colour = next((c for c in _axes.COLOURS if c not in used), _axes.COLOURS[0])
         style = {"where": "pre", "color": colour, "label": label}
-        # Sample i takes the interval from i to i + 1, so that one alone is seen too.
+        # Sample i has the interval from i to i + 1, so that a single sample is visible.
         places = np.arange(len(weights) + 1)
         heights = np.append(weights[:1], weights)
         (self.line_,) = ax.step(places, heights, **style | given)
@@ -120,24 +121,24 @@ class HuberWeightsDisplay:
         ax: Any = None,
         line_kwargs: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Draw the weights of the samples that an estimator was fitted on, or others.
+        """Draw the robust weights of the training data or of other data.
 
         Parameters
         ----------
         estimator : estimator
-            A fitted HuberRegressor, a pipeline that ends in one, or anything fitted
-            with `rho_` and `scale_`, and with `robust_weights_` if there is no X.
+            A fitted HuberRegressor, a pipeline that ends in one, or another fitted
+            estimator with `rho_` and `scale_`, and with `robust_weights_` if X is None.
         X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features), \
                 default=None
             Features. None: the weights are `robust_weights_`, of the training data.
         y : array-like of shape (n_samples,), default=None
-            Target; given with X and only with it.
+            Target; to be given if and only if X is given.
         name : str, default=None
-            What the legend calls the weights. None: no name.
+            Name of the line in the legend. None: no name.
         ax : matplotlib Axes, default=None
-            Axes to draw on, also another display's. None: those of a new figure.
+            Axes to draw on, also another display's. None: the axes of a new figure.
         line_kwargs : dict, default=None
-            More keywords for matplotlib's ``step``.
+            Additional keywords of matplotlib's ``step``.
 
         Returns
         -------
@@ -147,7 +148,7 @@ class HuberWeightsDisplay:
         Raises
         ------
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         NotFittedError
             If the estimator is not fitted.
         TypeError, ValueError
@@ -193,7 +194,7 @@ class HuberWeightsDisplay:
         ax: Any = None,
         line_kwargs: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Draw the weights that the residuals of predictions have.
+        """Draw the robust weights of the residuals of predictions.
 
         Parameters
         ----------
@@ -202,14 +203,14 @@ class HuberWeightsDisplay:
         y_pred : array-like of shape (n_samples,)
             Predicted values, in the unit of `y_true`.
         threshold : float
-            Residuals beyond it, in the unit of `y_true`, have weights below 1. Greater
-            than 0; with ``numpy.inf`` all weights are 1.
+            Absolute residual beyond which weights are below 1, in the unit of `y_true`.
+            Greater than 0; with ``numpy.inf`` all weights are 1.
         name : str, default=None
-            What the legend calls the weights. None: no name.
+            Name of the line in the legend. None: no name.
         ax : matplotlib Axes, default=None
-            Axes to draw on, also another display's. None: those of a new figure.
+            Axes to draw on, also another display's. None: the axes of a new figure.
         line_kwargs : dict, default=None
-            More keywords for matplotlib's ``step``.
+            Additional keywords of matplotlib's ``step``.
 
         Returns
         -------
@@ -219,7 +220,7 @@ class HuberWeightsDisplay:
         Raises
         ------
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         TypeError, ValueError
             For arguments that are not as described.
 
@@ -240,7 +241,7 @@ class HuberWeightsDisplay:
 
 
 def robust_weights(residuals: Array, threshold: float) -> Array:
-    """ψ(r)/r; where the threshold is infinite, all are within it."""
+    """Return ψ(r)/r: 1 up to the threshold, threshold/|r| beyond it."""
     size = np.abs(residuals)
     beyond = size > threshold
     return np.divide(threshold, size, out=np.ones_like(size), where=beyond)

@@ -1,32 +1,29 @@
-"""Losses of arrays, with exact gradients: as objectives, as metrics, as references.
+"""Losses of arrays with exact gradients, for use as objectives and metrics.
 
-Every loss is an object that is called as the losses of Gluon are::
+A loss is an object with the interface of Gluon's losses::
 
-    loss(pred, label, sample_weight=None)                  the value
-    loss.gradient(pred, label, wrt="pred", head=None)      its gradient
-    loss.value_and_gradient(pred, label)                   both, in one sweep
+    loss(pred, label, sample_weight=None)                  value
+    loss.gradient(pred, label, wrt="pred", head=None)      gradient
+    loss.value_and_gradient(pred, label)                   both, from one sweep
     loss.hessian(pred, label)                              diagonal; elementwise losses
 
-`Loss` says what they share. `boosting_objective` makes a loss an objective for
-XGBoost and LightGBM.
+`Loss` documents the parameters that all losses have. `boosting_objective` makes an
+elementwise loss an objective for XGBoost and LightGBM.
 """
 
 from skhuber.losses._base import LabelLoss, Loss
-from skhuber.losses._boosting import BoostingObjective, boosting_objective
-from skhuber.losses._classes import KLDivLoss, SoftmaxCELoss, SoftmaxCrossEntropyLoss
-from skhuber.losses._ctc import CTCLoss
-from skhuber.losses._elementwise import (
+from skhuber.losses._binary import (
     HingeLoss,
-    HuberLoss,
-    L1Loss,
-    L2Loss,
     LogisticLoss,
-    PoissonNLLLoss,
     SigmoidBCELoss,
     SigmoidBinaryCrossEntropyLoss,
     SquaredHingeLoss,
 )
+from skhuber.losses._boosting import BoostingObjective, boosting_objective
+from skhuber.losses._classes import KLDivLoss, SoftmaxCELoss, SoftmaxCrossEntropyLoss
+from skhuber.losses._ctc import CTCLoss
 from skhuber.losses._pairs import CosineEmbeddingLoss, SDMLLoss, TripletLoss
+from skhuber.losses._regression import HuberLoss, L1Loss, L2Loss, PoissonNLLLoss
 
 __all__ = [
     "BoostingObjective",

@@ -1,19 +1,20 @@
-"""What all losses share: weights, reduction, the chain rule, and how to add a loss.
+"""Base classes of the losses: weights, reduction, the chain rule, argument checks.
 
-A loss first is an array of *terms*, one number for each element (or each pair, or each
-utterance). What is made of them is the same for every loss, and stands here once::
+A loss computes an array of *terms*, one number for each element (or for each pair of
+vectors, or each utterance). `Loss` makes the value of the terms::
 
     terms ──· sample_weight · weight──> weighted terms ──reduction──> value
 
-Its derivative with respect to the terms is therefore known here, too: the *factor*,
-head · weight · sample_weight / (number of terms averaged). A loss has to say only what
-its terms are and how they change with its arguments. It does so in one method,
-`Loss.terms`, which returns the terms and a function that takes a factor back to a
-gradient (the vector-Jacobian product of reverse-mode differentiation). The losses of
-`skhuber.losses._elementwise` give a scalar formula in its place, and the loop over it
-applies the weights and adds up on the way.
+The derivative of the value with respect to the terms is the *factor*,
+head · weight · sample_weight / (number of terms averaged). A subclass defines only
+its terms and their derivatives. It does so in one method, `Loss.terms`, which returns
+the terms and a function that turns a factor into a gradient (the vector-Jacobian
+product of reverse-mode differentiation). A subclass that takes other arguments than
+(pred, label, sample_weight) checks them in `Loss._call`. The subclasses of
+`skhuber.losses._elementwise.ElementwiseLoss` give a compiled scalar formula instead of
+`terms`.
 
-The rules are those of `mxnet.gluon.loss` where its documentation and its behaviour
+Weights and reductions follow `mxnet.gluon.loss` if its documentation and its behaviour
 agree.
 """
 
@@ -50,27 +51,28 @@ REDUCTIONS = ("batch", "mean", "sum", "none")
 
 @dataclass(frozen=True)
 class Call:
-    """Arguments of one call, checked, and of one dtype."""
+    """The checked arguments of one call, converted to one dtype."""
 
-    # What `Loss.terms` gets: shaped alike, where the loss wants them alike.
+    # The arguments of `Loss.terms`, in the shapes that the loss computes with.
     arrays: Mapping[str, Array]
-    # The shapes as passed: those of the gradients.
+    # The arguments' shapes as the caller passed them; gradients have these shapes.
     shapes: Mapping[str, tuple[int, ...]]
-    # Of the terms, and which of its axes is the batch (None: it has none).
+    # The shape of the array of terms.
     shape: tuple[int, ...]
+    # The axis of `shape` that is the batch axis; None if there is no batch axis.
     batch_axis: int | None
-    # None, or an array that broadcasts to the shape of the terms.
+    # None, or an array that broadcasts to `shape`.
     sample_weight: Array | None
     dtype: np.dtype[Any]
 
     @property
     def size(self) -> int:
-        """Number of terms."""
+        """The number of terms."""
         return math.prod(self.shape)
 
 
 class Loss:
-    """Base class of all losses, whatever their arguments.
+    """Base class of all losses.
 
     Parameters
     ----------
@@ -81,16 +83,17 @@ class Loss:
         Axis of `pred` along which the entries of a batch are.
 
     reduction : {"batch", "mean", "sum", "none"}, default="batch"
-        What becomes of the terms of the loss, one for each element of `pred`:
+        How the terms of the loss, one for each element of `pred`, become its value:
 
-        - "batch": their mean over all axes but `batch_axis`, of shape (N,);
-        - "mean", "sum": one number;
-        - "none": they stay, in the shape of `pred`.
+        - "batch": the mean of the terms over all axes but `batch_axis`, of shape (N,);
+        - "mean": the mean of all terms, one number;
+        - "sum": the sum of all terms, one number;
+        - "none": the terms themselves, in the shape of `pred`.
 
-        Means are plain means: they are not divided by the sum of the weights.
+        A mean is divided by the number of terms, not by the sum of the weights.
     """
 
-    # Names of the arguments that there is a derivative with respect to.
+    # Names of the arguments for which a gradient is defined, besides sample_weight.
     _real: tuple[str, ...]
 
     def __init__(
@@ -104,28 +107,38 @@ class Loss:
         self.batch_axis = check_integer("batch_axis", batch_axis)
         self.reduction = check_choice("reduction", reduction, REDUCTIONS)
 
-    # --- what a loss is -----------------------------------------------------------
+    # --- methods that a subclass defines ------------------------------------------
 
     def terms(self, *args: Any, **kwargs: Any) -> tuple[Array, PullBack]:
-        """Terms of the loss, and the way back from their factors to a gradient.
+        """Return the terms of the loss and the function that computes its gradients.
 
-        To be given by each loss.
+        Every subclass defines this method.
 
         Parameters
         ----------
         pred, label : ndarray
-            The arguments of the call, in float64; not to be written to.
+            The arguments of the call, in float64 and read-only.
 
         Returns
         -------
         terms : ndarray
-            Without any weight.
+            The terms before any weight is applied.
         pull_back : callable
-            ``pull_back(wrt, factor)`` with the name of an argument and an array of
-            the terms' shape, or one that broadcasts to it, is Σᵢ factorᵢ ∂termsᵢ/∂wrt,
-            in the shape of that argument.
+            ``pull_back(wrt, factor)`` takes the name of an argument and an array that
+            broadcasts to the shape of the terms. It returns Σᵢ factorᵢ ∂termsᵢ/∂wrt,
+            in the shape of the argument.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say what it is.")
+        raise NotImplementedError(f"{type(self).__name__} does not define its terms.")
+
+    def _call(self, *args: Any, **kwargs: Any) -> Call:
+        """Check the arguments of a call and return them as arrays.
+
+        A subclass of `Loss` defines this method together with public methods that
+        take its arguments.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} does not define its arguments."
+        )
 
     # --- evaluation ---------------------------------------------------------------
 
@@ -136,11 +149,11 @@ class Loss:
         wrt: str | None = None,
         head: ArrayLike | None = None,
     ) -> tuple[Any, Any]:
-        """Value and gradient with respect to `wrt`; None for what is not wanted."""
+        """Return the value and the gradient by `wrt`; None for each not asked for."""
         checked_head = self._check_head(call, head)
         self._check_reducible(call)
         arrays = {name: _for_terms(array) for name, array in call.arrays.items()}
-        # Infinite and missing numbers are the caller's, and show in the results.
+        # Infinities and NaNs in the arguments carry over to the results.
         with np.errstate(all="ignore"):
             terms, pull_back = self.terms(**arrays)
             if np.shape(terms) != call.shape:
@@ -160,7 +173,7 @@ class Loss:
                 if call.sample_weight is not None:
                     factor = factor * call.sample_weight
                 gradient = pull_back(wrt, np.broadcast_to(factor, call.shape))
-            # A copy, where it is a view of something that may be shared.
+            # Copy: the gradient may be a view of an array that `terms` keeps.
             gradient = np.array(gradient, dtype=call.dtype)
         return value, gradient.reshape(call.shapes[wrt])
 
@@ -176,7 +189,7 @@ class Loss:
         return self._evaluate(call, True, wrt, head)
 
     def _averaged(self, call: Call) -> int:
-        """How many terms a mean is taken of."""
+        """Return the number of terms in a mean; 1 if the reduction takes no mean."""
         if self.reduction == "mean":
             return call.size
         if self.reduction == "batch" and call.batch_axis is not None:
@@ -189,12 +202,15 @@ class Loss:
         return weight / max(self._averaged(call), 1)
 
     def _head_factor(self, call: Call, head: Array | None) -> Array:
-        """Derivative by the weighted terms: broadcasts to their shape."""
+        """Return the derivative of the value by the terms weighted by sample_weight.
+
+        The array broadcasts to the shape of the terms.
+        """
         unit = np.asarray(self._factor_unit(call))
         return unit if head is None else unit * self._spread(call, head)
 
     def _spread(self, call: Call, head: Array) -> Array:
-        """A head, laid along the axes of the terms to which it belongs."""
+        """Return `head` reshaped to broadcast to the shape of the terms."""
         if self.reduction == "batch" and call.batch_axis is not None:
             shape = [1] * len(call.shape)
             shape[call.batch_axis] = -1
@@ -224,7 +240,7 @@ class Loss:
     def _pointwise_call(
         self, arguments: Mapping[str, ArrayLike], sample_weight: ArrayLike | None
     ) -> Call:
-        """Check arguments that have one element for each term."""
+        """Return the checked call of a loss with one term for each element."""
         arrays, shapes, dtype = self._real_arrays(arguments)
         name, first = next(iter(arrays.items()))
         for other in list(arrays)[1:]:
@@ -235,7 +251,7 @@ class Loss:
         )  # fmt: skip
 
     def _of_entries(self, call: Call, name: str) -> Call:
-        """The same call of a loss that has one term for each entry of a batch."""
+        """Return `call` with one term for each entry along its batch axis."""
         axis = self._axis(name, len(call.shape), needed=True)
         assert axis is not None
         return replace(call, shape=(call.shape[axis],), batch_axis=0)
@@ -244,7 +260,11 @@ class Loss:
     def _real_arrays(
         arguments: Mapping[str, ArrayLike],
     ) -> tuple[dict[str, Array], dict[str, tuple[int, ...]], np.dtype[Any]]:
-        """Arrays of one floating dtype: that of those arguments that have one."""
+        """Return the arguments as arrays of one floating dtype, and their shapes.
+
+        The dtype is float32 if there are floating-point arguments and none of them is
+        wider, else float64.
+        """
         arrays = {name: numbers(name, value) for name, value in arguments.items()}
         floating = [a.dtype for a in arrays.values() if a.dtype.kind == "f"]
         dtype: np.dtype[Any] = np.dtype(np.float64)
@@ -256,6 +276,11 @@ class Loss:
             shapes,
             dtype,
         )
+
+    @classmethod
+    def _real_array(cls, name: str, value: ArrayLike) -> Array:
+        """Return one argument as an array of a floating dtype."""
+        return cls._real_arrays({name: value})[0][name]
 
     @staticmethod
     def _reshaped(name: str, array: Array, other: str, shape: tuple[int, ...]) -> Array:
@@ -269,7 +294,10 @@ class Loss:
         return array.reshape(shape)
 
     def _axis(self, name: str, ndim: int, *, needed: bool = False) -> int | None:
-        """The batch axis of an argument; None where it has none and needs none."""
+        """Return the non-negative batch axis of an argument of `ndim` axes.
+
+        Return None if the argument lacks that axis and the reduction does without it.
+        """
         if -ndim <= self.batch_axis < ndim:
             return self.batch_axis % ndim
         if needed or self.reduction == "batch":
@@ -288,7 +316,7 @@ class Loss:
         batch_axis: int | None,
         sample_weight: ArrayLike | None,
     ) -> Call:
-        """Make a call, with weights that fit its terms."""
+        """Return the call with its sample weights, checked against its terms."""
         weight = None
         if sample_weight is not None:
             given = numbers("sample_weight", sample_weight)
@@ -297,7 +325,7 @@ class Loss:
         return Call(arrays, shapes, shape, batch_axis, weight, dtype)
 
     def _fitting_weight(self, weight: Array, shape: tuple[int, ...]) -> Array:
-        """Weights in a shape that broadcasts to that of the terms."""
+        """Return the weights in a shape that broadcasts to that of the terms."""
         check_fits("sample_weight", weight, shape)
         return weight
 
@@ -327,21 +355,21 @@ class Loss:
                 f"defined: got shape {call.shape}."
             )
 
-    # --- an object like any other -------------------------------------------------
+    # --- representation and comparison --------------------------------------------
 
     def _parameters(self) -> dict[str, Any]:
         names = inspect.signature(type(self).__init__).parameters
         return {name: getattr(self, name) for name in names if name != "self"}
 
     def __repr__(self) -> str:
-        """Class and parameters, as one would write them."""
+        """Return the expression that constructs the loss."""
         parameters = (f"{name}={value!r}" for name, value in self._parameters().items())
         return f"{type(self).__name__}({', '.join(parameters)})"
 
     def __eq__(self, other: object) -> bool:
-        """Equal are losses of one class with equal parameters.
+        """Return whether both losses are of one class and have equal parameters.
 
-        (They have no hash: their parameters can be set.)
+        Losses have no hash, since their parameters can be set.
         """
         if type(self) is not type(other):
             return NotImplemented
@@ -350,7 +378,7 @@ class Loss:
 
 
 class LabelLoss(Loss):
-    """Base class of losses of predictions and labels: derive from it to add one.
+    """Base class of losses of predictions and labels.
 
     Parameters
     ----------
@@ -359,9 +387,9 @@ class LabelLoss(Loss):
 
     Notes
     -----
-    A new loss is a class with one method, `terms`. It gets the arguments as float64
-    arrays of one shape, and returns the terms of the loss, and a function
-    that makes a gradient of the factor of each term::
+    To add a loss, derive a class with one method, `terms`. It takes the arguments as
+    float64 arrays of one shape, and returns the terms of the loss and a function that
+    multiplies the terms' derivatives by a factor for each term::
 
         class LogCoshLoss(LabelLoss):
             def terms(self, pred, label):
@@ -372,8 +400,8 @@ class LabelLoss(Loss):
 
                 return np.logaddexp(r, -r) - np.log(2), pull_back
 
-    Weights, reductions, heads, gradients, checks and `repr` come with it. A loss with
-    parameters of its own keeps each in an attribute of the same name.
+    The base class adds weights, reductions, heads, gradients, checks and `repr`. A loss
+    with parameters of its own keeps each in an attribute of the parameter's name.
 
     Examples
     --------
@@ -404,7 +432,7 @@ class LabelLoss(Loss):
         label: ArrayLike,
         sample_weight: ArrayLike | None = None,
     ) -> Any:
-        """Value of the loss.
+        """Return the value of the loss.
 
         Parameters
         ----------
@@ -412,7 +440,7 @@ class LabelLoss(Loss):
             Predictions.
 
         label : array-like
-            True values: as many as `pred` has elements, and taken in that order.
+            True values. `label` has as many elements as `pred`, in the same order.
 
         sample_weight : array-like, default=None
             Factors of the terms. They broadcast to the shape of the terms, which
@@ -422,7 +450,8 @@ class LabelLoss(Loss):
         Returns
         -------
         value : ndarray or float
-            As `reduction` says. float32 if the arguments are float32.
+            The reduced terms, in the shape that `reduction` defines. float32 if the
+            floating-point arguments are float32, else float64.
 
         Raises
         ------
@@ -440,24 +469,30 @@ class LabelLoss(Loss):
         wrt: str = "pred",
         head: ArrayLike | None = None,
     ) -> Array:
-        """Gradient of the sum of the value, weighted with `head`.
+        """Return the gradient of the sum of the loss's value, weighted by `head`.
 
         Parameters
         ----------
         pred, label, sample_weight : array-like
-            As in a call.
+            The arguments of a call of the loss.
 
         wrt : str, default="pred"
-            Name of the argument with respect to which.
+            Name of the argument by which the value is differentiated.
 
         head : array-like, default=None
-            Derivatives of something with respect to the value, of its shape: the
-            gradient returned is that something's. None stands for ones.
+            Derivatives of an outer function with respect to the value, in the shape
+            of the value: the gradient returned is that of the outer function. None
+            stands for ones.
 
         Returns
         -------
         gradient : ndarray
-            Of the shape of the argument.
+            The gradient, in the shape of the argument `wrt`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the shapes do not fit, or a value is not allowed.
         """
         call = self._call(pred, label, sample_weight)
         return self._gradient(call, wrt, head)
@@ -471,17 +506,24 @@ class LabelLoss(Loss):
         wrt: str = "pred",
         head: ArrayLike | None = None,
     ) -> tuple[Any, Array]:
-        """Value and gradient, in one sweep over the data.
+        """Return the value and the gradient of the loss, from one sweep over the data.
 
         Parameters
         ----------
         pred, label, sample_weight, wrt, head
-            As in :meth:`gradient`.
+            See :meth:`gradient`.
 
         Returns
         -------
         value : ndarray or float
+            The value of the loss.
         gradient : ndarray
+            The gradient, in the shape of the argument `wrt`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the shapes do not fit, or a value is not allowed.
         """
         call = self._call(pred, label, sample_weight)
         return self._value_and_gradient(call, wrt, head)
@@ -496,7 +538,7 @@ class LabelLoss(Loss):
 
 
 def numbers(name: str, value: ArrayLike) -> Array:
-    """Array of real numbers, or an error that names the argument."""
+    """Return an array of real numbers, or raise an error that names the argument."""
     try:
         array: Array = np.asarray(value)
         if array.dtype == object:
@@ -513,14 +555,14 @@ def numbers(name: str, value: ArrayLike) -> Array:
 
 
 def _for_terms(array: Array) -> Array:
-    """What `Loss.terms` may compute with, but not write to: float64, or integers."""
+    """Return a read-only array for `Loss.terms`: floats as float64, others as is."""
     kind = np.float64 if array.dtype.kind == "f" else array.dtype
     view: Array = read_only(array.astype(kind, copy=False))
     return view
 
 
 def fits(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
-    """Whether an array of that shape broadcasts to the target."""
+    """Return whether an array of shape `shape` broadcasts to shape `target`."""
     try:
         return np.broadcast_shapes(shape, target) == target
     except ValueError:
@@ -528,7 +570,7 @@ def fits(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
 
 
 def check_fits(name: str, array: Array, shape: tuple[int, ...]) -> None:
-    """Refuse an array that would make the terms of the loss larger."""
+    """Raise an error if the array does not broadcast to the shape of the terms."""
     if not fits(array.shape, shape):
         raise ValueError(
             f"{name} must broadcast to the shape of the terms of the loss, {shape}, "
@@ -537,7 +579,7 @@ def check_fits(name: str, array: Array, shape: tuple[int, ...]) -> None:
 
 
 def sum_to_shape(array: Array, shape: tuple[int, ...]) -> Array:
-    """Undo broadcasting: the sum over the axes along which `shape` was repeated."""
+    """Return the sum of `array` over the axes along which `shape` was broadcast."""
     array = array.sum(axis=tuple(range(array.ndim - len(shape))), dtype=np.float64)
     repeated = tuple(
         k for k, length in enumerate(shape) if length == 1 and array.shape[k] != 1

@@ -1,4 +1,4 @@
-"""Losses as objectives of boosting libraries."""
+"""Objectives for gradient-boosting libraries, made of elementwise losses."""
 
 from __future__ import annotations
 
@@ -10,13 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from skhuber._common.scale import NORMAL_MAD, weighted_median
 from skhuber._common.validation import check_real
-from skhuber.losses._elementwise import (
-    ElementwiseLoss,
-    HingeLoss,
-    HuberLoss,
-    L1Loss,
-    SquaredHingeLoss,
-)
+from skhuber.losses._binary import HingeLoss, SquaredHingeLoss
+from skhuber.losses._elementwise import ElementwiseLoss
+from skhuber.losses._regression import HuberLoss, L1Loss
 
 __all__ = ["BoostingObjective", "boosting_objective"]
 
@@ -24,17 +20,18 @@ Array = NDArray[np.float64]
 
 
 class BoostingObjective:
-    """An objective of XGBoost and LightGBM, made by :func:`boosting_objective`.
+    """Objective for XGBoost and LightGBM, made by :func:`boosting_objective`.
 
-    It is called in either of the ways in which the two call an objective: with
-    (y_true, y_pred) or (y_true, y_pred, sample_weight) by their scikit-learn
-    estimators, and with (y_pred, dataset) by ``xgboost.train`` and
-    ``lightgbm.train``. It can be pickled.
+    The scikit-learn estimators of both libraries call an objective with
+    (y_true, y_pred) or (y_true, y_pred, sample_weight), ``xgboost.train`` and
+    ``lightgbm.train`` with (y_pred, dataset); this one takes both. It can be pickled.
 
     Attributes
     ----------
     loss : Loss
+        The elementwise loss.
     target_scale : float or "mad"
+        The unit of `rho` of a HuberLoss and of the steps of an L1Loss, or "mad".
     """
 
     def __init__(
@@ -61,35 +58,46 @@ class BoostingObjective:
             )
         self.loss = loss
         self.target_scale = target_scale
-        # Of the sum of the terms, without the weight.
+        # The loss whose value is the sum of the unweighted terms.
         self._plain = copy.copy(loss)
         self._plain.weight, self._plain.reduction = None, "sum"
         self._last: tuple[Array, Array | None, float] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the targets that were seen last."""
+        """Return the state to pickle, without the cached targets."""
         return {**vars(self), "_last": None}
 
     def __repr__(self) -> str:
-        """As one would write it."""
+        """Return the expression that constructs the objective."""
         return f"boosting_objective({self.loss!r}, target_scale={self.target_scale!r})"
 
     def __call__(
         self, first: Any, second: Any, sample_weight: ArrayLike | None = None
     ) -> tuple[Array, Array]:
-        """Gradient and Hessian of the sum of the loss over the samples.
+        """Return the gradient and the Hessian of the loss summed over the samples.
 
         Parameters
         ----------
         first, second : array-like of shape (n_samples,), or an array and a dataset
-            Targets and predictions; or predictions and the data set that has the
-            targets and their weights.
+            Targets and predictions; or predictions and the data set of XGBoost or
+            LightGBM that holds the targets and their weights.
 
         sample_weight : array-like of shape (n_samples,), default=None
+            Factors of the samples' losses. None: ones. Ignored if `second` is a data
+            set.
 
         Returns
         -------
-        gradient, hessian : ndarray of shape (n_samples,)
+        gradient : ndarray of shape (n_samples,)
+            Derivatives of the sum by the predictions.
+        hessian : ndarray of shape (n_samples,)
+            Second derivatives, or the substitutes described in
+            :func:`boosting_objective`.
+
+        Raises
+        ------
+        ValueError
+            If an array is not one-dimensional or the lengths differ.
         """
         if hasattr(second, "get_label"):
             pred, label, weight = first, second.get_label(), second.get_weight()
@@ -130,10 +138,10 @@ class BoostingObjective:
         return gradient, self._plain.hessian(pred, label)
 
     def _unit(self, label: Array, weight: Array | None) -> float:
-        """The scale of the targets, or the number given for it."""
+        """Return `target_scale`, or the robust scale of the targets for "mad"."""
         if not isinstance(self.target_scale, str):
             return self.target_scale
-        # The targets of one training are the same in each of its rounds.
+        # Each round of a training passes equal targets, so their scale is cached.
         last = self._last
         if (
             last is not None
@@ -165,7 +173,10 @@ def _are_same(one: Array | None, other: Array | None) -> bool:
 
 
 def _robust_scale(label: Array, weight: Array | None) -> float:
-    """Median absolute deviation; of the others, if most targets are equal."""
+    """Return the targets' median absolute deviation over 0.6745; 1 if all are equal.
+
+    If the median deviation is zero, return that of the targets with a deviation.
+    """
     if weight is not None:
         label, weight = label[weight > 0], weight[weight > 0]
         if label.size == 0:
@@ -190,16 +201,16 @@ def boosting_objective(
     loss : Loss
         One of L2Loss, L1Loss, HuberLoss, PoissonNLLLoss (`from_logits`),
         SigmoidBinaryCrossEntropyLoss (not `from_sigmoid`), LogisticLoss, HingeLoss and
-        SquaredHingeLoss. Its `reduction` and `batch_axis` do not matter: boosting adds
-        up gradients itself.
+        SquaredHingeLoss. Its `reduction` and `batch_axis` are ignored, since the
+        library adds up the gradients itself.
 
     target_scale : "mad" or float, default="mad"
-        For HuberLoss, the unit of `rho`, so that one `rho` fits targets of any size.
+        The unit of `rho` of a HuberLoss, so that one `rho` suits targets of any size,
+        and the unit of the steps of an L1Loss. Other losses ignore it.
         "mad" is the median absolute deviation of the training targets from their
-        median, divided by 0.6745 (their standard deviation, if they are normal; where
-        most targets are equal, that of the others). With 1.0, `rho` is in the units of
-        the targets. For L1Loss, the unit of the steps.
-        Other losses have no use for it.
+        median, divided by 0.6745, which is the standard deviation of normal targets;
+        if most targets are equal, the median is over the others. With 1.0, `rho` is in
+        the units of the targets.
 
     Returns
     -------
@@ -211,28 +222,28 @@ def boosting_objective(
     Raises
     ------
     TypeError, ValueError
-        If the loss has no diagonal second derivative, or is one of probabilities or
-        rates, which the sums of trees need not be, or has a weight that is not
-        positive; if `target_scale` is neither "mad"
-        nor a number greater than zero.
+        If the loss has no diagonal second derivative; if it takes probabilities or
+        rates, since sums of trees have no bounds; if its weight is not positive; if
+        `target_scale` is neither "mad" nor a number greater than zero.
 
     Notes
     -----
-    Both libraries set a leaf to −Σ gradients / (Σ Hessians + λ), and count Hessians
-    for their least size. So the Hessian must not vanish where the gradient does not:
+    Both libraries set a leaf to −Σ gradients / (Σ Hessians + λ), and require a least
+    sum of Hessians in a leaf. So the Hessian must not vanish where the gradient does
+    not:
 
-    - HuberLoss, of either form, is taken in "unit_curvature", as the squared error is
-      there; its Hessian is that of the parabola that touches the loss from above,
+    - HuberLoss, of either form, is used in the form "unit_curvature". Its Hessian is
+      that of the parabola that touches the loss from above,
       min(1, rho·scale / |residual|), the weight of iteratively reweighted least squares
-      (P. J. Huber, "Robust Statistics", Wiley 1981, section 7.8). A step with it never
-      increases the loss.
-    - L1Loss is multiplied by the scale of the targets, and has a Hessian of 1;
-      HingeLoss has one of 1.
-    - Others have their own.
+      (P. J. Huber, "Robust Statistics", Wiley 1981, section 7.8). A step with this
+      Hessian never increases the loss.
+    - L1Loss is multiplied by the scale of the targets, and its Hessian is 1.
+    - The Hessian of HingeLoss is 1.
+    - Other losses have their second derivative.
 
-    Neither library estimates a start for an objective of ours: set ``base_score`` of
-    XGBoost to the median of the targets (for LightGBM subtract it from them), or the
-    first rounds are spent on getting there.
+    Neither library estimates a start for a custom objective. Set ``base_score`` of
+    XGBoost to the median of the targets, or subtract the median from the targets for
+    LightGBM; otherwise the first rounds only approach it.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Checks of labels: what is wrong, where it stands, what is allowed."""
+"""Checks of labels, with errors that name the value, its index and what is allowed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ __all__ = [
     "check_sign",
 ]
 
-# Elements looked at together, so that no array of the size of the argument is made.
+# Elements checked at a time, so that temporary arrays take at most 512 KiB for an
+# argument of any size.
 _PART = 2**16
 
 
@@ -27,7 +28,7 @@ def _check(
     allowed: str,
     shape: tuple[int, ...],
 ) -> None:
-    """Raise a ValueError with the first element that is not allowed, and its index."""
+    """Raise a ValueError that names the first disallowed element and its index."""
     flat = array.reshape(-1)
     for start in range(0, flat.size, _PART):
         part = is_allowed(flat[start : start + _PART])
@@ -40,24 +41,24 @@ def _check(
 
 
 def check_sign(name: str, array: Array, shape: tuple[int, ...]) -> None:
-    """Labels −1 and 1."""
+    """Raise a ValueError unless all labels are −1 or 1."""
     _check(name, array, lambda part: np.abs(part) == 1, "-1 or 1", shape)
 
 
 def check_binary(name: str, array: Array, shape: tuple[int, ...]) -> None:
-    """Labels 0 and 1."""
+    """Raise a ValueError unless all labels are 0 or 1."""
     _check(name, array, lambda part: (part == 0) | (part == 1), "0 or 1", shape)
 
 
 def check_share(name: str, array: Array, shape: tuple[int, ...]) -> None:
-    """Probabilities."""
+    """Raise a ValueError unless all elements are between 0 and 1."""
     _check(
         name, array, lambda part: (part >= 0) & (part <= 1), "between 0 and 1", shape
     )
 
 
 def check_class(name: str, array: Array, n: int, shape: tuple[int, ...]) -> None:
-    """Numbers of classes, 0 to n − 1."""
+    """Raise a ValueError unless all labels are class indices from 0 to n − 1."""
     _check(
         name,
         array,
@@ -68,7 +69,7 @@ def check_class(name: str, array: Array, n: int, shape: tuple[int, ...]) -> None
 
 
 def check_length(name: str, array: Array, greatest: int) -> None:
-    """Lengths, 0 to the greatest."""
+    """Raise a ValueError unless all lengths are integers from 0 to `greatest`."""
     _check(
         name,
         array,

@@ -1,4 +1,4 @@
-"""Losses of distributions over classes: cross-entropy after softmax, and divergence."""
+"""Losses of distributions over several classes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["KLDivLoss", "SoftmaxCELoss", "SoftmaxCrossEntropyLoss"]
 
 
 class SoftmaxCrossEntropyLoss(LabelLoss):
-    """Cross-entropy of several classes.
+    """Softmax cross-entropy of several classes.
 
-    The terms are −log pₖ with k the class that `label` says and p = softmax(pred)
-    along `axis`, or −Σₖ labelₖ·log pₖ with `label` a distribution. Their slope is
-    p·Σₖ labelₖ − label.
+    With p = softmax(pred) along `axis`, the terms are −log pₖ with k the class in
+    `label`, or −Σₖ labelₖ·log pₖ with `label` a distribution. The derivative of a term
+    by `pred` is p·Σₖ labelₖ − label.
 
     Parameters
     ----------
@@ -26,21 +26,21 @@ class SoftmaxCrossEntropyLoss(LabelLoss):
         Axis of `pred` along which the classes are.
 
     sparse_label : bool, default=True
-        Whether `label` has the number of the class, from 0; its shape is that of
-        `pred` without `axis`. If False, `label` has the shape of `pred` and numbers
-        between 0 and 1.
+        If True, `label` holds the index of the class, from 0, in the shape of `pred`
+        without `axis`. If False, `label` holds probabilities between 0 and 1, in the
+        shape of `pred`.
 
     from_logits : bool, default=False
-        Whether `pred` has log-probabilities already.
+        Whether `pred` holds log-probabilities instead of logits.
 
     weight, batch_axis, reduction
-        See :class:`Loss`. There is one term for each element of a sparse label; with
-        "none" they keep `axis`, of length 1.
+        See :class:`Loss`. There is one term for each element of a sparse label. With
+        ``reduction="none"`` the terms keep `axis`, of length 1.
 
     Notes
     -----
-    `sample_weight` broadcasts to the shape of the label without the classes, or to
-    that shape with `axis` kept as 1.
+    `sample_weight` broadcasts to the shape of `pred` without `axis`, or with `axis`
+    kept as 1.
 
     Examples
     --------
@@ -68,11 +68,11 @@ class SoftmaxCrossEntropyLoss(LabelLoss):
         self.axis = check_integer("axis", axis)
         self.sparse_label = check_flag("sparse_label", sparse_label)
         self.from_logits = check_flag("from_logits", from_logits)
-        # Numbers of classes have no derivative.
+        # The loss has no derivative by class indices.
         self._real = ("pred",) if self.sparse_label else ("pred", "label")
 
     def terms(self, pred: Array, label: Array) -> tuple[Array, PullBack]:
-        """Terms, with `axis` kept as 1, and the way back."""
+        """Return the terms, with `axis` kept as 1, and their pull-back."""
         log_p = pred if self.from_logits else log_softmax(pred, axis=self.axis)
         if self.sparse_label:
             terms = -np.take_along_axis(log_p, label, axis=self.axis)
@@ -108,12 +108,11 @@ class SoftmaxCrossEntropyLoss(LabelLoss):
         axis = _axis_of("axis", self.axis, shape)
         terms_shape = (*shape[:axis], 1, *shape[axis + 1 :])
         if self.sparse_label:
-            numbers = self._real_arrays({"label": label})
-            shapes = {**shapes, **numbers[1]}
+            labels = self._real_array("label", label)
+            shapes["label"] = labels.shape
             classes = self._reshaped(
-                "label", numbers[0]["label"], "pred without its axis of classes",
-                terms_shape,
-            )  # fmt: skip
+                "label", labels, "pred without its axis of classes", terms_shape
+            )
             check_class("label", classes, shape[axis], shapes["label"])
             arrays["label"] = classes.astype(np.intp)
         else:
@@ -139,24 +138,24 @@ SoftmaxCELoss = SoftmaxCrossEntropyLoss
 class KLDivLoss(LabelLoss):
     """Kullback-Leibler divergence of predicted from true distributions.
 
-    The terms are label·(log(label + 1e-12) − log p), one for each element, with
-    log p = pred, or log softmax(pred) along `axis`.
+    The terms are label·(log(label + 1e-12) − log p), one for each element of `pred`.
+    log p is `pred` if `from_logits`, else log softmax(pred) along `axis`.
 
     Parameters
     ----------
     from_logits : bool, default=True
-        Whether `pred` has log-probabilities already.
+        Whether `pred` holds log-probabilities instead of logits.
 
     axis : int, default=-1
         Axis of `pred` along which the classes are, if `from_logits` is False.
 
     weight, batch_axis, reduction
-        See :class:`Loss`. The default is the mean over the classes, as documented by
-        Gluon; the divergence proper is the sum.
+        See :class:`Loss`. The default takes the mean over the classes, as Gluon
+        documents; the divergence itself is their sum.
 
     Notes
     -----
-    Labels are between 0 and 1.
+    Labels are probabilities between 0 and 1.
 
     Examples
     --------
@@ -169,7 +168,8 @@ class KLDivLoss(LabelLoss):
     0.3681
     """
 
-    # Gluon's: log 0 is not needed where the label is 0.
+    # Added to a label in log(label), so that a zero has a finite logarithm; the value
+    # is Gluon's.
     _EPSILON = 1e-12
 
     def __init__(
@@ -186,7 +186,7 @@ class KLDivLoss(LabelLoss):
         self.axis = check_integer("axis", axis)
 
     def terms(self, pred: Array, label: Array) -> tuple[Array, PullBack]:
-        """Terms, and the way back."""
+        """Return the terms and their pull-back."""
         log_p = pred if self.from_logits else log_softmax(pred, axis=self.axis)
         shifted = label + np.asarray(self._EPSILON, dtype=label.dtype)
         log_label = np.log(shifted)
@@ -215,13 +215,16 @@ class KLDivLoss(LabelLoss):
 
 
 def _times(label: Array, number: Array) -> Array:
-    """Their product; 0 for a class without probability, also where log p is −∞."""
+    """Return label · number; 0 if the label is 0, even if the number is infinite.
+
+    A NaN in `number` stays a NaN.
+    """
     product: Array = np.where((label == 0) & ~np.isnan(number), 0, label * number)
     return product
 
 
 def _axis_of(name: str, axis: int, shape: tuple[int, ...]) -> int:
-    """A non-negative axis of `pred`, or an error."""
+    """Return the non-negative axis of the classes of `pred`, or raise an error."""
     if not -len(shape) <= axis < len(shape):
         raise ValueError(
             f"{name} must be an axis of pred, got {axis} for pred of shape {shape}."

@@ -1,4 +1,4 @@
-"""Losses of distances between vectors: triplets, cosines, deep metric learning."""
+"""Losses of distances and angles between vectors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["CosineEmbeddingLoss", "SDMLLoss", "TripletLoss"]
 
 
 class TripletLoss(Loss):
-    """A prediction shall be nearer to one example than to another.
+    """Triplet loss: a prediction's distance to a positive and a negative example.
 
     The term of a batch entry is max(0, ‖positive − pred‖² − ‖negative − pred‖² +
     margin). The norms are over all axes but `batch_axis`.
@@ -24,14 +24,16 @@ class TripletLoss(Loss):
     Parameters
     ----------
     margin : float, default=1.0
+        The least excess of the squared distance to `negative` over that to `positive`
+        for which the loss is zero.
 
     weight, batch_axis, reduction
         See :class:`Loss`. There is one term for each entry of the batch.
 
     Notes
     -----
-    A call is ``loss(pred, positive, negative)``, without sample weights; the gradient
-    is with respect to any of the three.
+    A call is ``loss(pred, positive, negative)``; there are no sample weights. `wrt`
+    may be any of the three arguments.
 
     Examples
     --------
@@ -59,8 +61,8 @@ class TripletLoss(Loss):
     def __call__(
         self, pred: ArrayLike, positive: ArrayLike, negative: ArrayLike
     ) -> Any:
-        """Value of the loss."""
-        return self._evaluate(self._triplets(pred, positive, negative))[0]
+        """Return the value of the loss."""
+        return self._evaluate(self._call(pred, positive, negative))[0]
 
     def gradient(
         self,
@@ -71,8 +73,8 @@ class TripletLoss(Loss):
         wrt: str = "pred",
         head: ArrayLike | None = None,
     ) -> Array:
-        """Gradient with respect to `wrt`, as of other losses."""
-        call = self._triplets(pred, positive, negative)
+        """Return the gradient by `wrt`; see :meth:`LabelLoss.gradient`."""
+        call = self._call(pred, positive, negative)
         return self._gradient(call, wrt, head)
 
     def value_and_gradient(
@@ -84,20 +86,20 @@ class TripletLoss(Loss):
         wrt: str = "pred",
         head: ArrayLike | None = None,
     ) -> tuple[Any, Array]:
-        """Value and gradient; what both need is computed once."""
-        call = self._triplets(pred, positive, negative)
+        """Return the value and the gradient by `wrt`, from one computation."""
+        call = self._call(pred, positive, negative)
         return self._value_and_gradient(call, wrt, head)
 
     def terms(
         self, pred: Array, positive: Array, negative: Array
     ) -> tuple[Array, PullBack]:
-        """Terms, one for each entry of the batch, and the way back."""
+        """Return one term for each entry of the batch, and their pull-back."""
         axis = self.batch_axis % pred.ndim
         others = tuple(k for k in range(pred.ndim) if k != axis)
-        # The difference of the squares, without squares that would overflow.
+        # (a − c)² − (b − c)² = (a − b)(a + b − 2c) avoids squares that may overflow.
         distance = (positive - negative) * (positive + negative - 2 * pred)
         lack = distance.sum(axis=others) + self.margin
-        # A NaN is not "satisfied": it stays.
+        # A NaN fails the comparison and is kept.
         active = np.where(lack <= 0, 0, lack)
 
         def pull_back(wrt: str, factor: Array) -> Array:
@@ -112,16 +114,14 @@ class TripletLoss(Loss):
 
         return active, pull_back
 
-    def _triplets(
-        self, pred: ArrayLike, positive: ArrayLike, negative: ArrayLike
-    ) -> Call:
+    def _call(self, pred: ArrayLike, positive: ArrayLike, negative: ArrayLike) -> Call:
         arguments = {"pred": pred, "positive": positive, "negative": negative}
         call = self._pointwise_call(arguments, None)
         return self._of_entries(call, "pred")
 
 
 class CosineEmbeddingLoss(Loss):
-    """Vectors of a pair shall point to the same side, or shall not.
+    """Cosine embedding loss of pairs of similar or dissimilar vectors.
 
     With c the cosine of the angle between two vectors, the term of a pair is 1 − c if
     its label is 1, and max(0, c − margin) if it is −1.
@@ -132,19 +132,21 @@ class CosineEmbeddingLoss(Loss):
         A factor of the loss; None is 1.
 
     batch_axis : int, default=0
-        Axis of the inputs along which the entries of a batch are, if they have three
-        axes or more. Of two, it is the first, since the vectors are along the last.
+        Axis of the inputs along which the entries of a batch are, if the inputs have
+        three axes or more. Inputs of two axes have the batch along the first axis and
+        the vectors along the last.
 
     margin : float, default=0.0
+        The greatest cosine of a dissimilar pair (label −1) for which the loss is zero.
 
     reduction : {"batch", "mean", "sum", "none"}, default="batch"
         See :class:`Loss`. There is one term for each pair of vectors.
 
     Notes
     -----
-    A call is ``loss(input1, input2, label, sample_weight=None)``; the gradient is
-    with respect to either input. One-dimensional inputs are a single pair. Where the
-    product of two norms is less than 1e-12, that takes its place. The gradient with
+    A call is ``loss(input1, input2, label, sample_weight=None)``. `wrt` may be either
+    input. One-dimensional inputs are a single pair. If the product of the two norms is
+    less than 1e-12, the dot product is divided by 1e-12 instead. The gradient with
     respect to a vector of zeros is zero.
 
     Examples
@@ -158,7 +160,8 @@ class CosineEmbeddingLoss(Loss):
 
     _real = ("input1", "input2")
 
-    # Gluon's: the least product of norms to divide by.
+    # The least divisor of a dot product, in place of a smaller product of norms; the
+    # value is Gluon's.
     _EPSILON = 1e-12
 
     def __init__(
@@ -179,8 +182,8 @@ class CosineEmbeddingLoss(Loss):
         label: ArrayLike,
         sample_weight: ArrayLike | None = None,
     ) -> Any:
-        """Value of the loss."""
-        return self._evaluate(self._pairs(input1, input2, label, sample_weight))[0]
+        """Return the value of the loss."""
+        return self._evaluate(self._call(input1, input2, label, sample_weight))[0]
 
     def gradient(
         self,
@@ -192,8 +195,8 @@ class CosineEmbeddingLoss(Loss):
         wrt: str = "input1",
         head: ArrayLike | None = None,
     ) -> Array:
-        """Gradient with respect to `wrt`, as of other losses."""
-        call = self._pairs(input1, input2, label, sample_weight)
+        """Return the gradient by `wrt`; see :meth:`LabelLoss.gradient`."""
+        call = self._call(input1, input2, label, sample_weight)
         return self._gradient(call, wrt, head)
 
     def value_and_gradient(
@@ -206,19 +209,19 @@ class CosineEmbeddingLoss(Loss):
         wrt: str = "input1",
         head: ArrayLike | None = None,
     ) -> tuple[Any, Array]:
-        """Value and gradient; what both need is computed once."""
-        call = self._pairs(input1, input2, label, sample_weight)
+        """Return the value and the gradient by `wrt`, from one computation."""
+        call = self._call(input1, input2, label, sample_weight)
         return self._value_and_gradient(call, wrt, head)
 
     def terms(
         self, input1: Array, input2: Array, label: Array
     ) -> tuple[Array, PullBack]:
-        """Terms, one for each pair of vectors, and the way back."""
+        """Return one term for each pair of vectors, and their pull-back."""
         a, norm_a = _direction(input1)
         b, norm_b = _direction(input2)
         dot = (a * b).sum(axis=-1, keepdims=True)
         norms = norm_a * norm_b
-        # Below it the divisor is constant, and the cosine no cosine.
+        # The divisor is the constant _EPSILON if the product of norms is smaller.
         small = norms < self._EPSILON
         cosine = np.where(small, dot * (norms / self._EPSILON), dot)
         alike = (label == 1)[..., np.newaxis]
@@ -239,7 +242,7 @@ class CosineEmbeddingLoss(Loss):
 
         return terms[..., 0], pull_back
 
-    def _pairs(
+    def _call(
         self,
         input1: ArrayLike,
         input2: ArrayLike,
@@ -259,11 +262,11 @@ class CosineEmbeddingLoss(Loss):
                 "batch_axis must not be the last axis of input2, along which the "
                 f"vectors are; got {self.batch_axis} for input2 of shape {shape}."
             )
-        labels = self._real_arrays({"label": label})
+        labels = self._real_array("label", label)
+        shapes["label"] = labels.shape
         arrays["label"] = self._reshaped(
-            "label", labels[0]["label"], "the batch of pairs", terms_shape
+            "label", labels, "the batch of pairs", terms_shape
         )
-        shapes = {**shapes, **labels[1]}
         check_sign("label", arrays["label"], shapes["label"])
         place = 0 if len(terms_shape) == 1 else axis
         return self._with_weight(
@@ -271,29 +274,29 @@ class CosineEmbeddingLoss(Loss):
         )
 
     def _fitting_weight(self, weight: Array, shape: tuple[int, ...]) -> Array:
-        # As documented by Gluon, too, weights of the pairs may keep the last axis.
+        # Gluon's documentation allows weights that keep the last axis as 1.
         if weight.ndim == len(shape) + 1 and fits(weight.shape, (*shape, 1)):
             weight = weight[..., 0]
         return super()._fitting_weight(weight, shape)
 
 
 class SDMLLoss(Loss):
-    """Smoothed deep metric learning: each of a batch shall find its partner.
+    """Smoothed deep metric learning loss of a batch of paired vectors.
 
-    With d the squared distances of the vectors x1ᵢ from all x2ⱼ, p = softmax(−d)
-    along j, and t = 1 − s for the partner j = i and s/(n − 1) for all others, the
-    term of an entry is Σⱼ tⱼ·(log(tⱼ + 1e-12) − log pⱼ).
+    Let d be the squared distances of the vector x1ᵢ from all x2ⱼ, p = softmax(−d)
+    along j, and t = 1 − s for the partner j = i, s/(n − 1) for every other j. The term
+    of entry i is Σⱼ tⱼ·(log(tⱼ + 1e-12) − log pⱼ).
 
     Parameters
     ----------
     smoothing_parameter : float, default=0.3
-        The probability s that is given to others than the partner; 0 ≤ s < 1.
+        The probability s shared by all vectors but the partner; 0 ≤ s < 1.
 
     weight : float, default=1.0
         A factor of the loss.
 
     batch_axis : int, default=0
-        Which of the two axes is that of the batch.
+        The axis of both arrays along which the entries of the batch are.
 
     reduction : {"batch", "mean", "sum", "none"}, default="batch"
         See :class:`Loss`. There is one term for each entry of the batch.
@@ -301,7 +304,7 @@ class SDMLLoss(Loss):
     Notes
     -----
     A call is ``loss(x1, x2)``, with two arrays of one shape, (n, d) or (d, n), and
-    n ≥ 2; the gradient is with respect to either.
+    n ≥ 2. `wrt` may be either array.
 
     Source: D. Bonadiman, A. Kumar and A. Mittal, "Large Scale Question Paraphrase
     Retrieval with Smoothed Deep Metric Learning", arXiv:1905.12786 (2019).
@@ -317,7 +320,8 @@ class SDMLLoss(Loss):
 
     _real = ("x1", "x2")
 
-    # Gluon's: log 0 is not needed where t is 0.
+    # Added to a target probability t in log(t), so that a zero has a finite logarithm;
+    # the value is Gluon's.
     _EPSILON = 1e-12
 
     def __init__(
@@ -340,8 +344,8 @@ class SDMLLoss(Loss):
         self.smoothing_parameter = smoothing
 
     def __call__(self, x1: ArrayLike, x2: ArrayLike) -> Any:
-        """Value of the loss."""
-        return self._evaluate(self._partners(x1, x2))[0]
+        """Return the value of the loss."""
+        return self._evaluate(self._call(x1, x2))[0]
 
     def gradient(
         self,
@@ -351,8 +355,8 @@ class SDMLLoss(Loss):
         wrt: str = "x1",
         head: ArrayLike | None = None,
     ) -> Array:
-        """Gradient with respect to `wrt`, as of other losses."""
-        return self._gradient(self._partners(x1, x2), wrt, head)
+        """Return the gradient by `wrt`; see :meth:`LabelLoss.gradient`."""
+        return self._gradient(self._call(x1, x2), wrt, head)
 
     def value_and_gradient(
         self,
@@ -362,22 +366,23 @@ class SDMLLoss(Loss):
         wrt: str = "x1",
         head: ArrayLike | None = None,
     ) -> tuple[Any, Array]:
-        """Value and gradient; what both need is computed once."""
-        return self._value_and_gradient(self._partners(x1, x2), wrt, head)
+        """Return the value and the gradient by `wrt`, from one computation."""
+        return self._value_and_gradient(self._call(x1, x2), wrt, head)
 
     def terms(self, x1: Array, x2: Array) -> tuple[Array, PullBack]:
-        """Terms, one for each entry of the batch, and the way back."""
+        """Return one term for each entry of the batch, and their pull-back."""
         across = self.batch_axis % 2 == 1
         if across:
             x1, x2 = x1.T, x2.T
         n = x1.shape[0]
         if n == 0:
             return np.empty(0), lambda wrt, factor: np.empty((0, x1.shape[1]))
-        # Only differences count; far from the origin their sums would cancel.
+        # The loss depends on differences of vectors only. Centred vectors keep the sums
+        # in the gradient from cancelling far from the origin.
         centre = x2.mean(axis=0)
         x1, x2 = x1 - centre, x2 - centre
-        # Differences, not the expanded square, which would cancel. Row by row: an
-        # array of all of them would be n times as large as the input.
+        # Squares of differences, since the expanded square would cancel. One row at a
+        # time, since all differences would take n times the memory of the input.
         distance = np.empty((n, n), x1.dtype)
         for i in range(n):
             distance[i] = ((x1[i] - x2) ** 2).sum(axis=1)
@@ -391,7 +396,7 @@ class SDMLLoss(Loss):
         )
 
         def pull_back(wrt: str, factor: Array) -> Array:
-            # By the distances; the rows of target sum to 1.
+            # The derivative by the distances; each row of target sums to 1.
             slope = factor[:, np.newaxis] * (target - softmax(-distance, axis=1))
             if wrt == "x1":
                 gradient = 2 * (slope.sum(axis=1, keepdims=True) * x1 - slope @ x2)
@@ -401,7 +406,7 @@ class SDMLLoss(Loss):
 
         return parts.sum(axis=1), pull_back
 
-    def _partners(self, x1: ArrayLike, x2: ArrayLike) -> Call:
+    def _call(self, x1: ArrayLike, x2: ArrayLike) -> Call:
         arrays, shapes, dtype = self._real_arrays({"x1": x1, "x2": x2})
         if shapes["x1"] != shapes["x2"] or len(shapes["x1"]) != 2:
             raise ValueError(
@@ -419,7 +424,10 @@ class SDMLLoss(Loss):
 
 
 def _direction(array: Array) -> tuple[Array, Array]:
-    """Vectors of length 1 (or 0) and their norms; no square overflows."""
+    """Return the vectors scaled to norm 1 and their norms, without overflow.
+
+    A vector of zeros stays as it is.
+    """
     greatest = np.abs(array).max(axis=-1, keepdims=True, initial=0)
     unit = np.where(greatest == 0, 1, greatest)
     scaled = array / unit
