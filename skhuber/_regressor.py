@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 
 from skhuber._callbacks import Tasks, with_callbacks
+from skhuber._common.validation import check_count, check_flag, check_real
 from skhuber._model import HuberModel, check_rho, check_scale, unchanged_on_error
 from skhuber._tuning import RULES, OutlierShare
-from skhuber._common.validation import check_count, check_flag, check_real
 
 if TYPE_CHECKING:
     from skhuber._fit import Model, Settings, Start

@@ -119,7 +119,9 @@ def fit_by_rule(
     return settings, fit_rows(rows, settings), complaint
 
 
-def _choose(rows: RowSource, rule: Rule, settings: Settings) -> tuple[Settings, Fit] | str:
+def _choose(
+    rows: RowSource, rule: Rule, settings: Settings
+) -> tuple[Settings, Fit] | str:
     """The settings with rho, and the fit; or why the rule does not apply.
 
     The scale is a joint or a fixed one.
@@ -190,7 +192,9 @@ def _adaptive(rows: RowSource, settings: Settings) -> tuple[Settings, Fit] | str
 # --- a share of outliers ----------------------------------------------------------
 
 
-def _with_share(rows: RowSource, share: float, settings: Settings) -> tuple[Settings, Fit]:
+def _with_share(
+    rows: RowSource, share: float, settings: Settings
+) -> tuple[Settings, Fit]:
     """Iterate: fit, and take the rho at which these residuals have the share.
 
     On a sample first, where there is one.

@@ -27,7 +27,10 @@ def _use_cache_of_these_kernels():
     """
     package = Path(importlib.util.find_spec("skhuber").submodule_search_locations[0])
     digest = hashlib.sha256()
-    for source in [*sorted(package.glob("_kernels/*.py")), *sorted(package.glob("_runtime/*.py"))]:
+    for source in [
+        *sorted(package.glob("_kernels/*.py")),
+        *sorted(package.glob("_runtime/*.py")),
+    ]:
         digest.update(source.read_bytes())
     cache = Path(__file__).parents[1] / ".numba_cache" / digest.hexdigest()[:16]
     os.environ.setdefault("NUMBA_CACHE_DIR", str(cache))

@@ -268,9 +268,7 @@ class _Surroundings:
         ]
         models = [one.model for one in near]
         max_iter = min(_STEPS, grid[0].max_iter)
-        solutions, found = _minimise(
-            problems, models, starts, _TIGHT * tol, max_iter
-        )
+        solutions, found = _minimise(problems, models, starts, _TIGHT * tol, max_iter)
         return [
             self._certified(*one)
             for one in zip(problems, grid, solutions, found, strict=True)

@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from skhuber._fit.continuation import newton
 from skhuber._fit.plan import Plan
 from skhuber._fit.problem import (
     OUTLIER_DAMPING,
@@ -31,7 +32,6 @@ from skhuber._fit.problem import (
     Trust,
     sampling_gap,
 )
-from skhuber._fit.continuation import newton
 from skhuber._objective import HuberObjective
 from skhuber._rows import Picks, RowSource
 from skhuber._rows.sampling import leverage_share
@@ -58,7 +58,6 @@ _ROUNDS = 4
 _STALLED_POLISH = 6
 # A column is stiffer on all rows than a sample shows: by more than chance.
 _STIFFER = 1.5
-
 
 
 @dataclass
@@ -249,7 +248,9 @@ def _of_larger_sample(
 ) -> Model | None:
     """Return the Hessian of the larger sample, which is read some rows at a time."""
     total = None
-    for rows in samples.rows.sample_in_pieces(samples.larger(samples.plan.hessian_rows)):
+    for rows in samples.rows.sample_in_pieces(
+        samples.larger(samples.plan.hessian_rows)
+    ):
         want = Want(gram=np.float64)
         (sums,) = rows.sweep([objective.point(theta)], want)
         # Each piece has a unit of its own for the weights.

@@ -262,10 +262,9 @@ def _is_small(shape: Shape) -> bool:
 
 def _basis(shape: Shape) -> str:
     n, p = shape.n_rows, shape.p
-    is_affordable = (
-        _SVD * n * p * min(n, p) <= _BASIS_SECONDS
-        and n * p <= _BASIS_COPIES * max(shape.elements, 2**20)
-    )
+    is_affordable = _SVD * n * p * min(
+        n, p
+    ) <= _BASIS_SECONDS and n * p <= _BASIS_COPIES * max(shape.elements, 2**20)
     if not is_affordable:
         return "never"
     return "first" if n <= _BASIS_ROWS_PER_COLUMN * p else "rescue"

@@ -113,9 +113,7 @@ class Fit:
     def not_finite(cls, rows: RowSource) -> Fit:
         """Return what a fit to rows with bad values is."""
         nothing = np.full(rows.n_features, np.nan)
-        point = Point(
-            nothing, nothing, np.nan, np.nan, nothing, np.nan, np.nan, np.nan
-        )
+        point = Point(nothing, nothing, np.nan, np.nan, nothing, np.nan, np.nan, np.nan)
         return cls(
             coef=nothing,
             intercept=np.nan,

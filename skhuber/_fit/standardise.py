@@ -8,9 +8,9 @@ import numpy as np
 import scipy.linalg
 
 from skhuber._common.scale import weighted_median
+from skhuber._fit.settings import Settings
 from skhuber._objective import Frame, HuberObjective, Rotation, exponent
 from skhuber._rows import DenseRows, RowSource
-from skhuber._fit.settings import Settings
 from skhuber._sums import Floats
 
 _EPS = float(np.finfo(np.float64).eps)

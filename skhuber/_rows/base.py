@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from skhuber._common.arrays import read_only
 from skhuber._kernels import sweeps
-from skhuber._runtime import block_rows, run_blocks
 from skhuber._rows import sampling
 from skhuber._rows.sampling import Picks
+from skhuber._runtime import block_rows, run_blocks
 from skhuber._sums import Floats, Moments, Point, Sums, Want
 
 # Rows of a large sample that are copied at a time: n / 100, but at least 500. The copy

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from skhuber._common.arrays import read_only
 from skhuber._kernels import sweeps
-from skhuber._runtime import block_rows
 from skhuber._rows.base import Data
 from skhuber._rows.gram import CSRGramAdder
 from skhuber._rows.memory import MemoryRows
+from skhuber._runtime import block_rows
 from skhuber._sums import Floats, Point, Sums
 
 # Rows of a chunk, of which the kernel keeps r.

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from skhuber._kernels import sweeps
-from skhuber._runtime import run_blocks
 from skhuber._rows.base import Data, RowSource
 from skhuber._rows.gram import GramAdder, GramPlan
+from skhuber._runtime import run_blocks
 from skhuber._sums import Floats, Point, Sums, Want
 
 # Entries of X and of r that a sweep at several points takes at a time: 1 MiB in

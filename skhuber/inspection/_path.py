@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skhuber._model_selection import HuberPath, huber_path
 from skhuber._common.validation import check_count
+from skhuber._model_selection import HuberPath, huber_path
 from skhuber.inspection import _axes, _checks
 
 # The greatest number of features for which the legend names each one.

@@ -7,8 +7,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from skhuber._kernels import rules
 from skhuber._common.validation import check_choice, check_flag, check_real
+from skhuber._kernels import rules
 from skhuber.losses._base import Array, Call, check_fits, numbers
 from skhuber.losses._checks import check_binary, check_share, check_sign
 from skhuber.losses._elementwise import ElementwiseLoss

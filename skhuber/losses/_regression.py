@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skhuber._kernels import rules
 from skhuber._common.validation import check_choice, check_flag, check_real
+from skhuber._kernels import rules
 from skhuber.losses._base import Array, Call
 from skhuber.losses._elementwise import ElementwiseLoss
 
