@@ -1,12 +1,28 @@
 """Outlier-robust linear regression: right on data in its natural units, and fast."""
 
 from skhuber import losses, metrics
-from skhuber._model_selection import HuberPath, HuberRegressorCV, huber_path
-from skhuber._regressor import HuberRegressor
-from skhuber._tuning import OutlierShare, efficiency_of_rho, rho_for_efficiency
+from skhuber._estimators.cross_validation import HuberPath, HuberRegressorCV, huber_path
+from skhuber._estimators.regressor import HuberRegressor
+from skhuber._tuning.efficiency import (
+    OutlierShare,
+    efficiency_of_rho,
+    rho_for_efficiency,
+)
 from skhuber.metrics import d2_huber_score, make_huber_scorer, mean_huber_error
 
 __version__ = "0.1.0"
+
+for _public in (
+    HuberPath,
+    HuberRegressor,
+    HuberRegressorCV,
+    OutlierShare,
+    efficiency_of_rho,
+    huber_path,
+    rho_for_efficiency,
+):
+    # Pickles and tracebacks then name the place that users import from.
+    _public.__module__ = __name__
 
 __all__ = [
     "HuberPath",

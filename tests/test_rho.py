@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 import naive
 import problems
 from skhuber import HuberRegressor, HuberRegressorCV, OutlierShare, huber_path
-from skhuber._rho import _JOINT_RHOS, Spectrum
+from skhuber._tuning.rules import _JOINT_RHOS, Spectrum
 from skhuber._rows import make_rows
 
 SCALES = ["joint", "mad", 0.7]
@@ -222,7 +222,7 @@ def test_the_estimate_is_the_error_out_of_sample(alpha, p):
     """On average over data; with a penalty large enough to matter, too."""
     from skhuber._fit import Settings
     from skhuber._grid import fit_grid
-    from skhuber._rho import estimated_errors
+    from skhuber._tuning.rules import estimated_errors
 
     ratios = []
     for seed in range(8):

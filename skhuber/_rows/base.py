@@ -161,7 +161,8 @@ class RowSource(abc.ABC):
         ):
             raise ValueError(
                 f"residuals must be contiguous, of shape ({self.n_rows},) and of type "
-                f"{self.dtype} or float64; got shape {residuals.shape} and type {residuals.dtype}"
+                f"{self.dtype} or float64; got shape {residuals.shape} and type "
+                f"{residuals.dtype}"
             )
 
     @abc.abstractmethod

@@ -30,7 +30,7 @@ from skhuber._common.validation import check_choice, check_real
 
 __all__ = ["OutlierShare", "efficiency_of_rho", "rho_for_efficiency"]
 
-# The strings allowed as `rho`; `skhuber._rho` defines their rules.
+# The strings allowed as `rho`; `skhuber._tuning.rules` defines their rules.
 RULES = ("auto", "adaptive")
 # The efficiency of the median at the normal distribution, the limit at ρ = 0.
 _LEAST_EFFICIENCY = 2.0 / math.pi

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Self
 from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 
-from skhuber._callbacks import Tasks, with_callbacks
 from skhuber._common.validation import check_count, check_flag, check_real
-from skhuber._model import HuberModel, check_rho, check_scale, unchanged_on_error
-from skhuber._tuning import RULES, OutlierShare
+from skhuber._estimators.base import (
+    HuberModel,
+    check_rho,
+    check_scale,
+    unchanged_on_error,
+)
+from skhuber._estimators.callbacks import Tasks, with_callbacks
+from skhuber._tuning.efficiency import RULES, OutlierShare
 
 if TYPE_CHECKING:
     from skhuber._fit import Model, Settings, Start
-    from skhuber._rho import Rule
+    from skhuber._tuning.rules import Rule
 
 _RHOS = 'a number > 0, "auto", "adaptive" or an OutlierShare'
 
@@ -135,7 +140,7 @@ class HuberRegressor(HuberModel):
     Of data that the model fits exactly, the scale comes out as the smallest number
     that rounding errors allow, about 1e-12 of the spread of y.
 
-    Of ``rho="auto"`` and ``rho="adaptive"`` the module `skhuber._rho` has the formulas
+    Of ``rho="auto"`` and ``rho="adaptive"`` the module `skhuber._tuning.rules` has the formulas
     and their sources, and the user guide says which to choose when.
 
     Callbacks of scikit-learn (1.9 and later) see one task for each iteration over all
@@ -245,7 +250,7 @@ class HuberRegressor(HuberModel):
     ) -> str | None:
         """Set the fitted attributes; return what there is to warn of."""
         from skhuber._fit import fit_rows
-        from skhuber._rho import fit_by_rule
+        from skhuber._tuning.rules import fit_by_rule
 
         rule, settings = self._checked_parameters()
         warm_start = check_flag("warm_start", self.warm_start)

@@ -18,7 +18,6 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skhuber._callbacks import CallbackSupportMixin
 from skhuber._common.validation import (
     check_n_jobs,
     check_real,
@@ -26,6 +25,7 @@ from skhuber._common.validation import (
     check_weights,
     naming,
 )
+from skhuber._estimators.callbacks import CallbackSupportMixin
 
 if TYPE_CHECKING:
     from skhuber._fit import Fit, Settings

@@ -54,7 +54,7 @@ from skhuber._rows import RowSource
 from skhuber._runtime import one_blas_thread
 from skhuber._solver.root import RootSearch
 from skhuber._sums import Floats, Point, Want
-from skhuber._tuning import OutlierShare
+from skhuber._tuning.efficiency import OutlierShare
 
 # Thresholds tried by "auto": rho of a joint scale, and multiples of a normal residual's
 # standard deviation. Where noise is normal both go from a third of it to infinity.

@@ -29,11 +29,17 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 
-from skhuber._callbacks import Tasks, with_callbacks
 from skhuber._common.scale import mad_scale
 from skhuber._common.validation import check_count, check_flag, check_real
-from skhuber._model import Data, HuberModel, check_rho, check_scale, unchanged_on_error
-from skhuber._regressor import HuberRegressor
+from skhuber._estimators.base import (
+    Data,
+    HuberModel,
+    check_rho,
+    check_scale,
+    unchanged_on_error,
+)
+from skhuber._estimators.callbacks import Tasks, with_callbacks
+from skhuber._estimators.regressor import HuberRegressor
 from skhuber.metrics import make_huber_scorer
 
 if TYPE_CHECKING:

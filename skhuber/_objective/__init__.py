@@ -1,0 +1,11 @@
+"""The objective, stated once, and the units in which it is minimised."""
+
+from skhuber._objective.huber import (
+    RESIDUAL_ROUNDING,
+    Frame,
+    HuberObjective,
+    Rotation,
+    exponent,
+)
+
+__all__ = ["RESIDUAL_ROUNDING", "Frame", "HuberObjective", "Rotation", "exponent"]
