@@ -87,10 +87,13 @@ def descend(
             trial = at.model.stiffened(1.0 + damping) if damping else at.model
         step = _guarded_step(at, trial, lower, answer.tolerance)
         found = yield Ask(at.x + step, model is None)
-        if found.stop:
-            return replace(at, status=Status.STOPPED)
-        if model is None and not _is_enough(at, step, found, trial, lower):
+        is_poor = not (found.stop or _is_enough(at, step, found, trial, lower))
+        if model is None and is_poor:
             step, found = yield from _between(at, step, found)
+        if found.stop:
+            if found.value > at.value:
+                return replace(at, status=Status.STOPPED)
+            return _place(at.x + step, found, found.model or model, lower, at.n_iter)
         learnt = found.model
         if model is not None:
             learnt = at.model
@@ -134,7 +137,9 @@ def _between(
         found = yield Ask(at.x + part * step, True)
         if found.value <= best_value:
             best, best_value = (part * step, found), found.value
-        if found.stop or best_value - lowest <= _TANGENT_PART * (at.value - lowest):
+        if found.stop:
+            return best[0], replace(best[1], stop=True)
+        if best_value - lowest <= _TANGENT_PART * (at.value - lowest):
             break
         slope = float(found.gradient @ step)
         if slope < 0:
@@ -175,16 +180,18 @@ def _place(
 ) -> Solution:
     """Return a point with its gap and the model's best step from there."""
     status, gap, step = Status.STALLED, np.inf, None
-    if answer.stop:
-        status = Status.STOPPED
-    elif not answer.is_finite:
+    if not answer.is_finite:
         status = Status.NOT_FINITE
     elif model is not None:
         model = model.damped(max(model.damping, _LEAST_DAMPING))
-        best = model.minimise(answer.gradient, lower - x, answer.tolerance)
+        # (Of a fit that ends here some digits of the gap will do.)
+        tolerance = np.inf if answer.stop else answer.tolerance
+        best = model.minimise(answer.gradient, lower - x, tolerance)
         step, gap = best.x, best.fall
         if gap <= answer.tolerance:
             status = Status.CONVERGED
+    if answer.stop:
+        status = Status.STOPPED
     return Solution(x, answer.value, answer.gradient, gap, n_iter, status, model, step)
 
 
