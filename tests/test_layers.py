@@ -39,8 +39,8 @@ MAY_IMPORT = {
     "_runtime": set(),
     "_common": set(),
 }
-# Which modules may import what shapes the layers; within skhuber, what only some modules
-# of a package may import.
+# Which modules may import what shapes the layers: of the outside, and of skhuber what
+# only some modules of a package may import.
 ONLY_THERE = {
     "numba": {"_runtime/launch", "_kernels/formulas", "_kernels/sweeps"},
     "joblib": {"_runtime/launch"},
