@@ -53,7 +53,9 @@ def newton(
 def _newton(
     problem: Problem, theta: Floats, max_iter: int, *, may_stay: bool = False
 ) -> Solution:
-    rules = Rules(max_iter, may_stay=may_stay)
+    # (Matrix-free, a step of polish costs as many sweeps as several others.)
+    polish = 0 if problem.matrix_free else Rules.polish
+    rules = Rules(max_iter, polish, may_stay)
     return drive(descend(theta, problem.objective.lower, rules), problem.answer)
 
 

@@ -179,43 +179,70 @@ def solve(
     watch: Watch | None = None,
 ) -> tuple[Problem, Solution]:
     """Return the problem on all rows, with a scale of "mad" found, and its minimum."""
-    plan, samples = ground.plan, ground.samples
     objective = objective_of(ground.rows, ground.frame, settings)
-    least_squares = plan.way != "matrix_free"
-    trust = Trust(settings.tol)
+    if start is not None and _is_too_low(objective, start):
+        start = None
+    problem = Problem(
+        objective,
+        ground.rows,
+        Trust(settings.tol),
+        watch,
+        double=settings.scale == "mad",
+        matrix_free=ground.plan.way == "matrix_free",
+    )
     if settings.scale == "mad":
-        if start is None:
-            objective, theta = mad_start(
-                samples.any, objective, least_squares=least_squares
-            )
-        else:
-            scale = float(np.ldexp(start.scale, -objective.frame.y_power))
-            objective = objective.with_scale(max(scale, objective.scale_floor))
-            theta = given_start(objective, start)
-        problem = Problem(objective, ground.rows, trust, watch, double=True)
-        problem, solution = solve_scale(
-            problem, samples, theta, mad_update, max_iter=settings.max_iter
-        )
+        problem, solution = _solve_mad(ground, settings, problem, start)
     else:
-        if start is not None and _is_too_low(objective, start):
-            start = None
-        problem = Problem(objective, ground.rows, trust, watch)
-        kept = _SECOND_ITER  # should the scale collapse
-        if not objective.joint or settings.max_iter < 2 * _SECOND_ITER:
-            kept = 0
-        if start is None:
-            theta = best_start(samples.any, objective, least_squares=least_squares)
-        else:
-            theta = given_start(objective, start)
-        solution = minimise(
-            problem,
-            samples,
-            State(theta),
-            max_iter=settings.max_iter - kept,
-            warm=start is not None,
-            may_stay=start is not None,
-        )
-    return without_collapse(problem, samples, solution, settings.max_iter)
+        solution = _solve_at_once(ground, settings, problem, start)
+    return without_collapse(problem, ground.samples, solution, settings.max_iter)
+
+
+def _solve_at_once(
+    ground: Ground, settings: Settings, problem: Problem, start: Start | None
+) -> Solution:
+    """Minimise at a joint or a fixed scale."""
+    kept = _SECOND_ITER  # should the scale collapse
+    if not problem.objective.joint or settings.max_iter < 2 * _SECOND_ITER:
+        kept = 0
+    if start is None:
+        theta = best_start(_sampled(ground, problem))
+    else:
+        theta = given_start(problem.objective, start)
+    return minimise(
+        problem,
+        ground.samples,
+        State(theta),
+        max_iter=settings.max_iter - kept,
+        warm=start is not None,
+        may_stay=start is not None,
+    )
+
+
+def _solve_mad(
+    ground: Ground, settings: Settings, problem: Problem, start: Start | None
+) -> tuple[Problem, Solution]:
+    """Find the scale that is the median absolute residual of its own fit."""
+    if start is None:
+        objective, theta = mad_start(_sampled(ground, problem))
+    else:
+        objective = problem.objective
+        scale = float(np.ldexp(start.scale, -objective.frame.y_power))
+        objective = objective.with_scale(max(scale, objective.scale_floor))
+        theta = given_start(objective, start)
+    return solve_scale(
+        problem.with_objective(objective),
+        ground.samples,
+        theta,
+        mad_update,
+        max_iter=settings.max_iter,
+    )
+
+
+def _sampled(ground: Ground, problem: Problem) -> Problem:
+    """Return the problem on the first sample, if there is one, unwatched."""
+    rows = ground.samples.any
+    matrix_free = problem.matrix_free
+    return Problem(problem.objective, rows, Trust(0.0), matrix_free=matrix_free)
 
 
 def _is_too_low(objective: HuberObjective, start: Start) -> bool:

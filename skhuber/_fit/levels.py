@@ -35,7 +35,7 @@ from skhuber._fit.problem import (
 from skhuber._objective import HuberObjective
 from skhuber._rows import Picks, RowSource
 from skhuber._rows.sampling import leverage_share
-from skhuber._solver.descent import Rules, descend, drive, polish
+from skhuber._solver.descent import Rules, drive, polish
 from skhuber._solver.lbfgs import whitened_lbfgs
 from skhuber._solver.quadratic import Model
 from skhuber._solver.solution import Solution, Status
@@ -150,9 +150,6 @@ def minimise(
     """
     plan = samples.plan
     rules = Rules(max_iter, may_stay=may_stay)
-    if plan.way == "matrix_free":
-        descent = descend(state.theta, problem.objective.lower, rules)
-        return drive(descent, problem.matrix_free_answer)
     if plan.way != "whitened":
         return newton(problem, state.theta, max_iter, may_stay=may_stay)
     if state.model is not None:

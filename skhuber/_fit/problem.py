@@ -106,6 +106,8 @@ class Problem:
     watch : callable, optional
     double : bool
         Whether residuals are kept in double precision, not in that of X.
+    matrix_free : bool
+        Whether the Hessian is known by its products with vectors.
     kept : Residuals, optional
         Shared by the problems on the same rows.
     """
@@ -118,11 +120,13 @@ class Problem:
         watch: Watch | None = None,
         *,
         double: bool = False,
+        matrix_free: bool = False,
         kept: Residuals | None = None,
     ) -> None:
         self.objective = objective
         self.rows = rows
         self.trust = trust
+        self.matrix_free = matrix_free
         self._watch = watch
         self._kept = kept or Residuals(rows, double=double)
 
@@ -166,6 +170,8 @@ class Problem:
         """Return what a descent asks for."""
         if not ask.model:
             return self.told(self.evaluate(ask.x))
+        if self.matrix_free:
+            return self._matrix_free_answer(ask.x)
         found = self.evaluate(ask.x, Want(gram=np.float64))
         return self.told(found, self.model(found))
 
@@ -207,19 +213,19 @@ class Problem:
                 break
         return found, model
 
-    def matrix_free_answer(self, ask: Ask) -> Answer:
-        """Return what a descent asks for, the Hessian as products with vectors."""
-        if not ask.model:
-            return self.told(self.evaluate(ask.x))
-        found = self.evaluate(ask.x, Want(squares=True))
-        point = self.objective.point(ask.x)
+    def _matrix_free_answer(self, theta: Floats) -> Answer:
+        """Return an evaluation, and the Hessian as its products with vectors."""
+        found = self.evaluate(theta, Want(squares=True))
+        if not found.is_finite:
+            return self.told(found)
+        point = self.objective.point(theta)
 
         def product(v: Floats, damping: float) -> Floats:
             want = Want(direction=self.objective.widened(v), damping=damping)
             (sums,) = self.rows.sweep([point], want)
-            return self.objective.product(ask.x, sums)
+            return self.objective.product(theta, sums)
 
-        inside, outside = self.objective.diagonals(ask.x, found.sums)
+        inside, outside = self.objective.diagonals(theta, found.sums)
         penalty = self.objective.penalty_curvature
         return self.told(found, MatrixFreeModel(product, inside, outside, penalty))
 
@@ -236,7 +242,14 @@ class Problem:
         return Problem(self.objective, self.rows, self.trust, kept=self._kept)
 
     def _with(self, objective: HuberObjective, trust: Trust) -> Problem:
-        return Problem(objective, self.rows, trust, self._watch, kept=self._kept)
+        return Problem(
+            objective,
+            self.rows,
+            trust,
+            self._watch,
+            matrix_free=self.matrix_free,
+            kept=self._kept,
+        )
 
 
 def evaluate_together(

@@ -6,18 +6,20 @@ start with the lower objective is taken.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from skhuber._common.scale import mad_scale
-from skhuber._fit.problem import Problem, Trust
+from skhuber._fit.problem import Problem
 from skhuber._objective import HuberObjective
-from skhuber._rows import RowSource
-from skhuber._solver.quadratic import Model
-from skhuber._sums import Floats, Want
+from skhuber._solver.solution import Ask
+from skhuber._sums import Floats
 
-_ANY = Trust(0.0)
+# A scale of squared loss, which has the same minimum with each.
+_ANY_SCALE = 1.0
+# Least squares are a start; iterations end at this part of the objective.
+_LEAST_SQUARES_TOL = 1e-3
 
 
 @dataclass(frozen=True)
@@ -36,33 +38,26 @@ def given_start(objective: HuberObjective, start: Start) -> Floats:
     return objective.theta(u, intercept, max(scale, objective.scale_floor))
 
 
-def best_start(
-    rows: RowSource, objective: HuberObjective, *, least_squares: bool
-) -> Floats:
+def best_start(problem: Problem) -> Floats:
     """Return the median of y, or least squares, whichever has the lower objective."""
-    problem = Problem(objective, rows, _ANY)
-    starts = [median_start(problem)]
-    if least_squares:
-        starts.append(least_squares_start(problem))
+    starts = [median_start(problem), least_squares_start(problem)]
     values = [problem.evaluate(theta).value for theta in starts]
     return starts[int(np.argmin(values))]
 
 
-def mad_start(
-    rows: RowSource, objective: HuberObjective, *, least_squares: bool
-) -> tuple[HuberObjective, Floats]:
+def mad_start(problem: Problem) -> tuple[HuberObjective, Floats]:
     """Return a scale (in the objective) and θ from which to look for a fixed point.
 
     Least squares and the scale of its residuals, as in R's ``rlm``: if there are several
     fixed points, the same one should be found.
     """
-    fixed = Problem(objective.with_scale(1.0), rows, _ANY)
-    starts = [least_squares_start] if least_squares else []
-    for make in [*starts, median_start]:
+    objective = problem.objective
+    fixed = problem.with_objective(objective.with_scale(_ANY_SCALE))
+    for make in (least_squares_start, median_start):
         theta = make(fixed)
         scale = median_scale(fixed, theta)
         scaled = objective.with_scale(max(scale, objective.scale_floor))
-        if np.isfinite(Problem(scaled, rows, _ANY).evaluate(theta).value):
+        if problem.with_objective(scaled).evaluate(theta).is_finite:
             break  # it is not, of least squares under outliers of 1e200 and more
     return scaled, theta
 
@@ -78,26 +73,20 @@ def median_start(problem: Problem) -> Floats:
 
 
 def least_squares_start(problem: Problem) -> Floats:
-    """Return θ of ridge regression, by the normal equations."""
-    objective, rows = problem.objective, problem.rows
-    p = objective.n_features
-    origin = replace(
-        objective.point(objective.theta(np.zeros(p), 0.0, 1.0)),
-        threshold=np.inf,
-        scale=1.0,
+    """Return θ of ridge regression: one Newton step from zero with no threshold."""
+    squares = problem.with_objective(
+        problem.objective.with_rho(np.inf).with_scale(_ANY_SCALE)
     )
-    (sums,) = rows.sweep([origin], Want(gram=np.float64))
-    assert sums.gram is not None
-    kept = p + objective.frame.fit_intercept
-    gram = sums.gram[0] * (2.0 / sums.weight)
-    normal, right = gram[:kept, :kept], gram[:kept, -1]
-    if not (np.isfinite(right).all() and np.isfinite(normal).all()):
+    objective = squares.objective
+    origin = objective.theta(np.zeros(objective.n_features), 0.0, _ANY_SCALE)
+    answer = squares.answer(Ask(origin, True))
+    if answer.model is None or not answer.is_finite:
         return median_start(problem)
-    penalty = np.zeros(kept)
-    penalty[:p] = 2.0 * objective.penalty
-    solution = Model(normal, None, penalty).factor.solve(right)
-    intercept = float(solution[p]) if objective.frame.fit_intercept else 0.0
-    return _with_scale(problem, solution[:p], intercept)
+    lowest = np.full(len(origin), -np.inf)
+    tolerance = _LEAST_SQUARES_TOL * answer.value
+    step = answer.model.minimise(answer.gradient, lowest, tolerance).x
+    u, intercept, _ = objective.split(origin + step)
+    return _with_scale(problem, u, intercept)
 
 
 def _with_scale(problem: Problem, u: Floats, intercept: float) -> Floats:

@@ -312,27 +312,29 @@ def standardise_rows(X, picked, start, first, weight, at, r, filled, Z):
     int
         The place in r to go on from.
     """
-    centre, unit, threshold = at.centre, at.unit, at.threshold
+    centre, unit, threshold, scale = at.centre, at.unit, at.threshold, at.scale
     n_features = X.shape[1]
-    for k in range(first, r.shape[0]):
+    n_inside, n_outside = filled[0], filled[1]
+    k = first
+    while k < r.shape[0] and max(n_inside, n_outside) < Z.shape[1]:
         h = weight[start + k] * at.weight_unit if weight.shape[0] > 0 else 1.0
         if h != 0.0:
             size = abs(r[k])
-            side = 0
+            side, row = 0, n_inside
             if size > threshold:
-                side = 1
+                side, row = 1, n_outside
                 h *= threshold / size
-            row = filled[side]
-            if row == Z.shape[1]:
-                return k
             factor = np.sqrt(h)
             i = picked[start + k] if picked.shape[0] > 0 else start + k
             for j in range(n_features):
                 Z[side, row, j] = (X[i, j] - centre[j]) * unit[j] * factor
             Z[side, row, n_features] = factor
-            Z[side, row, n_features + 1] = clip(r[k], threshold) / at.scale * factor
-            filled[side] = row + 1
-    return r.shape[0]
+            Z[side, row, n_features + 1] = clip(r[k], threshold) / scale * factor
+            n_inside += 1 - side
+            n_outside += side
+        k += 1
+    filled[0], filled[1] = n_inside, n_outside
+    return k
 
 
 @block_kernel

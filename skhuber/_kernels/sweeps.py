@@ -290,6 +290,86 @@ def sums(first, last, X, y, weight, rows, chunk, at, kept, residuals, out, squar
 
 
 @block_kernel
+def _curvature(weight, i, at, damping, residual):
+    """Return s·(1 + damping) of an inlier, s·damping·threshold/|r| of an outlier."""
+    s = _weight(weight, i, at)
+    if abs(residual) <= at.threshold:
+        return (1.0 + damping) * s
+    return damping * s * at.threshold / abs(residual)
+
+
+@block_kernel
+def _multiply_row_by_row(X, y, weight, start, stop, at, v, numbers, g, scalars):
+    damping, v_one, v_t = numbers[0], numbers[1], numbers[2]
+    sum_one = 0.0
+    sum_t = 0.0
+    for i in range(start, stop):
+        residual = _residual(y, i, project_row(X, i, at.centre, at.slope), at)
+        t = clip(residual, at.threshold) / at.scale
+        h = _curvature(weight, i, at, damping, residual)
+        part = h * (project_row(X, i, at.centre, v) + v_one + t * v_t)
+        sum_one += part
+        sum_t += part * t
+        back_project_row(X, i, at.centre, part, g)
+    scalars[0] += sum_one
+    scalars[1] += sum_t
+
+
+@block_kernel
+def _multiply_all_rows(X, y, weight, start, stop, at, v, numbers, g, scalars):
+    damping, v_one, v_t = numbers[0], numbers[1], numbers[2]
+    r = np.empty(stop - start)
+    part = np.empty(stop - start)
+    project(X, start, stop, at.centre, at.slope, r)
+    project(X, start, stop, at.centre, v, part)
+    for k in range(r.shape[0]):
+        residual = _residual(y, start + k, r[k], at)
+        h = _curvature(weight, start + k, at, damping, residual)
+        r[k] = clip(residual, at.threshold) / at.scale
+        part[k] = h * (part[k] + v_one + r[k] * v_t)
+    sum_one = 0.0
+    sum_t = 0.0
+    for k in range(r.shape[0]):
+        sum_one += part[k]
+        sum_t += part[k] * r[k]
+    scalars[0] += sum_one
+    scalars[1] += sum_t
+    back_project(X, start, stop, at.centre, part, g)
+
+
+multiply_chunk = by_layout(
+    csr=_multiply_row_by_row,
+    picked=_multiply_row_by_row,
+    columns=_multiply_all_rows,
+    rows=_multiply_row_by_row,
+)
+
+
+@block_kernel
+def products(first, last, X, y, weight, rows, chunk, at, v, numbers, out):
+    """Sum h [x − centre, 1, t] ([x − centre, 1, t]·direction) of each block.
+
+    Parameters
+    ----------
+    v : array of p
+        The direction's first part, times the units of the columns.
+    numbers : array of 3
+        The damping in h, and the direction's parts along 1 and t.
+    out : array of shape (n_blocks, p + 2)
+    """
+    n_features = v.shape[0]
+    for block in range(first, last):
+        start = block * rows
+        end = min(start + rows, y.shape[0])
+        g = out[block, :n_features]
+        scalars = out[block, n_features:]
+        while start < end:
+            stop = min(start + chunk, end)
+            multiply_chunk(X, y, weight, start, stop, at, v, numbers, g, scalars)
+            start = stop
+
+
+@block_kernel
 def influences(first, last, X, rows, centre, unit, out):
     """Fill `out` with Σ_j ((x_j − centre_j)·unit_j)² of every row."""
     for block in range(first, last):

@@ -82,7 +82,15 @@ class CSRRows(MemoryRows):
         if squares is not None:
             mass = np.array([[sums.inlier], [sums.weight - sums.inlier]])
             squares = squares + mass * zero**2
-        return replace(sums, gradient=sums.gradient - sums.c * zero, squares=squares)
+        product = sums.product
+        if product is not None:
+            p = self.n_features
+            product = product - product[p] * np.concatenate([zero, [0.0, 0.0]])
+        gradient = sums.gradient - sums.c * zero
+        return replace(sums, gradient=gradient, squares=squares, product=product)
+
+    def _kernel_offset(self, point: Point, v: Floats) -> float:
+        return -float(point.centre @ v)
 
     def _fill_influences(self, centre: Floats, unit: Floats, out: Floats) -> None:
         super()._fill_influences(centre, unit, out)

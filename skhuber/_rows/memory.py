@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,8 @@ class MemoryRows(RowSource):
     def _sweep(self, point: Point, want: Want, residuals: Data | None) -> Sums:
         p = self.n_features
         at = self._at(point)
+        if want.direction is not None:
+            return self._sweep_product(point, at, want)
         sums = np.zeros((self._n_blocks, p + sweeps.N_SCALARS))
         squares = np.zeros((self._n_blocks, 2 * p if want.squares else 0))
         data = self._kernel_X, self.y, self._kernel_weight, self._block, self._chunk, at
@@ -116,6 +119,25 @@ class MemoryRows(RowSource):
             gram=gram,
         )
         return self._centred(point, result)
+
+    def _sweep_product(self, point: Point, at: sweeps.At, want: Want) -> Sums:
+        """Return the product with a direction; the sums of the loss are left at zero."""
+        p = self.n_features
+        assert want.direction is not None
+        v = want.direction[:p] * point.unit
+        one = want.direction[p] + self._kernel_offset(point, v)
+        numbers = np.array([want.damping, one, want.direction[p + 1]])
+        out = np.zeros((self._n_blocks, p + 2))
+        data = self._kernel_X, self.y, self._kernel_weight, self._block, self._chunk, at
+        self._run(sweeps.products, (*data, v, numbers, out))
+        product = out.sum(axis=0)
+        product[:p] *= point.unit
+        zeros = self._sums(np.zeros(p), np.zeros(sweeps.N_SCALARS), point.unit)
+        return self._centred(point, replace(zeros, product=product))
+
+    def _kernel_offset(self, point: Point, v: Floats) -> float:
+        """Return what the kernels leave out of every (x − centre)·v."""
+        return 0.0
 
     def _sums(
         self, gradient: Floats, scalars: Floats, unit: Floats, **others: Floats | None

@@ -85,7 +85,10 @@ def descend(
             trial = at.model.damped(max(damping, _LEAST_DAMPING))
         else:
             trial = at.model.stiffened(1.0 + damping) if damping else at.model
-        step = _guarded_step(at, trial, lower, answer.tolerance)
+        step = at.step if trial is at.model else None
+        if step is None:
+            lowest = _lowest_step(at.x, lower)
+            step = trial.minimise(at.gradient, lowest, answer.tolerance).x
         found = yield Ask(at.x + step, model is None)
         is_poor = not (found.stop or _is_enough(at, step, found, trial, lower))
         if model is None and is_poor:
@@ -160,7 +163,8 @@ def polish(at: Solution, lower: Floats, max_steps: int) -> Descent:
         assert at.model is not None
         step = at.step
         if step is None:
-            step = at.model.minimise(at.gradient, lower - at.x).x
+            lowest = _lowest_step(at.x, lower)
+            step = at.model.minimise(at.gradient, lowest, at.gap).x
         answer = yield Ask(at.x + step, False)
         found = _place(at.x + step, answer, at.model, lower, at.n_iter)
         # (100: of a value that a few gross outliers make large.)
@@ -184,27 +188,23 @@ def _place(
         status = Status.NOT_FINITE
     elif model is not None:
         model = model.damped(max(model.damping, _LEAST_DAMPING))
+        lowest = _lowest_step(x, lower)
         # (Of a fit that ends here some digits of the gap will do.)
         tolerance = np.inf if answer.stop else answer.tolerance
-        best = model.minimise(answer.gradient, lower - x, tolerance)
+        best = model.minimise(answer.gradient, lowest, tolerance)
         step, gap = best.x, best.fall
-        if gap <= answer.tolerance:
+        # A step that ends at such a guard, not at a bound, can go further.
+        is_cut = bool(((step <= lowest) & (lowest > lower - x)).any())
+        if gap <= answer.tolerance and not is_cut:
             status = Status.CONVERGED
     if answer.stop:
         status = Status.STOPPED
     return Solution(x, answer.value, answer.gradient, gap, n_iter, status, model, step)
 
 
-def _guarded_step(
-    at: Solution, model: AnyModel, lower: Floats, tolerance: float
-) -> Floats:
-    """Return the model's best step that leaves positive variables positive enough."""
-    guard = np.where(lower > 0, np.maximum(lower, _LEAST_SHARE * at.x), lower) - at.x
-    assert at.model is not None
-    is_known = at.step is not None and model is at.model
-    if is_known and (at.step >= guard).all():
-        return at.step
-    return model.minimise(at.gradient, guard, tolerance).x
+def _lowest_step(x: Floats, lower: Floats) -> Floats:
+    """Return the least step that leaves variables > 0 large enough."""
+    return np.where(lower > 0, np.maximum(lower, _LEAST_SHARE * x), lower) - x
 
 
 def _is_enough(
@@ -217,7 +217,7 @@ def _is_enough(
     if promise > 1e3 * value_rounding(at.value):
         return answer.value <= at.value - _PART_OF_PROMISE * promise
     # Values are equal to rounding: the gradient decides.
-    lowest = lower - at.x - step
+    lowest = _lowest_step(at.x + step, lower)
     return model.minimise(answer.gradient, lowest, answer.tolerance).fall < at.gap
 
 

@@ -49,11 +49,11 @@ def whitened_lbfgs(
     """
 
     def place(x: Floats, answer: Answer) -> Solution:
-        gap = np.inf
+        gap, status = np.inf, Status.STALLED
         if answer.is_finite:
             gap = model.gap(answer.gradient, held_variables(x, lower, answer.gradient))
-        good = gap <= answer.tolerance
-        status = Status.CONVERGED if good else Status.STALLED
+            if gap <= answer.tolerance:
+                status = Status.CONVERGED
         if answer.stop:
             status = Status.STOPPED
         return Solution(x, answer.value, answer.gradient, gap, 0, status, model)
@@ -72,6 +72,8 @@ def whitened_lbfgs(
         point = start
         if v.any() and best.status is Status.STALLED:
             x_new = np.maximum(start.x + whitening.to_x(v) / root_c, lower)
+            if v[-1] <= lowest[-1]:  # rounding must not take it off its bound
+                x_new[-1] = lower[-1]
             point = place(x_new, function(x_new))
             is_best = is_lower(point.value, point.gap, best.value, best.gap)
             if point.status is Status.CONVERGED or is_best:
