@@ -13,7 +13,6 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 import problems
-import skhuber._rows
 from skhuber import HuberRegressor
 from skhuber._runtime import run_blocks
 
@@ -155,7 +154,8 @@ def test_memory_that_runs_out_leaves_the_estimator_as_it_was(
             raise MemoryError("no room for a buffer")
         run_blocks(*args)
 
-    monkeypatch.setattr(skhuber._rows, "run_blocks", run)
+    monkeypatch.setattr("skhuber._rows.memory.run_blocks", run)
+    monkeypatch.setattr("skhuber._rows.base.run_blocks", run)
     copy.deepcopy(model).fit(large.X, large.y)
     needed = calls["made"]
     assert needed > 3

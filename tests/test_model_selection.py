@@ -436,7 +436,7 @@ def test_bad_parameters_of_cross_validation(changed, error, match, monkeypatch):
     def fit(*args):
         raise AssertionError("no work before the parameters are checked")
 
-    monkeypatch.setattr("skhuber._grid.Grid.fit", fit)
+    monkeypatch.setattr("skhuber._fit.grid.Grid.fit", fit)
     monkeypatch.setattr("skhuber._fit.fit_rows", fit)
     model = HuberRegressorCV(RHOS).set_params(**changed)
     before = vars(model).copy()

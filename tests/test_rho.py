@@ -221,7 +221,7 @@ def true_error(model, coef):
 def test_the_estimate_is_the_error_out_of_sample(alpha, p):
     """On average over data; with a penalty large enough to matter, too."""
     from skhuber._fit import Settings
-    from skhuber._grid import fit_grid
+    from skhuber._fit.grid import fit_grid
     from skhuber._tuning.rules import estimated_errors
 
     ratios = []
@@ -233,7 +233,7 @@ def test_the_estimate_is_the_error_out_of_sample(alpha, p):
         spectrum = Spectrum(rows, centred=True)
         (found,) = estimated_errors(rows, [one], [settings], spectrum)
         found *= one.tally.norm**2  # its unit
-        ratios.append(found / np.sum((one.fit.coef - coef) ** 2))
+        ratios.append(found / np.sum((one.coef - coef) ** 2))
     assert 0.85 < np.mean(ratios) < 1.18
 
 
