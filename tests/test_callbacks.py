@@ -8,12 +8,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import problems
-from skhuber import HuberRegressor, HuberRegressorCV, _callbacks
+from skhuber import HuberRegressor, HuberRegressorCV
+from skhuber._estimators import callbacks
 
 X, Y, *_ = problems.plain(200, 3)
 
 has_callbacks = pytest.mark.skipif(
-    "sklearn" not in _callbacks.CallbackSupportMixin.__module__,
+    "sklearn" not in callbacks.CallbackSupportMixin.__module__,
     reason="scikit-learn has callbacks from 1.9 on",
 )
 
@@ -185,7 +186,7 @@ def test_a_clone_keeps_its_callbacks_and_a_fit_leaves_nothing_behind():
 
 
 @pytest.mark.skipif(
-    "sklearn" in _callbacks.CallbackSupportMixin.__module__, reason="it has callbacks"
+    "sklearn" in callbacks.CallbackSupportMixin.__module__, reason="it has callbacks"
 )
 def test_without_callbacks_nothing_is_missing():
     assert not hasattr(HuberRegressor(), "set_callbacks")

@@ -1,6 +1,7 @@
-"""Who may import whom: data go down the layers once, sums come up once."""
+"""Which package may import which: data go down the layers once, sums come up once."""
 
 import ast
+import graphlib
 import os
 import subprocess
 import sys
@@ -12,156 +13,63 @@ import skhuber
 
 PACKAGE = Path(skhuber.__file__).parent
 
-# What a module may import of this package (at its top or inside functions). Each line
-# is a decision about the structure; a new module needs one.
+# What a package, or a module beside the packages, may import of skhuber (at the top of
+# its modules or inside functions). Each arrow is a decision about the structure.
 MAY_IMPORT = {
-    "__init__": {
-        "_model_selection",
-        "_regressor",
-        "_tuning",
-        "inspection",
-        "losses",
-        "metrics",
-    },
-    "_regressor": {"_callbacks", "_fit", "_model", "_rho", "_tuning", "_validation"},
-    "_model_selection": {
-        "_callbacks",
-        "_fit",
-        "_grid",
-        "_model",
-        "_regressor",
-        "_scale",
-        "_validation",
-        "metrics",
-    },
-    "_model": {"_callbacks", "_fit", "_numba", "_problem", "_rows", "_validation"},
-    "_callbacks": set(),
-    "inspection/__init__": {"inspection"},
-    "inspection/_axes": {"_validation", "inspection"},
-    "inspection/_checks": {"_validation"},
-    "inspection/_cv": {"_validation", "inspection"},
-    "inspection/_path": {"_model_selection", "_validation", "inspection"},
-    "inspection/_residuals": {"_validation", "inspection"},
-    "inspection/_weights": {"_validation", "inspection"},
-    "_tuning": {"_validation"},
-    "_validation": set(),
-    "_arrays": set(),
-    "_scale": set(),
-    "metrics": {"_validation"},
+    "__init__": {"_estimators", "_tuning", "losses", "metrics"},
+    "inspection": {"_common", "_estimators"},
+    "_estimators": {"_common", "_fit", "_rows", "_runtime", "_tuning", "metrics"},
+    "_tuning": {"_common", "_fit", "_rows", "_runtime", "_solver", "_sums"},
     "_fit": {
-        "_direct",
-        "_mad",
-        "_scale",
-        "_minimise",
-        "_numba",
-        "_objective",
-        "_problem",
-        "_rows",
-        "_sketch",
-        "_solver",
-        "_sweep",
-    },
-    "_grid": {
-        "_direct",
-        "_fit",
-        "_minimise",
-        "_numba",
-        "_objective",
-        "_problem",
-        "_rows",
-        "_scale",
-        "_sketch",
-        "_solver",
-        "_sweep",
-    },
-    "_rho": {
-        "_fit",
-        "_grid",
-        "_mad",
-        "_numba",
-        "_rows",
-        "_scale",
-        "_sketch",
-        "_sweep",
-        "_tuning",
-    },
-    "_direct": {
+        "_common",
         "_kernels",
-        "_mad",
-        "_minimise",
-        "_scale",
-        "_numba",
         "_objective",
-        "_problem",
         "_rows",
+        "_runtime",
         "_solver",
-        "_sweep",
+        "_sums",
     },
-    "_mad": {"_minimise", "_objective", "_problem", "_sketch", "_solver", "_sweep"},
-    "_minimise": {"_objective", "_problem", "_rows", "_sketch", "_solver", "_sweep"},
-    "_sketch": {"_rows", "_sweep"},
-    "_problem": {"_scale", "_objective", "_rows", "_sweep"},
-    "_objective": {"_sweep"},
+    "_objective": {"_sums"},
     "_solver": set(),
+    "_rows": {"_common", "_kernels", "_runtime", "_sums"},
     "_sums": set(),
-    "_rows/__init__": {"_rows", "_sums"},
-    "_rows/base": {"_arrays", "_kernels", "_numba", "_rows", "_sums"},
-    "_rows/memory": {"_kernels", "_numba", "_rows", "_sums"},
-    "_rows/dense": {"_arrays", "_kernels", "_numba", "_rows", "_sums"},
-    "_rows/csr": {"_arrays", "_kernels", "_numba", "_rows", "_sums"},
-    "_rows/gram": {"_kernels", "_numba", "_sums"},
-    "_rows/blocks": {"_rows", "_sums"},
-    "_rows/sampling": {"_sums"},
-    "_numba": set(),
-    "losses/__init__": {"losses"},
-    "losses/_base": {"_arrays", "_validation"},
-    "losses/_binary": {"_kernels", "_validation", "losses"},
-    "losses/_boosting": {"_scale", "_validation", "losses"},
-    "losses/_checks": {"losses"},
-    "losses/_classes": {"_validation", "losses"},
-    "losses/_ctc": {"_arrays", "_kernels", "_numba", "_validation", "losses"},
-    "losses/_elementwise": {"_arrays", "_kernels", "_numba", "losses"},
-    "losses/_pairs": {"_validation", "losses"},
-    "losses/_regression": {"_kernels", "_validation", "losses"},
-    "_kernels/__init__": set(),
-    "_kernels/scalar": {"_numba"},
-    "_kernels/dense": {"_kernels", "_numba"},
-    "_kernels/csr": {"_kernels", "_numba"},
-    "_kernels/sweeps": {"_kernels", "_numba"},
-    "_kernels/direct": {"_kernels", "_numba"},
-    "_kernels/rules": set(),
-    "_kernels/formulas": {"_kernels", "_numba"},
-    "_kernels/elementwise": {"_kernels", "_numba"},
-    "_kernels/ctc": {"_numba"},
+    "losses": {"_common", "_kernels", "_runtime"},
+    "metrics": {"_common"},
+    "_kernels": {"_runtime"},
+    "_runtime": set(),
+    "_common": set(),
 }
-# And who may import what of the outside that shapes the layers.
+# Which modules may import what shapes the layers: of the outside, and of skhuber what
+# only some modules of a package may import.
 ONLY_THERE = {
-    "numba": {"_numba", "_kernels/formulas", "_kernels/sweeps"},
+    "numba": {"_runtime/launch", "_kernels/formulas", "_kernels/sweeps"},
+    "joblib": {"_runtime/launch"},
+    "threadpoolctl": {"_runtime/launch"},
     "sklearn": {
-        "_callbacks",
-        "_model",
-        "_model_selection",
-        "_regressor",
-        "_validation",
+        "_common/validation",
+        "_estimators/base",
+        "_estimators/callbacks",
+        "_estimators/cross_validation",
+        "_estimators/regressor",
         "inspection/_checks",
         "inspection/_path",
         "metrics",
     },
-    "joblib": {"_numba"},
-    "threadpoolctl": {"_numba"},
+    "scipy.optimize": {"_solver/lbfgs", "_tuning/efficiency"},
+    "skhuber._fit.small": {"_fit/fit", "_fit/grid"},
+    "skhuber._fit.plan": {"_fit/fit", "_fit/grid", "_fit/levels", "_tuning/rules"},
+    "skhuber._kernels.direct": {"_fit/small"},
 }
 
 
 def imports(path):
+    """Yield the modules and names that a module imports, as dotted names."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute here"
-            if node.module == "skhuber":
-                yield from (f"skhuber.{alias.name}" for alias in node.names)
-            else:
-                yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def modules():
@@ -171,15 +79,47 @@ def modules():
 
 @pytest.mark.parametrize(("name", "path"), list(modules()))
 def test_imports(name, path):
-    found = [module.split(".") for module in imports(path)]
-    inside = {parts[1] for parts in found if parts[0] == "skhuber"}
-    assert inside <= MAY_IMPORT[name]
-    for package, allowed in ONLY_THERE.items():
-        assert name in allowed or all(parts[0] != package for parts in found)
+    package = name.partition("/")[0]
+    found = list(imports(path))
+    inside = {dotted.split(".")[1] for dotted in found if dotted.startswith("skhuber.")}
+    assert inside - {package} <= MAY_IMPORT[package]
+    for dotted, allowed in ONLY_THERE.items():
+        used = any(f"{one}.".startswith(f"{dotted}.") for one in found)
+        assert not used or name in allowed, dotted
 
 
-def test_the_table_has_no_module_that_is_gone():
-    assert set(MAY_IMPORT) == {name for name, _ in modules()}
+def test_the_table_is_complete():
+    assert set(MAY_IMPORT) == {name.partition("/")[0] for name, _ in modules()}
+
+
+def test_every_arrow_of_the_table_is_used():
+    used = {package: set() for package in MAY_IMPORT}
+    for name, path in modules():
+        for dotted in imports(path):
+            if dotted.startswith("skhuber."):
+                used[name.partition("/")[0]].add(dotted.split(".")[1])
+    assert {a: found - {a} for a, found in used.items()} == MAY_IMPORT
+
+
+def test_packages_are_layers():
+    graphlib.TopologicalSorter(MAY_IMPORT).prepare()  # refuses a cycle
+
+
+def test_modules_have_no_cycles():
+    """The way of a call goes through modules in one direction, within packages, too."""
+    names = {name for name, _ in modules()}
+    graph = {}
+    for name, path in modules():
+        below = set()
+        tree = ast.parse(path.read_text("utf-8"))
+        for node in tree.body:  # those inside functions run later
+            if not isinstance(node, ast.ImportFrom):
+                continue
+            module = node.module.replace(".", "/").removeprefix("skhuber/")
+            for alias in node.names:
+                below |= {module, f"{module}/{alias.name}"} & names
+        graph[name] = below - {name}
+    graphlib.TopologicalSorter(graph).prepare()
 
 
 def loaded_modules(code):
@@ -200,5 +140,10 @@ def test_importing_and_predicting_load_no_numba():
     )
     loaded = loaded_modules(code)
     assert "skhuber" in loaded
-    assert "numba" not in loaded
-    assert "skhuber._fit" not in loaded
+    assert "skhuber._estimators" in loaded
+    for name in ("numba", "matplotlib", "skhuber._fit", "skhuber._rows"):
+        assert name not in loaded, name
+    # scikit-learn loads what skhuber imports of scipy when it is imported.
+    alone = loaded_modules("import sklearn.metrics, sklearn.model_selection")
+    added = {name.partition(".")[0] for name in loaded - alone}
+    assert added & {"scipy", "pandas", "joblib", "statsmodels"} == set()

@@ -237,6 +237,10 @@ class Problem:
         """Return the problem with another tolerance."""
         return self._with(self.objective, trust)
 
+    def unwatched(self) -> Problem:
+        """Return the problem without its callable `watch`."""
+        return Problem(self.objective, self.rows, self.trust, kept=self._kept)
+
     def _with(self, objective: HuberObjective, trust: Trust) -> Problem:
         return Problem(
             objective,

@@ -137,6 +137,8 @@ def described(
     """
     if solution.status is Status.NOT_FINITE:
         return Fit.not_finite(problem.rows)
+    if solution.status is Status.STOPPED:
+        problem = problem.unwatched()
     residuals = problem.residuals(solution.x)
     sums = problem.evaluate(solution.x).sums
     return _fit(problem, settings, solution, sums, residuals, n_iter_least)

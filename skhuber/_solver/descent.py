@@ -90,10 +90,13 @@ def descend(
             lowest = _lowest_step(at.x, lower)
             step = trial.minimise(at.gradient, lowest, answer.tolerance).x
         found = yield Ask(at.x + step, model is None)
-        if found.stop:
-            return replace(at, status=Status.STOPPED)
-        if model is None and not _is_enough(at, step, found, trial, lower):
+        is_poor = not (found.stop or _is_enough(at, step, found, trial, lower))
+        if model is None and is_poor:
             step, found = yield from _between(at, step, found)
+        if found.stop:
+            if found.value > at.value:
+                return replace(at, status=Status.STOPPED)
+            return _place(at.x + step, found, found.model or model, lower, at.n_iter)
         learnt = found.model
         if model is not None:
             learnt = at.model
@@ -137,7 +140,9 @@ def _between(
         found = yield Ask(at.x + part * step, True)
         if found.value <= best_value:
             best, best_value = (part * step, found), found.value
-        if found.stop or best_value - lowest <= _TANGENT_PART * (at.value - lowest):
+        if found.stop:
+            return best[0], replace(best[1], stop=True)
+        if best_value - lowest <= _TANGENT_PART * (at.value - lowest):
             break
         slope = float(found.gradient @ step)
         if slope < 0:
@@ -179,19 +184,21 @@ def _place(
 ) -> Solution:
     """Return a point with its gap and the model's best step from there."""
     status, gap, step = Status.STALLED, np.inf, None
-    if answer.stop:
-        status = Status.STOPPED
-    elif not answer.is_finite:
+    if not answer.is_finite:
         status = Status.NOT_FINITE
     elif model is not None:
         model = model.damped(max(model.damping, _LEAST_DAMPING))
         lowest = _lowest_step(x, lower)
-        best = model.minimise(answer.gradient, lowest, answer.tolerance)
+        # (Of a fit that ends here some digits of the gap will do.)
+        tolerance = np.inf if answer.stop else answer.tolerance
+        best = model.minimise(answer.gradient, lowest, tolerance)
         step, gap = best.x, best.fall
         # A step that ends at such a guard, not at a bound, can go further.
         is_cut = bool(((step <= lowest) & (lowest > lower - x)).any())
         if gap <= answer.tolerance and not is_cut:
             status = Status.CONVERGED
+    if answer.stop:
+        status = Status.STOPPED
     return Solution(x, answer.value, answer.gradient, gap, n_iter, status, model, step)
 
 

@@ -74,10 +74,10 @@ def whitened_lbfgs(
             x_new = np.maximum(start.x + whitening.to_x(v) / root_c, lower)
             point = place(x_new, function(x_new))
             is_best = is_lower(point.value, point.gap, best.value, best.gap)
-            if point.status is Status.STOPPED:
-                best = replace(best, status=Status.STOPPED)
-            elif point.status is Status.CONVERGED or is_best:
+            if point.status is Status.CONVERGED or is_best:
                 best = point
+            elif point.status is Status.STOPPED:
+                best = replace(best, status=Status.STOPPED)
         if best.status is not Status.STALLED:
             return _END, np.zeros_like(v)
         gradient = whitening.of_gradient(point.gradient) * root_c

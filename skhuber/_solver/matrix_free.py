@@ -29,6 +29,8 @@ _CLEARLY = 10.0
 # The least curvature of an unpenalised variable with all others free, as a share of its
 # diagonal element.
 _LEAST_SHARE = 1e-4
+# The most changes of the set of variables that their bounds hold.
+_MAX_CHANGES = 10
 # The most products for one minimum.
 _MAX_PRODUCTS = 500
 
@@ -60,16 +62,20 @@ class MatrixFreeModel:
         """Return the step to the minimum among steps ≥ `lowest`, and the fall."""
         fixed = (lowest >= 0) & (gradient >= 0)
         x = np.zeros_like(gradient)
-        while True:
+        for _ in range(_MAX_CHANGES):
             x, residual = self._solve(gradient, x, fixed, tolerance)
             below = ~fixed & (x < lowest)
-            if not below.any():
-                break
             x[below] = lowest[below]
-            fixed |= below
+            # A variable is let go if the minimum with it held pulls it off its bound.
+            released = fixed & (residual > 0)
+            if below.any():
+                residual = -gradient - self._times(x)
+            elif not released.any():
+                break
+            fixed = (fixed | below) & ~released
         # The residual is −(g + Hx), so Hx = −g − residual.
         fall = clipped_fall(gradient, x, -gradient - residual)
-        return Step(x, fall + self._left(np.where(fixed, 0.0, residual)))
+        return Step(x, fall + self._left(np.where(fixed & (residual <= 0), 0.0, residual)))
 
     def _times(self, v: Floats) -> Floats:
         return self.product(v, self.damping) + self.penalty * v

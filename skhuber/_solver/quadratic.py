@@ -39,6 +39,9 @@ LEAST_PIVOT = 1e-10
 _PIVOT_ROUNDING = 32
 # Rounding error of a curvature WᵀHW, in the same unit.
 _ROUNDING = 4
+# The most changes of the set of held variables, for each variable; there are fewer than
+# one usually.
+_MAX_CHANGES = 3
 # A slope (of a function of order one, in variables of unit curvature) along a direction
 # that nothing curves: a smaller one is a rounding error.
 _FLAT_SLOPE = 1e-13
@@ -119,23 +122,39 @@ class Model:
     ) -> Step:
         """Return the step to the minimum among steps ≥ `lowest` ≤ 0, and the fall.
 
-        The minimum is exact, whatever the tolerance.
+        The minimum is exact, whatever the tolerance: an active-set method (Nocedal and
+        Wright, Numerical Optimization, 2006, algorithm 16.3).
         """
         step = np.zeros_like(gradient)
         fixed = (lowest >= 0) & (gradient >= 0)
-        while not fixed.all():
+        for _ in range(_MAX_CHANGES * len(step)):
             free = ~fixed
             right = gradient[free]
             if step.any():
                 right = right + self.hessian[np.ix_(free, fixed)] @ step[fixed]
-            step[free] = -self._factor_of(free).solve(right)
-            # A variable beyond its bound is put there; the others' best step is then
-            # another one.
-            below = free & (step < lowest)
-            if not below.any():
+            target = step.copy()
+            if free.any():
+                target[free] = -self._factor_of(free).solve(right)
+            # Of the way there as much as the bounds allow; they then hold a variable.
+            below = target < lowest
+            if below.any():
+                parts = (lowest - step)[below] / (target - step)[below]
+                step = step + parts.min() * (target - step)
+                blocking = np.flatnonzero(below)[parts == parts.min()]
+                step[blocking] = lowest[blocking]
+                fixed[blocking] = True
+                continue
+            step = target
+            if not fixed.any():
                 break
-            step[below] = lowest[below]
-            fixed |= below
+            # A variable is let go if the minimum with it held pulls it off its bound.
+            ahead = self.hessian @ step
+            pull = np.where(fixed, -(gradient + ahead), 0.0)
+            noise = _ROUNDING * EPS * len(step) * (np.abs(gradient) + np.abs(ahead))
+            released = int(np.argmax(pull - noise))
+            if not pull[released] > noise[released]:
+                break
+            fixed[released] = False
         if step[fixed].any():
             return Step(step, clipped_fall(gradient, step, self.hessian @ step))
         return Step(step, self.gap(gradient, fixed))
