@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 from skhuber._direct import Direct, is_direct_work
 from skhuber._mad import mad_fixed_point
 from skhuber._minimise import FULL_HESSIAN_MAX, hessian_pays, minimise
-from skhuber._numba import one_blas_thread
 from skhuber._objective import RESIDUAL_ROUNDING, Frame, HuberObjective, exponent
 from skhuber._problem import NonFiniteSumsError, Problem
 from skhuber._rows import Data, DenseRows, Rows
@@ -174,13 +173,12 @@ def fit_rows(
         direct_fit = _fit_directly(rows, settings)
         if direct_fit is not None:
             return direct_fit
-    with one_blas_thread():
-        fit = _fit_by_sweeps(rows, settings, start, watch)
-        if fit.is_stopped:
-            return fit
-        if not fit.converged and _is_zero_to_rounding(rows, settings, fit):
-            fit = replace(fit, converged=True, gap=0.0)
+    fit = _fit_by_sweeps(rows, settings, start, watch)
+    if fit.is_stopped:
         return fit
+    if not fit.converged and _is_zero_to_rounding(rows, settings, fit):
+        fit = replace(fit, converged=True, gap=0.0)
+    return fit
 
 
 def _fit_by_sweeps(

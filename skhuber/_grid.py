@@ -48,7 +48,6 @@ from skhuber._fit import (
     solve,
 )
 from skhuber._minimise import OUTLIER_PART, hessian_pays, is_small, trusted_gap
-from skhuber._numba import one_blas_thread
 from skhuber._objective import Frame, HuberObjective
 from skhuber._problem import NonFiniteSumsError, Problem
 from skhuber._rows import DenseRows, Rows
@@ -150,13 +149,12 @@ class Grid:
         nothing: list[GridFit | None] = [None] * len(self._grid)
         if has_few_rows(rows):
             return nothing
-        with one_blas_thread():
-            if not _may_go_together(rows, self._grid):
-                return _fit_in_turn(rows, self._grid)
-            surroundings = self._surroundings
-            if surroundings is None:
-                return nothing
-            return surroundings.fit(rows)
+        if not _may_go_together(rows, self._grid):
+            return _fit_in_turn(rows, self._grid)
+        surroundings = self._surroundings
+        if surroundings is None:
+            return nothing
+        return surroundings.fit(rows)
 
     @functools.cached_property
     def _surroundings(self) -> _Surroundings | None:

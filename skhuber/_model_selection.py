@@ -29,6 +29,7 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 
+from skhuber._blas import one_blas_thread
 from skhuber._callbacks import Tasks, with_callbacks
 from skhuber._model import Data, HuberModel, check_rho, check_scale, unchanged_on_error
 from skhuber._regressor import HuberRegressor
@@ -180,7 +181,7 @@ def huber_path(
     data = model._checked_data(X, y, sample_weight)
     rows = data.rows()
     with model._bad_values_told(data.X):
-        fits = fit_grid(rows, grid)
+        fits = one_blas_thread(fit_grid)(rows, grid)
     shape = (len(rhos), len(alphas))
     failures = _failures(grid, (one.fit for one in fits))
     complaint = _complaint("huber_path", failures, len(fits))
@@ -427,6 +428,7 @@ class HuberRegressorCV(HuberModel):
         )
 
     @with_callbacks
+    @one_blas_thread
     def _fit(
         self,
         X: ArrayLike,

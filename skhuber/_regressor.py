@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 
+from skhuber._blas import one_blas_thread
 from skhuber._callbacks import Tasks, with_callbacks
 from skhuber._model import HuberModel, check_rho, check_scale, unchanged_on_error
 from skhuber._tuning import RULES, OutlierShare
@@ -240,6 +241,7 @@ class HuberRegressor(HuberModel):
         return self
 
     @with_callbacks
+    @one_blas_thread
     def _fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> str | None:

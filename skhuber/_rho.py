@@ -49,7 +49,6 @@ import scipy.linalg
 from skhuber._fit import Fit, Settings, Start, fit_rows
 from skhuber._grid import GridFit, fit_grid
 from skhuber._mad import RootSearch
-from skhuber._numba import one_blas_thread
 from skhuber._rows import Rows
 from skhuber._scale import mad_scale, upper_quantile
 from skhuber._sketch import Sketch
@@ -275,8 +274,7 @@ def _auto(rows: Rows, settings: Settings) -> tuple[Settings, Fit] | str:
     fits = fit_grid(rows, grid)
     spectrum = None
     if settings.alpha > 0 and rows.n_features <= _SPECTRUM_MAX:
-        with one_blas_thread():
-            spectrum = Spectrum(rows, centred=settings.fit_intercept)
+        spectrum = Spectrum(rows, centred=settings.fit_intercept)
     errors = estimated_errors(rows, fits, grid, spectrum)
     best = int(np.argmin(errors))
     if not np.isfinite(errors[best]):
