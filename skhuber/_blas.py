@@ -68,9 +68,9 @@ class _Blas:
             for library in self._libraries:
                 number = _number(library)
                 if number > 1:
-                    own = self._is_number_of_thread(library, number)
-                    numbers = hold.numbers if own else self._numbers
-                    numbers[library] = number
+                    hold.numbers[library] = number
+                    if not self._is_number_of_thread(library, number):
+                        self._numbers[library] = hold.numbers.pop(library)
                     _set(library, 1)
 
         self._exclusively(change)
@@ -90,8 +90,6 @@ class _Blas:
         self._exclusively(change)
 
     def limit_helper(self) -> None:
-        """For good, but only what is a number of this thread."""
-
         def change() -> None:
             for library in self._libraries or ():
                 if self._is_own.get(library) is False:
@@ -104,12 +102,7 @@ class _Blas:
             self._exclusively(change)
 
     def after_fork_in_child(self) -> None:
-        """The fits of other threads are not there; one of them may have had the lock.
-
-        If no fit of this thread is under way, the process's numbers are set back after
-        the next one. (To set one starts threads, which a child may not want.)
-        """
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # another thread may have had the old one
         here = threading.get_ident()
         self._holds = {hold for hold in self._holds if hold.thread == here}
 
@@ -197,8 +190,23 @@ def _in_new_thread(function: Callable[[Any], int], argument: Any) -> int:
 
 
 _blas = _Blas()
-limit_helper = _blas.limit_helper
-after_fork_in_child = _blas.after_fork_in_child
+
+
+def limit_helper() -> None:
+    """Set what is a number of this thread to one, for as long as the thread lives.
+
+    For a thread that helps with a fit: what is a number of the process, the fit has set.
+    """
+    _blas.limit_helper()
+
+
+def after_fork_in_child() -> None:
+    """Forget the fits that run in other threads of the parent.
+
+    If no fit of this thread is under way, the process's numbers are set back after the
+    child's next fit. (To set one starts threads, which a child may not want.)
+    """
+    _blas.after_fork_in_child()
 
 
 def one_blas_thread(function: Callable[P, R]) -> Callable[P, R]:
