@@ -195,7 +195,7 @@ _blas = _Blas()
 def limit_helper() -> None:
     """Set what is a number of this thread to one, for as long as the thread lives.
 
-    For a thread that helps with a fit: what is a number of the process, the fit has set.
+    For a thread that helps with a fit, which has set what is a number of the process.
     """
     _blas.limit_helper()
 

@@ -5,8 +5,8 @@ threads of BLAS if it may have two, and then round otherwise.
 """
 
 import os
+import sys
 import threading
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
@@ -131,7 +131,7 @@ def test_a_path_has_the_same_bits_in_any_thread():
             np.testing.assert_array_equal(first, second, err_msg=name)
 
 
-# --- what BLAS may, during and after a fit ----------------------------------------------
+# --- what BLAS may, during and after a fit --------------------------------------------
 
 
 def fit_and_call(function):
@@ -288,7 +288,7 @@ def test_a_child_has_its_threads_back_after_a_fit(forking):
     assert found[0].startswith("True")
 
 
-# --- libraries that are not there -------------------------------------------------------
+# --- libraries that are not there -----------------------------------------------------
 
 
 class Library:
@@ -403,6 +403,42 @@ def test_helpers_have_one_thread_too(own, libraries):
     assert len({thread for thread, _ in found}) == 3
     assert {number for _, number in found} == {1}
     assert library.get_num_threads() == 4
+
+
+class Interrupt:
+    """A profiler that interrupts once, at one of the steps where a signal can."""
+
+    def __init__(self, step):
+        self._left = step
+
+    def __call__(self, frame, event, argument):
+        self._left -= event in ("call", "c_return")
+        if self._left == 0:
+            self._left = -1
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_an_interrupt_at_any_step_gives_the_threads_back(own, libraries):
+    for step in range(1, 1000):
+        (library,) = libraries(Library(4, own=own))
+        during = []
+        fit = _blas.one_blas_thread(lambda now=library.get_num_threads: now())
+        interrupted = False
+        sys.setprofile(Interrupt(step))
+        try:
+            fit()
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            sys.setprofile(None)
+        assert library.get_num_threads() == 4
+        in_turn(lambda fit=fit, during=during: during.append(fit()))
+        assert during == [1]
+        assert library.get_num_threads() == 4
+        if not interrupted:
+            break
+    assert 40 < step < 999
 
 
 @pytest.mark.parametrize("own", [False, True])
