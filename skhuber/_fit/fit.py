@@ -65,14 +65,14 @@ def fit_rows(
             if watch is not None:
                 watch(rows.n_sweeps, fit.as_model())
             return fit
-    with one_blas_thread():
-        fit = _best_attempt(rows, plan, settings, start, watch)
-        if fit.status is Status.STALLED or fit.status is Status.MAX_ITER:
-            if is_zero_to_rounding(rows, settings, fit):
-                fit = replace(fit, status=Status.CONVERGED, gap=0.0)
-        return fit
+    fit = _best_attempt(rows, plan, settings, start, watch)
+    uncertain = fit.status in (Status.STALLED, Status.MAX_ITER, Status.COLLAPSED)
+    if uncertain and is_zero_to_rounding(rows, settings, fit):
+        fit = replace(fit, status=Status.CONVERGED, gap=0.0)
+    return fit
 
 
+@one_blas_thread
 def _best_attempt(
     rows: RowSource,
     plan: Plan,

@@ -284,8 +284,7 @@ def _auto(rows: RowSource, settings: Settings) -> tuple[Settings, Fit] | str:
     fits = fit_grid(rows, grid)
     spectrum = None
     if settings.alpha > 0 and rows.n_features <= _SPECTRUM_MAX:
-        with one_blas_thread():
-            spectrum = Spectrum(rows, centred=settings.fit_intercept)
+        spectrum = one_blas_thread(Spectrum)(rows, centred=settings.fit_intercept)
     errors = estimated_errors(rows, fits, grid, spectrum)
     best = int(np.argmin(errors))
     if not np.isfinite(errors[best]):
