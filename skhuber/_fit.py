@@ -53,6 +53,10 @@ _LEAST_SCALE_OF_SQUARES = 2.0**-400
 # than this many multiplications (a second or so).
 _ROTATION_ROWS_PER_COLUMN = 4
 _ROTATION_WORK = 2**32
+# Their dense copy has at most this many times as many numbers as X stores, or this many
+# (32 MB); the decomposition takes two or three times as much for a while.
+_ROTATION_SHARE = 16
+_ROTATION_ELEMENTS = 2**22
 # Iterations kept back for a second attempt, in that basis or with another scale.
 _SECOND_ITER = 300
 
@@ -170,6 +174,9 @@ def fit_rows(
     NonFiniteSumsError
         Where X holds NaN or infinity, or values whose sums overflow.
     """
+    part = rows.without_empty_columns()
+    if part is not None:
+        return _fit_some_columns(*part, rows.n_features, settings, start, watch)
     if start is None and watch is None:
         direct_fit = _fit_directly(rows, settings)
         if direct_fit is not None:
@@ -181,6 +188,31 @@ def fit_rows(
         if not fit.converged and _is_zero_to_rounding(rows, settings, fit):
             fit = replace(fit, converged=True, gap=0.0)
         return fit
+
+
+def _fit_some_columns(
+    rows: Rows,
+    columns: NDArray[np.intp],
+    n_features: int,
+    settings: Settings,
+    start: Start | None,
+    watch: Watch | None,
+) -> Fit:
+    """Fit the model to rows with these columns of all; other coefficients are zero."""
+
+    def of_all(coef: Floats) -> Floats:
+        result = np.zeros(n_features)
+        result[columns] = coef
+        return result
+
+    def watch_all(n_sweeps: int, model: Model) -> bool:
+        assert watch is not None
+        return watch(n_sweeps, replace(model, coef=of_all(model.coef)))
+
+    if start is not None:
+        start = replace(start, coef=start.coef[columns])
+    fit = fit_rows(rows, settings, start, watch and watch_all)
+    return replace(fit, coef=of_all(fit.coef))
 
 
 def _fit_by_sweeps(
@@ -217,7 +249,8 @@ def _fit_by_sweeps(
 
 def _is_rotatable(rows: Rows) -> bool:
     n, p = rows.n_rows, rows.n_features
-    return n * p * min(n, p) <= _ROTATION_WORK
+    most = max(_ROTATION_SHARE * rows.n_elements, _ROTATION_ELEMENTS)
+    return n * p <= most and n * p * min(n, p) <= _ROTATION_WORK
 
 
 def has_few_rows(rows: Rows) -> bool:
@@ -350,7 +383,11 @@ def _stopped_at(sketch: Sketch, stopped: _StoppedError) -> Solution:
     objective, theta = stopped.objective, stopped.theta
     sketch.rows.watch = None
     value, gradient = Problem(objective, sketch.rows).value_gradient(theta)
-    hessian, _ = Problem(objective, sketch.part).hessian(theta)
+    part = Problem(objective, sketch.part)
+    if hessian_pays(sketch):
+        hessian, _ = part.hessian(theta)
+    else:
+        hessian, _ = part.diagonal(theta)
     gap = Whitening(hessian).gap(gradient, last_is_held=False)
     return Solution(theta, value, gradient, gap, sketch.rows.n_sweeps, Status.STOPPED)
 
@@ -381,11 +418,7 @@ def solve(
 ) -> tuple[HuberObjective, Solution]:
     """The minimum on all rows; and the objective, with the scale of "mad"."""
     objective = objective_of(sketch.rows, frame, settings)
-    if (
-        start is not None
-        and objective.joint
-        and np.ldexp(start.scale, -frame.y_power) < _LEAST_START_SCALE
-    ):
+    if start is not None and not _is_start(sketch.part, objective, start):
         start = None
     if settings.scale == "mad":
         objective, theta = _mad_start(sketch, objective, start)
@@ -416,7 +449,8 @@ def _is_at_a_vertex(rows: Rows, objective: HuberObjective, theta: Floats) -> boo
     inside &= weight > 0
     outside = 1.0 - weight[inside].sum() / weight.sum()
     return bool(
-        np.count_nonzero(inside) <= len(theta) or outside * objective.rho**2 >= 1.0
+        np.count_nonzero(inside) <= len(theta)
+        or outside * objective.rho * objective.rho >= 1.0
     )
 
 
@@ -617,6 +651,22 @@ def _mad_start(
         if np.isfinite(Problem(scaled, rows).value_gradient(theta)[0]):
             break  # (it is not, of least squares under outliers of 1e200 and more)
     return scaled, theta
+
+
+def _is_start(rows: Rows, objective: HuberObjective, start: Start) -> bool:
+    """Whether a given model is nearer to the minimum than no coefficients are.
+
+    A model of data in other units is not.
+    """
+    scale = np.ldexp(start.scale, -objective.frame.y_power)
+    if objective.joint and scale < _LEAST_START_SCALE:
+        return False
+    problem = Problem(objective, rows)
+    given, median = (
+        problem.value_gradient(theta)[0]
+        for theta in (_given_start(objective, start), _median_start(rows, objective))
+    )
+    return given <= median < np.inf
 
 
 def _given_start(objective: HuberObjective, start: Start) -> Floats:

@@ -148,7 +148,7 @@ class Grid:
         if is_direct_work(rows):
             return _fit_directly(rows, self._grid)
         nothing: list[GridFit | None] = [None] * len(self._grid)
-        if has_few_rows(rows):
+        if has_few_rows(rows) or rows.without_empty_columns() is not None:
             return nothing
         with one_blas_thread():
             if not _may_go_together(rows, self._grid):

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils import assert_all_finite
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -25,6 +24,8 @@ from skhuber._validation import (
     check_target,
     check_weights,
     naming,
+    refuse_bad_values,
+    refuse_missing_times,
 )
 
 if TYPE_CHECKING:
@@ -61,6 +62,26 @@ def check_rho(name: str, value: object, scale: float | str, allowed: str = "") -
     return rho
 
 
+def is_single(values: ArrayLike) -> bool:
+    """Whether all values are zero or normal numbers of single precision."""
+    size = np.abs(np.asarray(values, dtype=np.float64))
+    info = np.finfo(np.float32)
+    small = (size < float(info.tiny)) & (size > 0)
+    return not (small | (size > float(info.max))).any()
+
+
+def linear(X: Any, coef: NDArray[Any], intercept: ArrayLike) -> NDArray[np.floating]:
+    """Return Xw + b, in the type of X and w, or in float64 if it overflows there."""
+    # (As float32 times float64, a sparse product may stay float32 in old versions.)
+    with np.errstate(over="ignore", invalid="ignore"):
+        product = safe_sparse_dot(X, coef, dense_output=True)
+        result = product + np.asarray(intercept, dtype=product.dtype)
+        if result.dtype == np.float32 and not np.isfinite(result).all():
+            product = safe_sparse_dot(X.astype(np.float64), coef, dense_output=True)
+            result = product + intercept
+    return result
+
+
 class Data(NamedTuple):
     """Validated data of a fit."""
 
@@ -76,6 +97,18 @@ class Data(NamedTuple):
 
         rows = make_rows(self.X, self.y, self.weight, self.threads)
         return rows if index is None else rows.take(index)
+
+    def like_X(self, coef: NDArray[np.float64], intercept: float) -> NDArray[Any]:
+        """The coefficients as `coef_`: float32 if X is and the model can be, too.
+
+        That is if single precision can hold coefficients, intercept and targets.
+        """
+        if self.X.dtype != np.float32:
+            return coef
+        size = np.abs(self.y if self.weight is None else self.y[self.weight > 0])
+        if is_single(size.max()) and is_single([*coef, intercept]):
+            return coef.astype(np.float32)
+        return coef
 
     def for_callbacks(self, index: NDArray[np.intp] | None = None) -> dict[str, Any]:
         """The data as callbacks get them; or some of the rows."""
@@ -125,6 +158,7 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         array([21.])
         """
         check_is_fitted(self)
+        refuse_missing_times("X", X)
         with naming("X"):
             X = validate_data(
                 self,
@@ -133,7 +167,7 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 dtype=[np.float64, np.float32],
                 reset=False,
             )
-        return safe_sparse_dot(X, self.coef_, dense_output=True) + self.intercept_
+        return linear(X, self.coef_, self.intercept_)
 
     def __sklearn_tags__(self) -> Any:
         """State that X may be sparse."""
@@ -163,6 +197,7 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         from skhuber._numba import thread_count
 
         n_jobs = check_n_jobs(self.n_jobs)
+        refuse_missing_times("X", X)
         with naming("X"):
             data: Any = validate_data(
                 self,
@@ -176,23 +211,23 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         return Data(data, target, weight, thread_count(n_jobs, data.size))
 
     @contextlib.contextmanager
-    def _bad_values_told(self, X: Any) -> Iterator[None]:
-        """Sums that are not finite become an error that says what is wrong with X."""
+    def _bad_values_told(self, data: Data) -> Iterator[None]:
+        """Turn sums that are not finite into an error that says what is wrong."""
         from skhuber._problem import NonFiniteSumsError
 
         try:
             yield
         except NonFiniteSumsError:
-            assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
+            refuse_bad_values(X=data.X, y=data.y)
             raise ValueError(
                 "X or y has values so large that sums over them overflow."
             ) from None
 
-    def _take(self, fit: Fit, settings: Settings, dtype: Any) -> None:
+    def _take(self, fit: Fit, settings: Settings, data: Data) -> None:
         """Set the fitted attributes."""
         before = fit.rows.n_sweeps
         robust_weights, outliers = fit.by_row()
-        self.coef_ = fit.coef.astype(dtype, copy=False)
+        self.coef_ = data.like_X(fit.coef, fit.intercept)
         self.intercept_ = fit.intercept
         self.scale_ = fit.scale
         self.rho_ = settings.rho

@@ -22,7 +22,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
-from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
@@ -30,9 +29,16 @@ from sklearn.utils.metadata_routing import (
 )
 
 from skhuber._callbacks import Tasks, with_callbacks
-from skhuber._model import Data, HuberModel, check_rho, check_scale, unchanged_on_error
+from skhuber._model import (
+    Data,
+    HuberModel,
+    check_rho,
+    check_scale,
+    linear,
+    unchanged_on_error,
+)
 from skhuber._regressor import HuberRegressor
-from skhuber._scale import mad_scale
+from skhuber._scale import NORMAL_MAD, weighted_median
 from skhuber._validation import check_count, check_flag, check_real
 from skhuber.metrics import make_huber_scorer
 
@@ -50,7 +56,7 @@ _ALPHAS = (0.0001,)
 # precise as the mean squared error would be, were residuals normal.
 _FIRST_RHO = 1.35
 _YARDSTICK = 1.345
-# Residuals below this part of the deviation of y are rounding errors.
+# Residuals below this part of the median deviation of y are rounding errors.
 _ROUNDING = 1e-9
 
 Floats = NDArray[np.float64]
@@ -179,7 +185,7 @@ def huber_path(
     grid = _checked_grid(model, rhos, alphas)
     data = model._checked_data(X, y, sample_weight)
     rows = data.rows()
-    with model._bad_values_told(data.X):
+    with model._bad_values_told(data):
         fits = fit_grid(rows, grid)
     shape = (len(rhos), len(alphas))
     failures = _failures(grid, (one.fit for one in fits))
@@ -236,7 +242,8 @@ class HuberRegressorCV(HuberModel):
         (:func:`~skhuber.metrics.mean_huber_error`). That threshold is 1.345 robust
         standard deviations (median |r| / 0.6745) of the residuals of a first fit to all
         the data, with ``rho=1.35``, a joint scale and the least alpha:
-        `scoring_threshold_`.
+        `scoring_threshold_`. (If that fit meets most targets exactly, the median is
+        that of the residuals that are not zero.)
     verbose : bool, default=False
         Whether to print a line for each fold.
 
@@ -421,7 +428,8 @@ class HuberRegressorCV(HuberModel):
                 method_mapping=MethodMapping().add(caller="fit", callee="score"),
             )
             .add(
-                splitter=check_cv(self.cv),
+                # As it is: `check_cv` would use up a generator.
+                splitter=self.cv,
                 method_mapping=MethodMapping().add(caller="fit", callee="split"),
             )
         )
@@ -450,7 +458,7 @@ class HuberRegressorCV(HuberModel):
 
         with tasks.fit():
             failures: list[_Failure] = []
-            with self._bad_values_told(data.X):
+            with self._bad_values_told(data):
                 self.scoring_threshold_ = None
                 if self.scoring is None:
                     self.scoring_threshold_ = self._yardstick(data, grid)
@@ -472,7 +480,7 @@ class HuberRegressorCV(HuberModel):
                 self._set_results(grid, scores)
                 settings = grid[self.best_index_]
                 fit = fit_rows(data.rows(), settings)
-                self._take(fit, settings, data.X.dtype)
+                self._take(fit, settings, data)
             self.alpha_ = settings.alpha
             tasks.done("refit", self._attributes(fit.coef, fit.intercept, data))
         failures += _failures([settings], [fit])
@@ -543,15 +551,15 @@ class HuberRegressorCV(HuberModel):
         least = min(settings.alpha for settings in grid)
         first = replace(grid[0], rho=_FIRST_RHO, scale="joint", alpha=least)
         fit = fit_rows(rows, first)
-        distance = fit.distances()
-        scale = mad_scale(distance, data.weight)
-        # Where most targets are met exactly, the median is a rounding error's; where
-        # all are, the mean is, too.
-        deviation = float(np.std(data.y, dtype=np.float64))
-        for size in (scale, float(np.mean(distance)), deviation):
-            if size > _ROUNDING * deviation and np.isfinite(size):
-                return _YARDSTICK * size
-        return 1.0
+        weight = data.weight
+        y = data.y.astype(np.float64)
+        deviation = np.abs(y - weighted_median(y, weight))
+        spread = _median_beyond(deviation, 0.0, weight)
+        # If most targets are met exactly, the median residual is a rounding error. Then
+        # those that are not met have a say; if there are none, the targets themselves.
+        least = _ROUNDING * spread
+        size = _median_beyond(fit.distances(), least, weight) or spread
+        return _YARDSTICK * size / NORMAL_MAD if size > 0 else 1.0
 
     def _evaluate(
         self,
@@ -586,13 +594,15 @@ class HuberRegressorCV(HuberModel):
             for name, value in arrays.items()
         }
         scores = np.empty(len(fits))
-        coefs = np.array([one.fit.coef for one in fits], dtype=data.X.dtype).T
-        predicted = safe_sparse_dot(X, coefs, dense_output=True)
+        models = [
+            self._attributes(one.fit.coef, one.fit.intercept, data) for one in fits
+        ]
+        coefs = np.array([model["coef_"] for model in models]).T
+        predicted = linear(X, coefs, [model["intercept_"] for model in models])
         for k, (one, settings) in enumerate(zip(fits, grid, strict=True)):
             model = _Candidate(settings.rho, scale=self.scale, alpha=settings.alpha)
-            model.known = X, predicted[:, k] + one.fit.intercept
-            attributes = self._attributes(one.fit.coef, one.fit.intercept, data)
-            attributes |= {"scale_": one.fit.scale, "rho_": settings.rho}
+            model.known = X, predicted[:, k]
+            attributes = {**models[k], "scale_": one.fit.scale, "rho_": settings.rho}
             for name, value in attributes.items():
                 setattr(model, name, value)
             score: object = self.scorer_(model, X, y, **params)
@@ -606,7 +616,7 @@ class HuberRegressorCV(HuberModel):
 
     def _attributes(self, coef: Floats, intercept: float, data: Data) -> dict[str, Any]:
         return {
-            "coef_": coef.astype(data.X.dtype, copy=False),
+            "coef_": data.like_X(coef, intercept),
             "intercept_": intercept,
             "n_features_in_": data.X.shape[1],
         }
@@ -696,6 +706,21 @@ def _listed(name: str, values: object) -> list[Any]:
     if not listed:
         raise ValueError(f"{name} must be {allowed}, got {values!r}.")
     return listed
+
+
+def _median_beyond(sizes: Floats, least: float, weight: Floats | None) -> float:
+    """Median of all sizes, or, if that is too small, of those beyond `least`.
+
+    Zero if there are none.
+    """
+    median = weighted_median(sizes, weight)
+    if median > least:
+        return median
+    beyond = sizes > least
+    if weight is not None:
+        beyond &= weight > 0
+        weight = weight[beyond]
+    return weighted_median(sizes[beyond], weight) if beyond.any() else 0.0
 
 
 def _takes_weights(scorer: Callable[..., float]) -> bool:

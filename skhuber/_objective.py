@@ -254,7 +254,9 @@ class HuberObjective:
         # Outliers have c² = threshold²; the rest of Σ s c² is the inliers' Σ s r².
         inside = sums.cc / scale / scale
         if np.isfinite(self.rho):
-            inside = max(inside - self.rho**2 * (weight - sums.inlier), 0.0)
+            outside = max(weight - sums.inlier, 0.0)
+            # (Multiplied one by one: a square that overflows raises an error.)
+            inside = max(inside - self.rho * (self.rho * outside), 0.0)
         full = np.concatenate([sums.squares[0], [sums.inlier, inside]])
         return full[self._kept] * (2.0 / (scale * weight))
 
@@ -279,7 +281,8 @@ class HuberObjective:
         inliers on the way, and the gap that a Hessian tells means nothing.
         """
         _, _, scale = self.split(theta)
-        return _FAR_BELOW**2 * self.rho**2 * scale * inlier_share
+        reach = _FAR_BELOW * self.rho
+        return reach * reach * scale * inlier_share
 
     def rounding_gap(self, theta: Floats) -> float:
         """What rounding errors of the residuals alone may add to F.

@@ -81,7 +81,10 @@ class HuberRegressor(HuberModel):
     Attributes
     ----------
     coef_ : ndarray of shape (n_features,)
-        Coefficients w. float32 if X is, else float64.
+        Coefficients w. float32 if X is and single precision can hold the model
+        (coefficients, intercept and targets are zero or between 1.2e-38 and 3.4e38),
+        else float64. Predictions for an X of float32 have the type of `coef_`, or are
+        float64 if they overflow in single precision.
     intercept_ : float
         Intercept b; 0.0 without one.
     scale_ : float
@@ -251,7 +254,9 @@ class HuberRegressor(HuberModel):
         warm_start = check_flag("warm_start", self.warm_start)
         verbose = check_flag("verbose", self.verbose)
         data = self._checked_data(X, y, sample_weight)
-        start = self._start(data.X.shape[1]) if warm_start else None
+        start = None
+        if warm_start and rule is None:
+            start = self._start(data.X.shape[1])
         tasks = Tasks(self, data.for_callbacks(), n_tasks=None)
 
         def watch(n_sweeps: int, model: Model) -> bool:
@@ -261,7 +266,7 @@ class HuberRegressor(HuberModel):
                     f"scale {model.scale:.6g}"
                 )
             attributes = {
-                "coef_": model.coef.astype(data.X.dtype, copy=False),
+                "coef_": data.like_X(model.coef, model.intercept),
                 "intercept_": model.intercept,
                 "scale_": model.scale,
                 "rho_": settings.rho,
@@ -271,14 +276,14 @@ class HuberRegressor(HuberModel):
         is_watched = verbose or tasks.has_listeners
         with tasks.fit():
             complaint = None
-            with self._bad_values_told(data.X):
+            with self._bad_values_told(data):
                 if rule is None:
                     fit = fit_rows(
                         data.rows(), settings, start, watch if is_watched else None
                     )
                 else:
                     settings, fit, complaint = fit_by_rule(data.rows(), rule, settings)
-                self._take(fit, settings, data.X.dtype)
+                self._take(fit, settings, data)
         if fit.converged or fit.is_stopped:
             return complaint and f"HuberRegressor: {complaint}."
         return (

@@ -173,6 +173,13 @@ class Rows(abc.ABC):
         """Whether a sample of these rows is nothing but their numbers."""
         return False
 
+    def without_empty_columns(self) -> tuple[Rows, NDArray[np.intp]] | None:
+        """Columns that store anything, and their numbers; None if most may do so.
+
+        The copy is smaller than a vector of coefficients.
+        """
+        return None
+
     @abc.abstractmethod
     def _take(self, index: NDArray[np.intp], weight: Floats | None) -> Rows:
         """Some rows, with these weights."""
@@ -861,6 +868,17 @@ class CSRRows(Rows):
 
     def _influence_of_zeros(self, zero: Floats) -> float:
         return float(zero @ zero)
+
+    def without_empty_columns(self) -> tuple[Rows, NDArray[np.intp]] | None:
+        if 2 * self.n_elements > self.n_features:
+            return None
+        stored, indices = np.unique(self.X.indices, return_inverse=True)
+        if not len(stored):  # one column, so that there are some
+            stored = np.zeros(1, dtype=np.intp)
+        shape = (self.n_rows, len(stored))
+        X = sp.csr_array((self.X.data, indices, self.X.indptr), shape=shape)
+        rows = CSRRows(X, self.y, self.weight, threads=self.threads)
+        return rows, stored.astype(np.intp)
 
     def _take(self, index: NDArray[np.intp], weight: Floats | None) -> Rows:
         return CSRRows(self.X[index], self.y[index], weight, threads=self.threads)

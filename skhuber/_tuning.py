@@ -46,7 +46,7 @@ def efficiency_of_rho(rho: float, *, scale: str = "mad") -> float:
         With ``scale="joint"`` greater than 1.
     scale : {"mad", "joint"}, default="mad"
         The scale that the estimate uses. The one of "mad" is the standard deviation,
-        where residuals are normal; so would a known scale be. A joint scale is larger.
+        where residuals are normal; so would a known scale be. A joint scale is smaller.
 
     Returns
     -------
@@ -188,7 +188,9 @@ def _mean_clipped_square(threshold: float) -> float:
 
 def _joint_scale(threshold: float) -> float:
     """The joint scale of standard normal residuals, at an absolute threshold."""
-    return 1.0 if math.isinf(threshold) else math.sqrt(_mean_clipped_square(threshold))
+    if threshold >= 2.0 * _LARGEST_RHO:
+        return 1.0
+    return math.sqrt(_mean_clipped_square(threshold))
 
 
 def _threshold_of_joint(rho: float) -> float:
@@ -199,7 +201,7 @@ def _threshold_of_joint(rho: float) -> float:
 
 
 def _efficiency(rho: float) -> float:
-    if math.isinf(rho):
+    if rho > _LARGEST_RHO:
         return 1.0
     if rho < 1e-5:  # where the sum below cancels; to first order in rho
         return _LEAST_EFFICIENCY * (1.0 + 4.0 * rho / (3.0 * math.sqrt(2.0 * math.pi)))
