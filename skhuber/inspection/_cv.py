@@ -35,7 +35,7 @@ class CVRhoDisplay:
     rhos : array-like of shape (n_candidates,)
         Thresholds in units of the scale, in any order; greater than 0.
     scores : array-like of shape (n_candidates,)
-        Mean scores; greater is better. NaN is not drawn.
+        Mean scores; greater is better. NaN and infinite ones are not drawn.
     errors : array-like of shape (n_candidates,), default=None
         Lengths of the error bars to each side, in the unit of the score. None: no bars.
     lines : array-like of str of shape (n_candidates,), default=None
@@ -94,7 +94,7 @@ class CVRhoDisplay:
         caption: str | None = None,
     ) -> None:
         self.rhos = _checks.rhos(rhos)
-        self.scores = _checks.numbers("scores", scores, finite="allow-nan")
+        self.scores = _checks.numbers("scores", scores, finite=False)
         _checks.same_length("values", rhos=self.rhos, scores=self.scores)
         self.errors = None
         if errors is not None:
@@ -149,7 +149,9 @@ class CVRhoDisplay:
         scale = _axes.RhoScale(self.rhos, self.chosen_rho)
         order = np.argsort(self.rhos, kind="stable")
         lines = ["mean score"] * len(order) if self.lines is None else self.lines
-        names = [str(line) for line in lines]
+        names = [_axes.literal(line) for line in lines]
+        # (Of infinite ones matplotlib would make axes without limits.)
+        scores = np.where(np.isfinite(self.scores), self.scores, np.nan)
         different = list(dict.fromkeys(names))
         # From dark to light, without the palest end; their order is that of the search.
         shades = colormaps["viridis"](np.linspace(0.0, 0.85, len(different)))
@@ -160,7 +162,7 @@ class CVRhoDisplay:
             look = {"color": shades[k], "marker": "osD^v"[k % 5], "label": name}
             bars = ax.errorbar(
                 scale.places(self.rhos[mine]),
-                self.scores[mine],
+                scores[mine],
                 yerr=None if self.errors is None else self.errors[mine],
                 **sizes | look | given,
             )
@@ -182,7 +184,8 @@ class CVRhoDisplay:
         ax.set_ylabel("score (greater is better)")
         # A layout engine makes room for it.
         beside = self.figure_.get_layout_engine() is not None
-        ax.legend(
+        _axes.draw_legend(
+            ax,
             handles=[*self.errorbars_, *([chosen] if chosen else [])],
             title=self.caption,
             fontsize="small",
@@ -270,7 +273,7 @@ class CVRhoDisplay:
             last = _checks.last_step(getattr(search, "best_estimator_", None))
             known = [getattr(owner, "rho_", rhos[best]) for owner in (search, last)]
             chosen_rho = next(filter(_checks.is_positive_number, known), None)
-            chosen_score = None if math.isnan(scores[best]) else float(scores[best])
+            chosen_score = float(scores[best]) if math.isfinite(scores[best]) else None
         display = cls(
             rhos=[float(rhos[i]) for i in numeric],
             scores=scores[numeric],
