@@ -123,11 +123,6 @@ class Data(NamedTuple):
 class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """A linear model that has been, or will be, fitted with a Huber loss."""
 
-    _doc_link_module = "skhuber"
-    _doc_link_template = (
-        "https://skhuber.readthedocs.io/en/stable/generated/"
-        "{estimator_module}.{estimator_name}.html"
-    )
     n_jobs: int | None
 
     def predict(self, X: ArrayLike) -> NDArray[np.floating]:

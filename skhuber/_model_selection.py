@@ -217,8 +217,8 @@ class HuberRegressorCV(HuberModel):
     """Robust linear regression that chooses rho and alpha by cross-validation.
 
     The same as :class:`~sklearn.model_selection.GridSearchCV` over
-    :class:`HuberRegressor` with the same scorer and folds, and many times faster: the
-    fits of a fold share their sweeps over the samples.
+    :class:`HuberRegressor` with the same scorer and folds, and several times faster:
+    the fits of a fold share their sweeps over the samples.
 
     All candidates are measured with one yardstick (see `scoring`). A candidate's own
     Huber error will not do: the smaller rho, the smaller the error of the very same
@@ -649,7 +649,8 @@ class HuberRegressorCV(HuberModel):
         for k, score in enumerate(scores):
             results[f"split{k}_test_score"] = score
         results["mean_test_score"] = mean
-        results["std_test_score"] = scores.std(axis=0)
+        with np.errstate(invalid="ignore"):  # (infinite scores have none)
+            results["std_test_score"] = scores.std(axis=0)
         results["rank_test_score"] = rankdata(-ranked, method="min").astype(np.int32)
         self.cv_results_ = results
         self.best_index_ = int(results["rank_test_score"].argmin())

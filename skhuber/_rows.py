@@ -870,7 +870,7 @@ class CSRRows(Rows):
         return float(zero @ zero)
 
     def without_empty_columns(self) -> tuple[Rows, NDArray[np.intp]] | None:
-        if 2 * self.n_elements > self.n_features:
+        if 2 * self.n_elements > self.n_features or self.n_features == 1:
             return None
         stored, indices = np.unique(self.X.indices, return_inverse=True)
         if not len(stored):  # one column, so that there are some

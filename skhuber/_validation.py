@@ -167,7 +167,8 @@ def refuse_missing_times(name: str, values: Any) -> None:
         columns = [values[column] for column in values.columns]
     for column in columns:
         # (A missing one is no more equal to itself than NaN is.)
-        array = column if hasattr(column, "dtype") else np.asarray(column)
+        has_kind = hasattr(getattr(column, "dtype", None), "kind")
+        array = column if has_kind else np.asarray(column)
         if _kinds(array) & set(_TIMES) and np.asarray(array != array).any():
             raise ValueError(f"{name} contains NaT, a missing date or duration.")
 

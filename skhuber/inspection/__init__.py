@@ -5,8 +5,8 @@ They follow scikit-learn's convention: a display holds what is to be drawn,
 draws it (again). What was drawn is in attributes that end in an underscore, so that it
 can be changed afterwards.
 
-Drawing needs matplotlib, ``pip install "skhuber[plot]"``; it is imported at the first
-plot only.
+Drawing needs matplotlib (``pip install matplotlib``); it is imported at the first plot
+only.
 """
 
 from skhuber.inspection._cv import CVRhoDisplay

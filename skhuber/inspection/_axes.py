@@ -28,7 +28,7 @@ def import_pyplot(display: type, method: str) -> Any:
     except ImportError as error:
         raise ImportError(
             f"{display.__name__}.{method} needs matplotlib, which cannot be imported. "
-            'Install it with: pip install "skhuber[plot]"'
+            "Install it with: pip install matplotlib"
         ) from error
     return pyplot
 

@@ -213,8 +213,11 @@ class CVRhoDisplay:
             ``<step>__rho``.
         std : {"standard_error", "standard_deviation"} or None, \
                 default="standard_error"
-            What the error bars show: the standard deviation of the folds, or that over
-            the root of their number, the standard error of the mean. None: no bars.
+            What the error bars show: the standard deviation of the folds (that of
+            `cv_results_`, by the number n of folds), or the standard error of their
+            mean, which is the former over √(n − 1). None: no bars. Candidates share
+            their folds, so the bars do not tell whether one is better than another:
+            for that compare the scores fold by fold.
         ax : matplotlib Axes, default=None
             Axes to draw on. None: those of a new figure.
         errorbar_kwargs : dict, default=None
@@ -265,7 +268,10 @@ class CVRhoDisplay:
         scores = np.asarray(results["mean_test_score"], dtype=np.float64)
         errors = np.asarray(results["std_test_score"], dtype=np.float64)[numeric]
         if std == "standard_error":
-            errors /= math.sqrt(search.n_splits_)
+            # Deviations of n folds from their own mean have n − 1 degrees of freedom;
+            # `std_test_score` divides by n. Of one fold no error is known.
+            free = search.n_splits_ - 1
+            errors = errors / math.sqrt(free) if free else np.full_like(errors, np.nan)
         chosen_rho = chosen_score = None
         best = getattr(search, "best_index_", None)
         if best is not None:
