@@ -328,7 +328,7 @@ def test_an_interrupt_leaves_the_estimator_as_it_was():
 def test_an_interrupt_at_any_step_of_a_sweep_leaves_nothing_locked():
     """Neither for the next sweep nor for the end of the process."""
     program = """
-    from skhuber._numba import run_blocks
+    from skhuber._runtime import run_blocks
 
     class Interrupt:
         # A profiler that interrupts once, at one of the steps where a signal can.

@@ -165,8 +165,15 @@ class _Ranges:
     from a counter, or to release a lock, is one step for Python.
     """
 
-    def __init__(self, kernel: Callable[..., None], n_blocks: int, parts: int) -> None:
-        self._kernel = kernel
+    def __init__(
+        self,
+        kernel: Callable[..., None],
+        arguments: tuple[Any, ...],
+        n_blocks: int,
+        parts: int,
+    ) -> None:
+        self._call: tuple[Callable[..., None], tuple[Any, ...]] | None
+        self._call = kernel, arguments
         self._ends = [n_blocks * k // parts for k in range(parts + 1)]
         self._parts = parts
         self._next = itertools.count()
@@ -175,13 +182,16 @@ class _Ranges:
         self._unfinished = threading.Lock()
         self._unfinished.acquire()
 
-    def work(self, arguments: tuple[Any, ...]) -> None:
+    def work(self) -> None:
         """Run ranges until none is left."""
+        if (call := self._call) is None:
+            return
+        kernel, arguments = call
         for k in self._next:
             if k >= self._parts:
                 return
             try:
-                self._kernel(self._ends[k], self._ends[k + 1], *arguments)
+                kernel(self._ends[k], self._ends[k + 1], *arguments)
             except BaseException as error:
                 self._error = error
             finally:
@@ -193,6 +203,10 @@ class _Ranges:
         self._unfinished.acquire()
         if self._error is not None:
             raise self._error
+
+    def close(self) -> None:
+        """Let go of the data: a helper that comes later has nothing to do."""
+        self._call = None
 
 
 class _Helpers:
@@ -279,10 +293,14 @@ def run_blocks(
     if threads == 1 or elements < _PARALLEL_ELEMENTS:
         kernel(0, n_blocks, *arguments)
         return
-    ranges = _Ranges(kernel, n_blocks, min(threads * _RANGES_PER_THREAD, n_blocks))
-    _helpers.call(threads - 1, lambda: ranges.work(arguments))
-    ranges.work(arguments)
-    ranges.join()
+    parts = min(threads * _RANGES_PER_THREAD, n_blocks)
+    ranges = _Ranges(kernel, arguments, n_blocks, parts)
+    try:
+        _helpers.call(threads - 1, ranges.work)
+        ranges.work()
+        ranges.join()
+    finally:
+        ranges.close()
 
 
 def _stop_helpers() -> None:
