@@ -108,7 +108,7 @@ display = HuberPathDisplay(
 ).plot(left)
 display.axes_[0].set(ylim=(0.92, 1.01), ylabel="coefficient\n(of that at 10)")
 display.axes_[1].set_ylabel("scale\n(log ppb)")
-CVRhoDisplay.from_estimator(search, ax=right)
+CVRhoDisplay.from_estimator(search, std=None, ax=right)
 right.set_ylabel("minus the mean Huber error (squared log ppb)")
 figure.savefig(here / "choosing_rho.png", dpi=80)
 print("Picture: choosing_rho.png, beside this file")

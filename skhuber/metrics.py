@@ -23,7 +23,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import make_scorer
 from sklearn.utils import check_array
 
-from skhuber._common.validation import check_real
+from skhuber._common.validation import check_real, refuse_times
 
 __all__ = ["d2_huber_score", "make_huber_scorer", "mean_huber_error"]
 
@@ -344,7 +344,8 @@ def _check_inputs(
 
 
 def _check_array(values: ArrayLike, name: str, what: str) -> Array:
-    """Return a finite float64 array, or raise a ValueError that names the argument."""
+    """Finite float64 array of any shape, or an error that names the argument."""
+    refuse_times(name, values)
     try:
         array: Array = check_array(
             values,

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from sklearn import config_context
 from sklearn.exceptions import NotFittedError
 
 import problems
-from skhuber import HuberRegressor
+from skhuber import HuberRegressor, HuberRegressorCV, huber_path
 
 N, P = 30, 3
 X, y = problems.plain(N, P)[:2]
@@ -32,6 +33,7 @@ BAD_PARAMETERS = [
     ("rho", 0.0, POSITIVE),
     ("rho", -1.35, POSITIVE),
     ("rho", -inf, POSITIVE),
+    ("rho", -(10**400), POSITIVE),
     ("rho", nan, POSITIVE),
     ("rho", "1.35", NUMBER),
     ("rho", None, NUMBER),
@@ -55,9 +57,13 @@ BAD_PARAMETERS = [
     ("alpha", -inf, NOT_NEGATIVE),
     ("alpha", nan, NOT_NEGATIVE),
     ("alpha", inf, FINITE),
+    ("alpha", 10**400, FINITE),
+    ("scale", 10**400, SCALES),
+    ("tol", 10**5000, NUMBER),
     ("alpha", "small", NUMBER),
     ("alpha", None, NUMBER),
     ("max_iter", -1, NOT_NEGATIVE),
+    ("max_iter", -(2**70), NOT_NEGATIVE),
     ("max_iter", 1.5, INTEGER),
     ("max_iter", 10.0, INTEGER),
     ("max_iter", "10", INTEGER),
@@ -138,10 +144,19 @@ BAD_WEIGHTS = {
     "too_short": (WEIGHTS[:-1], rf"(?s)(?=.*\b{N}\b)(?=.*\b{N - 1}\b)"),
     "too_long": (np.ones(N + 1), rf"(?s)(?=.*\b{N}\b)(?=.*\b{N + 1}\b)"),
     "two_d": (np.ones((N, 2)), "1D|1d|2D"),
+    "sum_overflows": (np.full(N, 1e307), "finite sum"),
     "complex": (WEIGHTS + 1j, "[Cc]omplex"),
     "strings": (np.full(N, "a"), "convert|numeric|string"),
     "empty": (WEIGHTS[:0], "0"),
 }
+
+
+def shown(value):
+    """As an error shows it: of an integer that fills lines, the size."""
+    if isinstance(value, int) and abs(value) > 10**100:
+        digits = np.floor(np.log10(2) * abs(value).bit_length())
+        return f"about {'-' * (value < 0)}10**{digits:.0f}"
+    return repr(value)
 
 
 def fitted():
@@ -154,7 +169,9 @@ def same(one, other):
     if isinstance(one, np.ndarray):
         return one.dtype == other.dtype and np.array_equal(one, other)
     # The very object, or an equal one of the same type; NaN is a parameter here.
-    return one is other or (type(one) is type(other) and repr(one) == repr(other))
+    if one is other or type(one) is not type(other):
+        return one is other
+    return shown(one) == shown(other)
 
 
 def check_nothing_changed(estimator, before):
@@ -189,14 +206,14 @@ def test_the_rest_of_the_input_is_good():
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     BAD_PARAMETERS,
-    ids=[f"{name}={value!r}" for name, value, _ in BAD_PARAMETERS],
+    ids=[f"{name}={shown(value)}" for name, value, _ in BAD_PARAMETERS],
 )
 def test_parameters(name, value, allowed, state):
     estimator = state()
     kept = copy.deepcopy(vars(estimator))
     message = refused(estimator.set_params(**{name: value}), X, y, allowed)
     assert re.search(rf"\b{name}\b", message)
-    assert repr(value) in message
+    assert shown(value) in message
     kept[name] = value
     check_nothing_changed(estimator, kept)
 
@@ -248,6 +265,49 @@ def test_one_bad_number_in_many(layout, value):
 def test_a_bad_parameter_is_found_before_bad_data_is_looked_at(state):
     estimator = state().set_params(rho=-1.0)
     refused(estimator, with_value(X, nan), y, r"\brho\b")
+
+
+def test_numbers_too_large_for_what_computes_with_them():
+    """A huge rho is one, as far as a float can tell; a limit is never reached."""
+    plain = HuberRegressor().fit(X, y)
+    limit = HuberRegressor(max_iter=2**70).fit(X, y)
+    np.testing.assert_array_equal(limit.coef_, plain.coef_)
+    for rho in (10**400, 1e308):
+        huge = HuberRegressor(rho).fit(X, y)
+        least_squares = HuberRegressor(np.inf).fit(X, y)
+        np.testing.assert_allclose(huge.coef_, least_squares.coef_, rtol=1e-9)
+        assert huge.rho_ == float("inf") if rho == 10**400 else rho
+
+
+@pytest.mark.parametrize("value", [nan, inf])
+@pytest.mark.parametrize("size", [(N, P), (4000, 80), (30, 60)], ids=str)
+def test_bad_values_are_named_where_none_were_to_be_expected(size, value):
+    """With assume_finite nothing is looked for; sums show that there is something."""
+    data, target = problems.plain(*size)[:2]
+    weight = np.ones(len(target))
+    cases = {
+        "X": (with_value(data, value), target, weight),
+        "y": (data, with_value(target, value), weight),
+        "sample_weight": (data, target, with_value(weight, value)),
+    }
+    for name, arguments in cases.items():
+        for estimator in (HuberRegressor(), HuberRegressor("auto", scale="mad")):
+            with (
+                config_context(assume_finite=True),
+                pytest.raises(ValueError, match=rf"{name} contains (NaN|infinity)"),
+            ):
+                estimator.fit(*arguments)
+            assert not hasattr(estimator, "coef_")
+
+
+def test_weights_of_which_only_the_sum_is_too_large():
+    for estimator in (HuberRegressor("auto"), HuberRegressorCV([1.35])):
+        refused(estimator, X, y, "sample_weight", sample_weight=np.full(N, 1e308))
+    with pytest.raises(ValueError, match="sample_weight must have a finite sum"):
+        huber_path(X, y, sample_weight=np.full(N, 1e308))
+    heavy = HuberRegressor(alpha=0.0).fit(X, y, sample_weight=np.full(N, 1e306))
+    plain = HuberRegressor(alpha=0.0).fit(X, y)
+    np.testing.assert_allclose(heavy.coef_, plain.coef_, rtol=1e-9)
 
 
 # --- predict and score ------------------------------------------------------

@@ -73,7 +73,7 @@ def numba_runs_in_parallel():
 """
 
 
-def run(program, *, layer="workqueue", threads=2, **environment):
+def run(program, *, layer="workqueue", threads=2, limit=LIMIT, **environment):
     """Run a program after the prelude; the lines that it prints."""
     code = textwrap.dedent(PRELUDE) + textwrap.dedent(program)
     environment = {
@@ -87,7 +87,7 @@ def run(program, *, layer="workqueue", threads=2, **environment):
         capture_output=True,
         text=True,
         env=environment,
-        timeout=LIMIT,
+        timeout=limit,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.split("\n")[:-1]
@@ -310,8 +310,8 @@ def test_an_interrupt_leaves_the_estimator_as_it_was():
     unchanged = 0
     for wait in np.linspace(0.01, 0.2, 12):
         model = small
-        threading.Timer(wait, os.kill, (os.getpid(), signal.SIGINT)).start()
         try:
+            threading.Timer(wait, os.kill, (os.getpid(), signal.SIGINT)).start()
             while True:
                 model = pickle.loads(pickled)
                 model.fit(*large)
@@ -323,6 +323,45 @@ def test_an_interrupt_leaves_the_estimator_as_it_was():
     print(digest("C") == digest("C", n_jobs=1))
     """
     assert run(program) == ["True"]
+
+
+def test_an_interrupt_at_any_step_of_a_sweep_leaves_nothing_locked():
+    """Neither for the next sweep nor for the end of the process."""
+    program = """
+    from skhuber._runtime import run_blocks
+
+    class Interrupt:
+        # A profiler that interrupts once, at one of the steps where a signal can.
+        def __init__(self, step):
+            self.left = step
+
+        def __call__(self, frame, event, argument):
+            self.left -= event in ("call", "c_return")
+            if self.left == 0:
+                self.left = -1
+                raise KeyboardInterrupt
+
+    def kernel(first, last, counts):
+        counts[first:last] += 1
+
+    def sweep():
+        counts = np.zeros(64, dtype=int)
+        run_blocks(kernel, 64, 2**20, 3, (counts,))
+        assert (counts == 1).all()
+
+    interrupts = 0
+    for step in range(1, 100):
+        sys.setprofile(Interrupt(step))
+        try:
+            sweep()
+        except KeyboardInterrupt:
+            interrupts += 1
+        finally:
+            sys.setprofile(None)
+        sweep()
+    print(interrupts > 10)
+    """
+    assert run(program, limit=60) == ["True"]
 
 
 @compiled

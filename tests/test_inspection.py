@@ -120,7 +120,7 @@ def test_what_every_way_refuses(display, way, needed, called_with, monkeypatch):
     called_with.clear()
     message = (
         f"{display.__name__}.{way} needs matplotlib, which cannot be imported. Install "
-        'it with: pip install "skhuber[plot]"'
+        "it with: pip install matplotlib"
     )
     for missing in ("matplotlib.pyplot", "matplotlib"):
         monkeypatch.setitem(sys.modules, missing, None)

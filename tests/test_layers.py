@@ -44,7 +44,7 @@ MAY_IMPORT = {
 ONLY_THERE = {
     "numba": {"_runtime/launch", "_kernels/formulas", "_kernels/sweeps"},
     "joblib": {"_runtime/launch"},
-    "threadpoolctl": {"_runtime/launch"},
+    "threadpoolctl": {"_runtime/blas"},
     "sklearn": {
         "_common/validation",
         "_estimators/base",

@@ -315,6 +315,50 @@ def test_the_yardstick_where_most_targets_are_met_exactly():
     assert model.scoring_threshold_ > 1e-3
 
 
+@pytest.mark.parametrize("far", [1e9, 1e11, 1e30])
+def test_the_yardstick_is_robust_and_weighted(far):
+    X, y, *_ = problems.plain(200, 3)
+    weight = np.ones(200)
+    weight[0] = 0.0
+    usual = HuberRegressorCV(RHOS).fit(X, y)
+    absent = HuberRegressorCV(RHOS).fit(X, y, weight)
+    y = y.copy()
+    y[0] += far
+    outlier = HuberRegressorCV(RHOS).fit(X, y)
+    np.testing.assert_allclose(
+        outlier.scoring_threshold_, usual.scoring_threshold_, rtol=0.05
+    )
+    without = HuberRegressorCV(RHOS).fit(X, y, weight)
+    np.testing.assert_allclose(
+        without.scoring_threshold_, absent.scoring_threshold_, rtol=1e-9
+    )
+    assert without.rho_ == absent.rho_
+
+
+def test_the_yardstick_of_residuals_most_of_which_are_zero():
+    """It is that of the others, however far a few of them are."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 3))
+    y = X @ [1.0, 2.0, 3.0]
+    y[:40] += rng.normal(size=40)
+    y[0] = 1e20
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = HuberRegressorCV([1.35, 2.0], alphas=[0.0]).fit(X, y)
+    assert 0.5 < model.scoring_threshold_ < 4.0
+
+
+def test_a_generator_of_folds_is_not_used_up_by_routing():
+    def folds():
+        yield np.arange(60), np.arange(60, 120)
+
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = HuberRegressorCV(RHOS, cv=folds()).fit(X, Y, sample_weight=np.ones(120))
+    plain = HuberRegressorCV(RHOS, cv=folds()).fit(X, Y, sample_weight=np.ones(120))
+    assert model.n_splits_ == plain.n_splits_ == 1
+    assert model.best_score_ == plain.best_score_
+
+
 def test_groups_without_routing():
     groups = np.arange(120) % 4
     model = HuberRegressorCV(RHOS, cv=GroupKFold(4)).fit(X, Y, groups=groups)

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from scipy.optimize import brentq
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -274,6 +275,42 @@ def test_rules_in_extreme_units(rule, unit):
     np.testing.assert_allclose(other.rho_, usual.rho_, rtol=1e-6)
     columns = HuberRegressor(rule, alpha=0.0).fit(X * max(unit, 1e-200) ** 0.5, y)
     np.testing.assert_allclose(columns.rho_, usual.rho_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("alpha", [10.0, 100.0])
+def test_a_share_at_a_mad_scale_with_a_penalty(alpha, seed):
+    """The penalty weighs differently at the MAD scale: the threshold is found there."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(100, 5))
+    y = X @ np.arange(1.0, 6.0) + rng.standard_t(2, size=100)
+    model = HuberRegressor(OutlierShare(0.2), scale="mad", alpha=alpha).fit(X, y)
+    assert model.outliers_.sum() == 20
+    alone = HuberRegressor(model.rho_, scale="mad", alpha=alpha).fit(X, y)
+    np.testing.assert_array_equal(model.coef_, alone.coef_)
+
+
+@pytest.mark.parametrize("rho", [1e154, 1e200, 1e308])
+@pytest.mark.parametrize(
+    ("n", "p"), [(100, 3), pytest.param(30_000, 40, marks=pytest.mark.compiled)]
+)
+def test_a_threshold_whose_square_overflows(n, p, rho):
+    X, y, _ = simulated(n, p, heavy)
+    for scale in ("joint", 1.0, "mad"):
+        model = HuberRegressor(rho, scale=scale).fit(X, y)
+        usual = HuberRegressor(np.inf, scale=scale).fit(X, y)
+        np.testing.assert_allclose(model.coef_, usual.coef_, rtol=1e-6)
+        assert not model.outliers_.any()
+    # A scale far below the spread of y takes another way.
+    usual = HuberRegressor(np.inf, scale=1.0, alpha=0.0).fit(X, y)
+    far = HuberRegressor(rho, scale=1.0, alpha=0.0).fit(X, y * 1e15)
+    np.testing.assert_allclose(far.coef_, usual.coef_ * 1e15, rtol=1e-6)
+    sparse = HuberRegressor(rho).fit(sp.csr_array(X), y)
+    dense = HuberRegressor(np.inf).fit(X, y)
+    np.testing.assert_allclose(sparse.coef_, dense.coef_, rtol=1e-6)
+    path = huber_path(X, y, rhos=[2.0, rho, np.inf])
+    np.testing.assert_allclose(path.coefs[1], path.coefs[2], rtol=1e-6)
+    assert path.n_outliers[1, 0] == 0
 
 
 def test_a_share_that_ties_make_impossible():

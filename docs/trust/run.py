@@ -3,13 +3,15 @@
     python docs/trust/run.py                       # some minutes on two cores
     python docs/trust/run.py --problems 1000
 
-Fits random problems of every kind (`tests/random_problems.py`), in two processes, and
-runs the tests of threads, forks, workers and faults. Writes results.md into this
-folder. Needs what ``pip install -e '.[test]'`` installs.
+Fits random problems of every kind (`tests/random_problems.py`), in two processes,
+compares the bits of fits in all sorts of threads, and runs the tests of threads, forks,
+workers and faults. Writes results.md into this folder. Needs what
+``pip install -e '.[test]'`` installs.
 """
 
 import argparse
 import collections
+import concurrent.futures
 import importlib.metadata
 import multiprocessing
 import os
@@ -25,6 +27,10 @@ HERE = Path(__file__).parent
 TESTS = HERE.parents[1] / "tests"
 # Seeds that one call fits.
 BATCH = 250
+# Rows and columns of data whose fits use BLAS in several ways: few rows, products of
+# blocks of rows in helper threads, factorisations.
+BLAS_SHAPES = [(300, 100), (2_000, 200), (5_000, 100), (30_000, 150), (100_000, 50)]
+FITS_IN_A_PLACE = 8
 # Tests that run in processes of their own, and what each kind of them shows.
 SUITES = {
     "test_concurrency.py": "threads, forks and workers",
@@ -96,6 +102,80 @@ def try_problems(count, out):
     ]
 
 
+def compare_bits():
+    """Fits tried in each place, and how many differ from one on one BLAS thread.
+
+    In a process in which BLAS may use all cores.
+    """
+    import joblib
+    import numpy as np
+    from sklearn.base import clone
+    from threadpoolctl import threadpool_limits
+
+    from skhuber import HuberRegressor
+
+    def in_threads(fit, count):
+        with concurrent.futures.ThreadPoolExecutor(count) as pool:
+            return list(pool.map(fit, range(FITS_IN_A_PLACE)))
+
+    def in_joblib(fit):
+        with joblib.parallel_backend("threading", n_jobs=2):
+            return joblib.Parallel()(map(joblib.delayed(fit), range(FITS_IN_A_PLACE)))
+
+    def within_a_limit(fit):
+        with threadpool_limits(2):
+            return in_threads(fit, 2)
+
+    places = {
+        "the main thread": lambda fit: [fit(k) for k in range(FITS_IN_A_PLACE)],
+        "a second thread": lambda fit: in_threads(fit, 1),
+        "an executor of 2 threads": lambda fit: in_threads(fit, 2),
+        "an executor of 4 threads": lambda fit: in_threads(fit, 4),
+        "joblib's threads": in_joblib,
+        "2 threads while the main thread holds a `threadpool_limits`": within_a_limit,
+        "2 threads after that": lambda fit: in_threads(fit, 2),
+    }
+    tried, different = collections.Counter(), collections.Counter()
+    for n, p in BLAS_SHAPES:
+        rng = np.random.default_rng(n + p)
+        X = rng.normal(size=(n, p))
+        y = X @ np.linspace(1.0, 2.0, p) + rng.standard_t(2.0, n)
+        for kind in (HuberRegressor(), HuberRegressor(scale="mad", alpha=1.0)):
+
+            def fit(_, kind=kind, X=X, y=y):
+                model = clone(kind).fit(X, y)
+                found = model.coef_, model.intercept_, model.scale_, model.outliers_
+                return b"".join(np.asarray(part).tobytes() for part in found)
+
+            with threadpool_limits(1, user_api="blas"):
+                expected = fit(None)
+            for place, run in places.items():
+                found = run(fit)
+                tried[place] += len(found)
+                different[place] += sum(bits != expected for bits in found)
+    return tried, different
+
+
+def try_bits(out):
+    say("bits")
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        tried, different = pool.apply(compare_bits)
+    shapes = ", ".join(f"{n:,} × {p}" for n, p in BLAS_SHAPES)
+    out += [
+        "## The same bits in all threads",
+        "",
+        f"Fits of data of {shapes}, with Student's t of 2 degrees of freedom as noise, "
+        "with a joint scale and with the MAD's. Their matrix products and "
+        "factorisations are large enough for several threads of BLAS. Different is a "
+        "fit of which a bit differs from one within `threadpool_limits(1)`.",
+        "",
+        "| fits in | different | of |",
+        "|---|---:|---:|",
+    ]
+    out += [f"| {place} | {different[place]} | {tried[place]} |" for place in tried]
+    out.append("")
+
+
 def try_suites(out):
     out += [
         "## Threads, forks, workers and faults",
@@ -148,7 +228,8 @@ def main():
         "",
     ]
     try_problems(arguments.problems, out)
-    del os.environ["NUMBA_NUM_THREADS"]
+    del os.environ["OPENBLAS_NUM_THREADS"], os.environ["NUMBA_NUM_THREADS"]
+    try_bits(out)
     try_suites(out)
     (HERE / "results.md").write_text("\n".join(out), encoding="utf-8")
 

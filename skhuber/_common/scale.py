@@ -83,12 +83,13 @@ def joint_scale(distance: Floats, rho: float, weight: Floats | None) -> float:
     if np.isinf(rho):
         return float(unit * np.sqrt(inside[-1] / total))
     outside = total - np.cumsum(mass)
-    if not mass[a > 0].sum() > total / rho**2:
+    outside[-1] = 0.0  # to the last digit, which a large rho would multiply
+    part = total / rho / rho  # (the square of a large rho overflows)
+    if not mass[a > 0].sum() > part:
         return 0.0
-    # Divided by ρ², the left less the right side of the equation at the threshold
-    # t = ρσ = a_k is inside/t² + outside − total/ρ². It starts above zero and falls as
-    # t grows. `excess` is this difference times t².
-    excess = inside + (outside - total / rho**2) * a**2
+    # With the threshold t = ρσ at a_k the equation's left side less its right side is
+    # inside/t² + outside − total/ρ². It falls as t grows, from above zero.
+    excess = inside + (outside - part) * a**2
     last = np.nonzero((excess >= 0) & (a > 0))[0][-1]
-    threshold = np.sqrt(inside[last] / (total / rho**2 - outside[last]))
-    return float(unit * threshold / rho)
+    square = inside[last] / (total - rho * (rho * outside[last]))  # of σ
+    return float(unit * np.sqrt(square))

@@ -14,7 +14,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn import config_context
 from sklearn.utils import assert_all_finite, check_array, column_or_1d
+
+# The largest count that compiled code can hold, in 64 bits with a sign. A larger limit
+# on a count is never reached, so it is cut to this one.
+_LARGEST_COUNT = 2**63 - 1
+# Kinds of NumPy types that are dates and durations.
+_TIMES = "mM"
+# Digits of an integer that an error shows; Python converts no more than 4,300.
+_SHOWN_DIGITS = 100
 
 
 def check_real(
@@ -26,20 +35,9 @@ def check_real(
     finite: bool = True,
     allowed: str = "",
 ) -> float:
-    """Return the value as a float, or raise an error that names the argument.
+    """Return a number > above, ≥ least or any, or raise an error that names it.
 
-    Parameters
-    ----------
-    name : str
-        Name of the argument.
-    value : object
-        The value received.
-    above, least : float, default=None
-        Bounds: the value must be > above or ≥ least. None: no bound.
-    finite : bool, default=True
-        Whether infinities are refused.
-    allowed : str, default=""
-        The values allowed, in words. Empty: made from the bounds.
+    A number too large for a float is infinite, as it would be by rounding.
     """
     bound = ""
     if above is not None:
@@ -49,25 +47,39 @@ def check_real(
     allowed = allowed or f"a {'finite ' if finite else ''}number{bound}"
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"{name} must be {allowed}, got {value!r}.")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf if value > 0 else -math.inf  # type: ignore[operator]
     if (
         math.isnan(number)
         or (finite and math.isinf(number))
         or (above is not None and number <= above)
         or (least is not None and number < least)
     ):
-        raise ValueError(f"{name} must be {allowed}, got {value!r}.")
+        raise ValueError(f"{name} must be {allowed}, got {_shown(value)}.")
     return number
 
 
+def _shown(value: object) -> str:
+    """Return the value as an error shows it: of a huge integer, its size."""
+    if isinstance(value, int) and abs(value) >= 10**_SHOWN_DIGITS:
+        sign = "-" if value < 0 else ""
+        return f"an integer of about {sign}10**{math.floor(math.log10(abs(value)))}"
+    return repr(value)
+
+
 def check_count(name: str, value: object, *, least: int) -> int:
-    """Return an integer ≥ least, or raise an error that names the argument."""
+    """Return an integer ≥ least, or raise an error that names it.
+
+    An integer that 64 bits cannot hold is cut to the largest one that they can.
+    """
     allowed = f"an integer >= {least}"
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be {allowed}, got {value!r}.")
     if value < least:
-        raise ValueError(f"{name} must be {allowed}, got {value!r}.")
-    return int(value)
+        raise ValueError(f"{name} must be {allowed}, got {_shown(value)}.")
+    return min(int(value), _LARGEST_COUNT)
 
 
 def check_integer(name: str, value: object) -> int:
@@ -119,6 +131,62 @@ def naming(name: str) -> Iterator[None]:
         raise type(error)(f"{name} is not valid. {error}") from error
 
 
+def _kinds(values: Any) -> set[str]:
+    """Return the kinds of NumPy types in array-like values, as far as they have any."""
+    if hasattr(values, "columns") and hasattr(values, "dtypes"):
+        types = list(values.dtypes)
+        if all(hasattr(type_, "kind") for type_ in types):
+            return {type_.kind for type_ in types}
+    elif hasattr(values, "dtype") and hasattr(values.dtype, "kind"):
+        return {values.dtype.kind}
+    try:
+        return {np.asarray(values).dtype.kind}
+    except (TypeError, ValueError):  # what is wrong with them is for other checks
+        return set()
+
+
+def refuse_times(name: str, values: Any) -> None:
+    """Raise a TypeError for dates and durations, whose unit nobody has stated.
+
+    Cast to numbers a missing one (NaT) would be −2⁶³, which nothing tells from others.
+    """
+    if _kinds(values) & set(_TIMES):
+        raise TypeError(
+            f"{name} must be numbers, got dates or durations (datetime64 or "
+            "timedelta64). Convert them to numbers in a unit of your choice, e.g. "
+            "durations / numpy.timedelta64(1, 's')."
+        )
+
+
+def refuse_missing_times(name: str, values: Any) -> None:
+    """Raise a ValueError if one of the dates or durations is missing (NaT).
+
+    Cast to numbers it would be −2⁶³, which nothing tells from others.
+    """
+    if not _kinds(values) & set(_TIMES):
+        return
+    columns = [values]
+    if hasattr(values, "columns"):  # columns of a frame may have types of their own
+        columns = [values[column] for column in values.columns]
+    for column in columns:
+        # (A missing one is no more equal to itself than NaN is.)
+        has_kind = hasattr(getattr(column, "dtype", None), "kind")
+        array = column if has_kind else np.asarray(column)
+        if _kinds(array) & set(_TIMES) and np.asarray(array != array).any():
+            raise ValueError(f"{name} contains NaT, a missing date or duration.")
+
+
+def refuse_bad_values(**arrays: Any) -> None:
+    """Raise a ValueError for the first array with NaN or infinity, and name it.
+
+    Also where the caller has told scikit-learn that there are none (`assume_finite`).
+    """
+    with config_context(assume_finite=False):
+        for name, array in arrays.items():
+            if array is not None:
+                assert_all_finite(array, input_name=name)
+
+
 def check_target(
     y: ArrayLike | None, n_samples: int, estimator: str = "HuberRegressor"
 ) -> NDArray[np.float64] | NDArray[np.float32]:
@@ -137,6 +205,7 @@ def check_target(
             assert_all_finite(y, input_name="y")
             target: NDArray[Any] = y
         else:
+            refuse_times("y", y)
             target = check_array(
                 y,
                 ensure_2d=False,
@@ -157,12 +226,13 @@ def check_target(
 def check_weights(
     sample_weight: ArrayLike | None, n_samples: int
 ) -> NDArray[np.float64] | None:
-    """Return non-negative float64 weights with a positive sum, or None for None."""
+    """Return non-negative float64 weights of a positive, finite sum; None for None."""
     if sample_weight is None:
         return None
     if isinstance(sample_weight, Real):
         sample_weight = np.full(n_samples, float(sample_weight))
     with naming("sample_weight"):
+        refuse_times("sample_weight", sample_weight)
         weight: NDArray[np.float64] = check_array(
             sample_weight,
             ensure_2d=False,
@@ -182,7 +252,16 @@ def check_weights(
             f"sample_weight must be non-negative, got {float(weight[i])!r} at index "
             f"{i}. Negative values in data passed to `sample_weight` are not allowed."
         )
-    if weight.max() == 0:
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(weight.sum())
+    if not math.isfinite(total):
+        refuse_bad_values(sample_weight=weight)
+        raise ValueError(
+            "sample_weight must have a finite sum, got weights up to "
+            f"{float(weight.max())!r} whose sum overflows. Divide them by a number: "
+            "only alpha depends on their size."
+        )
+    if total == 0:
         raise ValueError(
             "sample_weight must have at least one positive weight, got zeros only."
         )

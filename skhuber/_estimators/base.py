@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils import assert_all_finite
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -24,6 +23,8 @@ from skhuber._common.validation import (
     check_target,
     check_weights,
     naming,
+    refuse_bad_values,
+    refuse_missing_times,
 )
 from skhuber._estimators.callbacks import CallbackSupportMixin
 
@@ -61,6 +62,26 @@ def check_rho(name: str, value: object, scale: float | str, allowed: str = "") -
     return rho
 
 
+def is_single(values: ArrayLike) -> bool:
+    """Whether all values are zero or normal numbers of single precision."""
+    size = np.abs(np.asarray(values, dtype=np.float64))
+    info = np.finfo(np.float32)
+    small = (size < float(info.tiny)) & (size > 0)
+    return not (small | (size > float(info.max))).any()
+
+
+def linear(X: Any, coef: NDArray[Any], intercept: ArrayLike) -> NDArray[np.floating]:
+    """Return Xw + b, in the type of X and w, or in float64 if it overflows there."""
+    # (As float32 times float64, a sparse product may stay float32 in old versions.)
+    with np.errstate(over="ignore", invalid="ignore"):
+        product = safe_sparse_dot(X, coef, dense_output=True)
+        result = product + np.asarray(intercept, dtype=product.dtype)
+        if result.dtype == np.float32 and not np.isfinite(result).all():
+            product = safe_sparse_dot(X.astype(np.float64), coef, dense_output=True)
+            result = product + intercept
+    return result
+
+
 class Data(NamedTuple):
     """Validated data of a fit."""
 
@@ -77,6 +98,18 @@ class Data(NamedTuple):
         rows = make_rows(self.X, self.y, self.weight, self.threads)
         return rows if index is None else rows.take(index)
 
+    def like_X(self, coef: NDArray[np.float64], intercept: float) -> NDArray[Any]:
+        """The coefficients as `coef_`: float32 if X is and the model can be, too.
+
+        That is if single precision can hold coefficients, intercept and targets.
+        """
+        if self.X.dtype != np.float32:
+            return coef
+        size = np.abs(self.y if self.weight is None else self.y[self.weight > 0])
+        if is_single(size.max()) and is_single([*coef, intercept]):
+            return coef.astype(np.float32)
+        return coef
+
     def for_callbacks(self, index: NDArray[np.intp] | None = None) -> dict[str, Any]:
         """The data as callbacks get them; or some of the rows."""
         X, y, weight = self.X, self.y, self.weight
@@ -90,11 +123,6 @@ class Data(NamedTuple):
 class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """A linear model that has been, or will be, fitted with a Huber loss."""
 
-    _doc_link_module = "skhuber"
-    _doc_link_template = (
-        "https://skhuber.readthedocs.io/en/stable/generated/"
-        "{estimator_module}.{estimator_name}.html"
-    )
     n_jobs: int | None
 
     def predict(self, X: ArrayLike) -> NDArray[np.floating]:
@@ -125,6 +153,7 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         array([21.])
         """
         check_is_fitted(self)
+        refuse_missing_times("X", X)
         with naming("X"):
             X = validate_data(
                 self,
@@ -133,7 +162,7 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 dtype=[np.float64, np.float32],
                 reset=False,
             )
-        return safe_sparse_dot(X, self.coef_, dense_output=True) + self.intercept_
+        return linear(X, self.coef_, self.intercept_)
 
     def __sklearn_tags__(self) -> Any:
         """State that X may be sparse."""
@@ -163,6 +192,7 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         from skhuber._runtime import thread_count
 
         n_jobs = check_n_jobs(self.n_jobs)
+        refuse_missing_times("X", X)
         with naming("X"):
             data: Any = validate_data(
                 self,
@@ -175,20 +205,19 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         weight = check_weights(sample_weight, data.shape[0])
         return Data(data, target, weight, thread_count(n_jobs, data.size))
 
-    def _check_sums(self, fits: Sequence[Fit], X: Any) -> None:
-        """Raise an error that says what is wrong with X, if sums are not finite."""
+    def _check_sums(self, fits: Sequence[Fit], data: Data) -> None:
+        """Raise an error that says what is wrong, if sums are not finite."""
         if all(fit.is_finite for fit in fits):
             return
-        assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
+        refuse_bad_values(X=data.X, y=data.y)
         raise ValueError("X or y has values so large that sums over them overflow.")
 
-    def _take(self, fit: Fit, settings: Settings, rows: RowSource) -> None:
+    def _take(self, fit: Fit, settings: Settings, data: Data, rows: RowSource) -> None:
         """Set the fitted attributes."""
         from skhuber._fit import robust_weights
 
-        dtype = rows.dtype
-        weights, outliers = robust_weights(rows, fit, dtype)
-        self.coef_ = fit.coef.astype(dtype, copy=False)
+        weights, outliers = robust_weights(rows, fit, rows.dtype)
+        self.coef_ = data.like_X(fit.coef, fit.intercept)
         self.intercept_ = fit.intercept
         self.scale_ = fit.scale
         self.rho_ = settings.rho

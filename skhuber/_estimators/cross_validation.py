@@ -22,20 +22,20 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
-from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
     process_routing,
 )
 
-from skhuber._common.scale import mad_scale
+from skhuber._common.scale import NORMAL_MAD, weighted_median
 from skhuber._common.validation import check_count, check_flag, check_real
 from skhuber._estimators.base import (
     Data,
     HuberModel,
     check_rho,
     check_scale,
+    linear,
     unchanged_on_error,
 )
 from skhuber._estimators.callbacks import Tasks, with_callbacks
@@ -56,7 +56,7 @@ _ALPHAS = (0.0001,)
 # precise as the mean squared error would be, were residuals normal.
 _FIRST_RHO = 1.35
 _YARDSTICK = 1.345
-# Residuals below this part of the deviation of y are rounding errors.
+# Residuals below this part of the median deviation of y are rounding errors.
 _ROUNDING = 1e-9
 
 Floats = NDArray[np.float64]
@@ -186,7 +186,7 @@ def huber_path(
     data = model._checked_data(X, y, sample_weight)
     rows = data.rows()
     fits = fit_grid(rows, grid)
-    model._check_sums(fits, data.X)
+    model._check_sums(fits, data)
     shape = (len(rhos), len(alphas))
     failures = _failures(grid, fits)
     complaint = _complaint("huber_path", failures, len(fits))
@@ -217,8 +217,8 @@ class HuberRegressorCV(HuberModel):
     """Robust linear regression that chooses rho and alpha by cross-validation.
 
     The same as :class:`~sklearn.model_selection.GridSearchCV` over
-    :class:`HuberRegressor` with the same scorer and folds, and many times faster: the
-    fits of a fold share their sweeps over the samples.
+    :class:`HuberRegressor` with the same scorer and folds, and several times faster:
+    the fits of a fold share their sweeps over the samples.
 
     All candidates are measured with one yardstick (see `scoring`). A candidate's own
     Huber error will not do: the smaller rho, the smaller the error of the very same
@@ -242,7 +242,8 @@ class HuberRegressorCV(HuberModel):
         (:func:`~skhuber.metrics.mean_huber_error`). That threshold is 1.345 robust
         standard deviations (median |r| / 0.6745) of the residuals of a first fit to all
         the data, with ``rho=1.35``, a joint scale and the least alpha:
-        `scoring_threshold_`.
+        `scoring_threshold_`. (If that fit meets most targets exactly, the median is
+        that of the residuals that are not zero.)
     verbose : bool, default=False
         Whether to print a line for each fold.
 
@@ -427,7 +428,8 @@ class HuberRegressorCV(HuberModel):
                 method_mapping=MethodMapping().add(caller="fit", callee="score"),
             )
             .add(
-                splitter=check_cv(self.cv),
+                # As it is: `check_cv` would use up a generator.
+                splitter=self.cv,
                 method_mapping=MethodMapping().add(caller="fit", callee="split"),
             )
         )
@@ -478,8 +480,8 @@ class HuberRegressorCV(HuberModel):
             settings = grid[self.best_index_]
             rows = data.rows()
             fit = fit_rows(rows, settings)
-            self._check_sums([fit], data.X)
-            self._take(fit, settings, rows)
+            self._check_sums([fit], data)
+            self._take(fit, settings, data, rows)
             self.alpha_ = settings.alpha
             tasks.done("refit", self._attributes(fit.coef, fit.intercept, data))
         failures += _failures([settings], [fit])
@@ -550,16 +552,16 @@ class HuberRegressorCV(HuberModel):
         least = min(settings.alpha for settings in grid)
         first = replace(grid[0], rho=_FIRST_RHO, scale="joint", alpha=least)
         fit = fit_rows(rows, first)
-        self._check_sums([fit], data.X)
+        self._check_sums([fit], data)
         distance = np.abs(residuals_of(rows, fit))
-        scale = mad_scale(distance, data.weight)
-        # Where most targets are met exactly, the median is a rounding error's; where
-        # all are, the mean is, too.
-        deviation = float(np.std(data.y, dtype=np.float64))
-        for size in (scale, float(np.mean(distance)), deviation):
-            if size > _ROUNDING * deviation and np.isfinite(size):
-                return _YARDSTICK * size
-        return 1.0
+        weight = data.weight
+        y = data.y.astype(np.float64)
+        deviation = np.abs(y - weighted_median(y, weight))
+        spread = _median_beyond(deviation, 0.0, weight)
+        # If most targets are met exactly, the median residual is a rounding error. Then
+        # those that are not met have a say; if there are none, the targets themselves.
+        size = _median_beyond(distance, _ROUNDING * spread, weight) or spread
+        return _YARDSTICK * size / NORMAL_MAD if size > 0 else 1.0
 
     def _evaluate(
         self,
@@ -573,7 +575,7 @@ class HuberRegressorCV(HuberModel):
     ) -> tuple[Floats, list[_Failure]]:
         """Scores of all candidates on one fold, and which fits are not certified."""
         fits = shared.fit(data.rows(train))
-        self._check_sums(fits, data.X)
+        self._check_sums(fits, data)
         scores = self._scores(data, test, fits, grid, params)
         if tasks.has_listeners:
             self._tell(tasks, data, train, fits, grid)
@@ -595,13 +597,13 @@ class HuberRegressorCV(HuberModel):
             for name, value in arrays.items()
         }
         scores = np.empty(len(fits))
-        coefs = np.array([fit.coef for fit in fits], dtype=data.X.dtype).T
-        predicted = safe_sparse_dot(X, coefs, dense_output=True)
+        models = [self._attributes(fit.coef, fit.intercept, data) for fit in fits]
+        coefs = np.array([model["coef_"] for model in models]).T
+        predicted = linear(X, coefs, [model["intercept_"] for model in models])
         for k, (fit, settings) in enumerate(zip(fits, grid, strict=True)):
             model = _Candidate(settings.rho, scale=self.scale, alpha=settings.alpha)
-            model.known = X, predicted[:, k] + fit.intercept
-            attributes = self._attributes(fit.coef, fit.intercept, data)
-            attributes |= {"scale_": fit.scale, "rho_": settings.rho}
+            model.known = X, predicted[:, k]
+            attributes = {**models[k], "scale_": fit.scale, "rho_": settings.rho}
             for name, value in attributes.items():
                 setattr(model, name, value)
             score: object = self.scorer_(model, X, y, **params)
@@ -615,7 +617,7 @@ class HuberRegressorCV(HuberModel):
 
     def _attributes(self, coef: Floats, intercept: float, data: Data) -> dict[str, Any]:
         return {
-            "coef_": coef.astype(data.X.dtype, copy=False),
+            "coef_": data.like_X(coef, intercept),
             "intercept_": intercept,
             "n_features_in_": data.X.shape[1],
         }
@@ -648,7 +650,8 @@ class HuberRegressorCV(HuberModel):
         for k, score in enumerate(scores):
             results[f"split{k}_test_score"] = score
         results["mean_test_score"] = mean
-        results["std_test_score"] = scores.std(axis=0)
+        with np.errstate(invalid="ignore"):  # (infinite scores have none)
+            results["std_test_score"] = scores.std(axis=0)
         results["rank_test_score"] = rankdata(-ranked, method="min").astype(np.int32)
         self.cv_results_ = results
         self.best_index_ = int(results["rank_test_score"].argmin())
@@ -705,6 +708,21 @@ def _listed(name: str, values: object) -> list[Any]:
     if not listed:
         raise ValueError(f"{name} must be {allowed}, got {values!r}.")
     return listed
+
+
+def _median_beyond(sizes: Floats, least: float, weight: Floats | None) -> float:
+    """Median of all sizes, or, if that is too small, of those beyond `least`.
+
+    Zero if there are none.
+    """
+    median = weighted_median(sizes, weight)
+    if median > least:
+        return median
+    beyond = sizes > least
+    if weight is not None:
+        beyond &= weight > 0
+        weight = weight[beyond]
+    return weighted_median(sizes[beyond], weight) if beyond.any() else 0.0
 
 
 def _takes_weights(scorer: Callable[..., float]) -> bool:

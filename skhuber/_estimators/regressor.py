@@ -86,7 +86,10 @@ class HuberRegressor(HuberModel):
     Attributes
     ----------
     coef_ : ndarray of shape (n_features,)
-        Coefficients w. float32 if X is, else float64.
+        Coefficients w. float32 if X is and single precision can hold the model
+        (coefficients, intercept and targets are zero or between 1.2e-38 and 3.4e38),
+        else float64. Predictions for an X of float32 have the type of `coef_`, or are
+        float64 if they overflow in single precision.
     intercept_ : float
         Intercept b; 0.0 without one.
     scale_ : float
@@ -256,7 +259,9 @@ class HuberRegressor(HuberModel):
         warm_start = check_flag("warm_start", self.warm_start)
         verbose = check_flag("verbose", self.verbose)
         data = self._checked_data(X, y, sample_weight)
-        start = self._start(data.X.shape[1]) if warm_start else None
+        start = None
+        if warm_start and rule is None:
+            start = self._start(data.X.shape[1])
         tasks = Tasks(self, data.for_callbacks(), n_tasks=None)
 
         def watch(n_sweeps: int, model: Model) -> bool:
@@ -266,7 +271,7 @@ class HuberRegressor(HuberModel):
                     f"scale {model.scale:.6g}"
                 )
             attributes = {
-                "coef_": model.coef.astype(data.X.dtype, copy=False),
+                "coef_": data.like_X(model.coef, model.intercept),
                 "intercept_": model.intercept,
                 "scale_": model.scale,
                 "rho_": settings.rho,
@@ -281,8 +286,8 @@ class HuberRegressor(HuberModel):
                 fit = fit_rows(rows, settings, start, watch if is_watched else None)
             else:
                 settings, fit, complaint = fit_by_rule(rows, rule, settings)
-            self._check_sums([fit], data.X)
-            self._take(fit, settings, rows)
+            self._check_sums([fit], data)
+            self._take(fit, settings, data, rows)
         if fit.converged or fit.is_stopped:
             return complaint and f"HuberRegressor: {complaint}."
         return (

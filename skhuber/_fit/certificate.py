@@ -128,6 +128,6 @@ def is_zero_to_rounding(rows: RowSource, settings: Settings, fit: Fit) -> bool:
 def _is_at_a_vertex(problem: Problem, solution: Solution) -> bool:
     """Return whether at most len(θ) rows are inliers, or outliers weigh 1/ρ² or more."""
     sums = problem.evaluate(solution.x).sums
-    outside = 1.0 - sums.inlier / sums.weight
+    outside, rho = 1.0 - sums.inlier / sums.weight, problem.objective.rho
     few = sums.n_inliers <= len(solution.x)
-    return bool(few or outside * problem.objective.rho**2 >= 1.0)
+    return bool(few or outside * rho * rho >= 1.0)

@@ -28,7 +28,7 @@ from skhuber._fit.problem import Problem, Trust, Watch
 from skhuber._fit.result import Fit, Model, described
 from skhuber._fit.settings import Settings
 from skhuber._fit.standardise import frame_of, objective_of, rotated, rotated_settings
-from skhuber._fit.start import Start, best_start, given_start, mad_start
+from skhuber._fit.start import Start, best_start, given_start, mad_start, median_start
 from skhuber._objective import Frame, HuberObjective, Rotation
 from skhuber._rows import RowSource
 from skhuber._runtime import one_blas_thread
@@ -65,14 +65,14 @@ def fit_rows(
             if watch is not None:
                 watch(rows.n_sweeps, fit.as_model())
             return fit
-    with one_blas_thread():
-        fit = _best_attempt(rows, plan, settings, start, watch)
-        if fit.status is Status.STALLED or fit.status is Status.MAX_ITER:
-            if is_zero_to_rounding(rows, settings, fit):
-                fit = replace(fit, status=Status.CONVERGED, gap=0.0)
-        return fit
+    fit = _best_attempt(rows, plan, settings, start, watch)
+    uncertain = fit.status in (Status.STALLED, Status.MAX_ITER, Status.COLLAPSED)
+    if uncertain and is_zero_to_rounding(rows, settings, fit):
+        fit = replace(fit, status=Status.CONVERGED, gap=0.0)
+    return fit
 
 
+@one_blas_thread
 def _best_attempt(
     rows: RowSource,
     plan: Plan,
@@ -180,8 +180,6 @@ def solve(
 ) -> tuple[Problem, Solution]:
     """Return the problem on all rows, with a scale of "mad" found, and its minimum."""
     objective = objective_of(ground.rows, ground.frame, settings)
-    if start is not None and _is_too_low(objective, start):
-        start = None
     problem = Problem(
         objective,
         ground.rows,
@@ -190,6 +188,8 @@ def solve(
         double=settings.scale == "mad",
         matrix_free=ground.plan.way == "matrix_free",
     )
+    if start is not None and not _is_start(_sampled(ground, problem), start):
+        start = None
     if settings.scale == "mad":
         problem, solution = _solve_mad(ground, settings, problem, start)
     else:
@@ -245,10 +245,20 @@ def _sampled(ground: Ground, problem: Problem) -> Problem:
     return Problem(problem.objective, rows, Trust(0.0), matrix_free=matrix_free)
 
 
-def _is_too_low(objective: HuberObjective, start: Start) -> bool:
-    """Return whether a start's joint scale is so low that no way leads up from it."""
+def _is_start(problem: Problem, start: Start) -> bool:
+    """Return whether a given model is nearer to the minimum than no coefficients are.
+
+    A model of data in other units is not.
+    """
+    objective = problem.objective
     scale = np.ldexp(start.scale, -objective.frame.y_power)
-    return bool(objective.joint and scale < _LEAST_START_SCALE)
+    if objective.joint and scale < _LEAST_START_SCALE:
+        return False
+    given, median = (
+        problem.evaluate(theta).value
+        for theta in (given_start(objective, start), median_start(problem))
+    )
+    return given <= median < np.inf
 
 
 def _watching(rows: RowSource, watch: WatchModel | None) -> Watch | None:

@@ -35,7 +35,7 @@ import numpy as np
 from skhuber._common.scale import joint_scale
 from skhuber._fit.certificate import may_have_collapsed
 from skhuber._fit.fit import Ground, fit_rows, prepare, solve
-from skhuber._fit.plan import plan_of
+from skhuber._fit.plan import Plan, plan_of
 from skhuber._fit.problem import (
     OUTLIER_DAMPING,
     Evaluation,
@@ -78,6 +78,8 @@ _LOOSE = 1e-4
 # little and gains two digits or more; with one step more than certificates need (and
 # the one that follows), predictions and scores are known to nine digits.
 _TIGHT = 1e-3
+# Fewer settings gain little from being solved together.
+_TOGETHER_MIN = 3
 # Inliers for each column with which a sample's Hessian certifies a fit.
 _INLIERS_PER_COLUMN = 5
 
@@ -133,11 +135,17 @@ class Grid:
             return _fit_small(rows, self._grid)
         if plan.basis == "first":
             return nothing
-        with one_blas_thread():
-            if plan.group == 0 or self._grid[0].scale == "mad" or len(nothing) < 3:
-                return _fit_in_turn(rows, self._grid)
-            surroundings = self._surroundings
-            return nothing if surroundings is None else surroundings.fit(rows)
+        return self._fit_large(rows, plan)
+
+    @one_blas_thread
+    def _fit_large(self, rows: RowSource, plan: Plan) -> list[Fit | None]:
+        few = len(self._grid) < _TOGETHER_MIN
+        if plan.group == 0 or few or self._grid[0].scale == "mad":
+            return _fit_in_turn(rows, self._grid)
+        surroundings = self._surroundings
+        if surroundings is None:
+            return [None] * len(self._grid)
+        return surroundings.fit(rows)
 
     @functools.cached_property
     def _surroundings(self) -> _Surroundings | None:

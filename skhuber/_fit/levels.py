@@ -152,8 +152,8 @@ def minimise(
     rules = Rules(max_iter, may_stay=may_stay)
     if plan.way != "whitened":
         return newton(problem, state.theta, max_iter, may_stay=may_stay)
+    arrival: tuple[Evaluation, Model | None]
     if state.model is not None:
-        problem = problem.trusting(_trust(problem, plan))
         arrival = problem.evaluate(state.theta), state.model
     elif samples.first is None or warm:
         found, model = _hessian_there(problem, samples, state.theta)

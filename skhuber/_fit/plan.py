@@ -38,8 +38,9 @@ from skhuber._runtime import IS_COMPILED
 # Seconds on two cores of 2024, for one unit of work each. Only their ratios matter.
 # (Measured: 100,000 × 50 and 200,000 × 250, float64; CSR of 3 to 30 numbers a row.)
 _SWEEP = {"rows": 0.3e-9, "columns": 0.3e-9, "csr": 1.2e-9}  # a number of X
-_GRAM = {"rows": 3.5e-11, "columns": 3.5e-11, "csr": 1.0e-9}  # a product of two numbers
-_ROUGH = 0.5  # a product in single precision, in units of one in double precision
+_PRODUCT = {"rows": 1.4e-11, "columns": 1.4e-11, "csr": 1.0e-9}  # of two numbers
+_STANDARDISE = 1.0e-9  # a number that is standardised for the products
+_ROUGH = 0.35  # a product in single precision, in units of one in double precision
 _CHOLESKY = 2.0e-11  # p³, one thread
 _MATRIX_STEP = 2.0e-9  # p²: two triangular solves and the like, bound by memory
 _SVD = 2.5e-10  # n·p·min(n, p)
@@ -51,7 +52,7 @@ _NEWTON_STEPS = 9
 # Products with the Hessian that a matrix-free fit takes (one-hot, counts: 40 to 110).
 _PRODUCTS = 80
 # log of the factor from the sample's gap to a gap of 1e-12.
-_LOG_GAP = 24.0
+_LOG_GAP = 27.0
 # The contraction of a step with the Hessian of all rows: who is an outlier changes.
 _BEST_CONTRACTION = 2000.0
 
@@ -206,11 +207,12 @@ def _sample_rows(n: int, p: int) -> int:
 
 def _gram_cost(shape: Shape, n_rows: float, rough: bool = False) -> float:
     """Return the seconds of a Gram matrix of some rows."""
-    rate = _GRAM[shape.layout]
+    rate = _PRODUCT[shape.layout]
     if shape.layout == "csr":
         row = shape.elements / max(shape.n_rows, 1)
         return rate * n_rows * row**2
-    return rate * n_rows * shape.p**2 * (_ROUGH if rough else 1.0)
+    products = rate * shape.p**2 * (_ROUGH if rough else 1.0)
+    return n_rows * (products + _STANDARDISE * shape.p)
 
 
 def _way(shape: Shape, sample_rows: int, exact: float) -> tuple[str, int]:

@@ -213,10 +213,10 @@ def residuals_of(rows: RowSource, fit: Fit) -> Floats:
 
     One sweep, unless the fit kept them.
     """
-    residuals = fit.residuals
-    if residuals is None or residuals.dtype != np.float64:
-        residuals = np.empty(rows.n_rows)
-        rows.sweep([fit.point], residuals=residuals)
+    if fit.residuals is not None and fit.residuals.dtype == np.float64:
+        return np.asarray(fit.residuals, np.float64) / fit.point.y_unit
+    residuals = np.empty(rows.n_rows)
+    rows.sweep([fit.point], residuals=residuals)
     return residuals / fit.point.y_unit
 
 

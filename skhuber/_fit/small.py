@@ -85,7 +85,7 @@ class Small:
                 scale = float(np.ldexp(settings.scale, -self._frame.y_power))
                 objective = objective.with_scale(scale)
             solution = self._minimise(objective, settings, settings.max_iter, start)
-            found = solution and (objective, solution)
+            found = None if solution is None else (objective, solution)
         if found is None:
             return None
         problem = Problem(found[0], self._rows, Trust(settings.tol))

@@ -300,7 +300,8 @@ class HuberObjective:
         weight = sums.weight
         out = max(weight - sums.inlier, 0.0)
         # Outliers have c² = threshold²; the rest of Σ s c² is the inliers' Σ s r².
-        at_threshold = out * self.rho**2 if out > 0 else 0.0
+        # (Multiplied one by one: a square that overflows raises an error.)
+        at_threshold = out * self.rho * self.rho if out > 0 else 0.0
         square = max(sums.cc / scale / scale - at_threshold, 0.0)
         factor = 2.0 / (scale * weight)
         inside = np.concatenate([sums.squares[0], [sums.inlier, square]])
@@ -340,7 +341,8 @@ class HuberObjective:
         inliers on the way, and the gap that a Hessian tells means nothing.
         """
         _, _, scale = self.split(theta)
-        return _FAR_BELOW**2 * self.rho**2 * scale * inlier_share
+        reach = _FAR_BELOW * self.rho
+        return reach * reach * scale * inlier_share
 
     def rounding_gap(self, theta: Floats) -> float:
         """What rounding errors of the residuals alone may add to F.

@@ -1,11 +1,11 @@
 """How kernels are compiled and run: compile flags, blocks, threads, BLAS."""
 
+from skhuber._runtime.blas import one_blas_thread
 from skhuber._runtime.launch import (
     IS_COMPILED,
     block_kernel,
     block_rows,
     formula_kernel,
-    one_blas_thread,
     row_kernel,
     run_blocks,
     thread_count,

@@ -17,25 +17,27 @@ enough to be shared takes far longer than waking a Python thread.
 
 from __future__ import annotations
 
+import _thread
+import atexit
 import contextlib
 import itertools
 import os
+import queue
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any
 
 import joblib
 import numba
 from numba.core.caching import FunctionCache
-from threadpoolctl import ThreadpoolController
+
+from skhuber._runtime import blas
 
 __all__ = [
     "IS_COMPILED",
     "block_kernel",
     "block_rows",
     "formula_kernel",
-    "one_blas_thread",
     "row_kernel",
     "run_blocks",
     "thread_count",
@@ -163,8 +165,15 @@ class _Ranges:
     from a counter, or to release a lock, is one step for Python.
     """
 
-    def __init__(self, kernel: Callable[..., None], n_blocks: int, parts: int) -> None:
-        self._kernel = kernel
+    def __init__(
+        self,
+        kernel: Callable[..., None],
+        arguments: tuple[Any, ...],
+        n_blocks: int,
+        parts: int,
+    ) -> None:
+        self._call: tuple[Callable[..., None], tuple[Any, ...]] | None
+        self._call = kernel, arguments
         self._ends = [n_blocks * k // parts for k in range(parts + 1)]
         self._parts = parts
         self._next = itertools.count()
@@ -173,13 +182,16 @@ class _Ranges:
         self._unfinished = threading.Lock()
         self._unfinished.acquire()
 
-    def work(self, arguments: tuple[Any, ...]) -> None:
+    def work(self) -> None:
         """Run ranges until none is left."""
+        if (call := self._call) is None:
+            return
+        kernel, arguments = call
         for k in self._next:
             if k >= self._parts:
                 return
             try:
-                self._kernel(self._ends[k], self._ends[k + 1], *arguments)
+                kernel(self._ends[k], self._ends[k + 1], *arguments)
             except BaseException as error:
                 self._error = error
             finally:
@@ -192,30 +204,66 @@ class _Ranges:
         if self._error is not None:
             raise self._error
 
+    def close(self) -> None:
+        """Let go of the data: a helper that comes later has nothing to do."""
+        self._call = None
+
 
 class _Helpers:
     """Threads that wait for a share of a sweep. All fits of the process share them.
 
     A fit whose helpers are busy with another one does its sweep alone: who starts a
     sweep takes ranges, too, and waits only for ranges that a helper has begun.
+
+    `ThreadPoolExecutor` and `threading.Thread` would do, but for conditions of theirs
+    that an interrupt could leave locked: the next sweep would wait for ever.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._executor: ThreadPoolExecutor | None = None
-        self._size = 0
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[int] = queue.SimpleQueue()
+        # Who starts the helper of a number is the first to write here.
+        self._started: dict[int, object] = {}
 
     def call(self, n_helpers: int, function: Callable[[], None]) -> None:
-        with self._lock:
-            if self._executor is None or self._size < n_helpers:
-                if self._executor is not None:
-                    self._executor.shutdown(wait=False)
-                self._executor = ThreadPoolExecutor(n_helpers, "skhuber")
-                self._size = n_helpers
-            for _ in range(n_helpers):
-                # Refused while the interpreter shuts down: then there is no help.
-                with contextlib.suppress(RuntimeError):
-                    self._executor.submit(function)
+        """Let so many helpers call a function, when they have time."""
+        for k in range(n_helpers):
+            if k not in self._started and not self._start(k):
+                break
+        for _ in range(min(n_helpers, len(self._started))):
+            self._work.put(function)
+
+    def stop(self) -> None:
+        """Wait until the helpers have ended."""
+        count = len(self._started)
+        for _ in range(count):
+            self._work.put(None)
+        for _ in range(count):
+            self._ended.get()
+
+    def _start(self, k: int) -> bool:
+        mine = object()
+        try:
+            if self._started.setdefault(k, mine) is mine:
+                _thread.start_new_thread(self._serve, (k,))
+        except BaseException as error:
+            if self._started.get(k) is mine:
+                del self._started[k]
+            # The system allows no more threads, or the interpreter shuts down.
+            if isinstance(error, RuntimeError):
+                return False
+            raise
+        return True
+
+    def _serve(self, k: int) -> None:
+        threading.current_thread().name = f"skhuber_{k}"
+        while (function := self._work.get()) is not None:
+            # Without help the caller does all of the work.
+            with contextlib.suppress(Exception):
+                blas.limit_helper()
+                function()
+            del function  # and the data with it
+        self._ended.put(k)
 
 
 _helpers = _Helpers()
@@ -245,62 +293,29 @@ def run_blocks(
     if threads == 1 or elements < _PARALLEL_ELEMENTS:
         kernel(0, n_blocks, *arguments)
         return
-    ranges = _Ranges(kernel, n_blocks, min(threads * _RANGES_PER_THREAD, n_blocks))
-    _helpers.call(threads - 1, lambda: ranges.work(arguments))
-    ranges.work(arguments)
-    ranges.join()
+    parts = min(threads * _RANGES_PER_THREAD, n_blocks)
+    ranges = _Ranges(kernel, arguments, n_blocks, parts)
+    try:
+        _helpers.call(threads - 1, ranges.work)
+        ranges.work()
+        ranges.join()
+    finally:
+        ranges.close()
 
 
-class _OneBlasThread:
-    """Hold BLAS to one thread while any fit of this process is under way.
-
-    The limit is the whole process's. So fits in several Python threads share it:
-    the first sets it, the last one takes it back.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._controller: ThreadpoolController | None = None
-        self._limit: Any = None
-        self._users = 0
-
-    @contextlib.contextmanager
-    def __call__(self) -> Iterator[None]:
-        with self._lock:
-            if self._users == 0:
-                if self._controller is None:  # scanning the libraries takes ms
-                    self._controller = ThreadpoolController()
-                self._limit = self._controller.limit(limits=1, user_api="blas")
-            self._users += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._users -= 1
-                if self._users == 0:
-                    self._limit.restore_original_limits()
-                    self._limit = None
+def _stop_helpers() -> None:
+    """Let no helper run compiled code that is about to be freed."""
+    _helpers.stop()
 
 
-_one_blas_thread = _OneBlasThread()
-
-
-def one_blas_thread() -> contextlib.AbstractContextManager[None]:
-    """Context in which BLAS uses one thread.
-
-    The algebra between two sweeps is small. On several threads it would gain
-    little, its waiting threads would take the cores from the kernels', and the
-    order of its additions (so the last bits of a fit) would depend on their
-    number.
-    """
-    return _one_blas_thread()
+atexit.register(_stop_helpers)
 
 
 def _after_fork_in_child() -> None:
-    """A forked child has neither the helpers nor the threads that held the locks."""
-    global _helpers, _one_blas_thread
+    """A forked child has no helpers, and none of the other threads."""
+    global _helpers
     _helpers = _Helpers()
-    _one_blas_thread = _OneBlasThread()
+    blas.after_fork_in_child()
 
 
 if hasattr(os, "register_at_fork"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -250,7 +251,7 @@ def together(
     """
     solutions: dict[int, Solution] = {}
     asks: dict[int, Ask] = {}
-    answers: dict[int, Answer | None] = dict.fromkeys(range(len(descents)))
+    answers: dict[int, Any] = dict.fromkeys(range(len(descents)))  # None: begin
     while answers:
         for k, answer in answers.items():
             try:

@@ -105,7 +105,7 @@ def whitened_lbfgs(
         # `Answer.tolerance` decides, not scipy's tolerances.
         options={"maxiter": max_iter, "ftol": 0.0, "gtol": 0.0},
     )
-    status = best.status
+    status: Status = best.status
     if status is Status.STALLED and n_iter >= max_iter:
         status = Status.MAX_ITER
     return replace(best, n_iter=max(n_iter, 1), status=status)

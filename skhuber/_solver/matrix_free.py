@@ -75,7 +75,9 @@ class MatrixFreeModel:
             fixed = (fixed | below) & ~released
         # The residual is −(g + Hx), so Hx = −g − residual.
         fall = clipped_fall(gradient, x, -gradient - residual)
-        return Step(x, fall + self._left(np.where(fixed & (residual <= 0), 0.0, residual)))
+        return Step(
+            x, fall + self._left(np.where(fixed & (residual <= 0), 0.0, residual))
+        )
 
     def _times(self, v: Floats) -> Floats:
         return self.product(v, self.damping) + self.penalty * v

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from skhuber._solver.matrix_free import MatrixFreeModel
     from skhuber._solver.quadratic import Model
 
 Floats = NDArray[np.float64]
@@ -43,7 +44,7 @@ class Answer:
     gradient : ndarray of shape (q,)
     tolerance : float
         The gap that is small enough there.
-    model : Model or None
+    model : Model, MatrixFreeModel or None
         A quadratic model of the function there, if it was asked for.
     stop : bool
         Whether the minimiser has to end here.
@@ -52,7 +53,7 @@ class Answer:
     value: float
     gradient: Floats
     tolerance: float
-    model: Model | None = None
+    model: Model | MatrixFreeModel | None = None
     stop: bool = False
 
     @property
@@ -89,7 +90,7 @@ class Solution:
         Estimated excess of the value over the minimum, absolute.
     n_iter : int
     status : Status
-    model : Model or None
+    model : Model, MatrixFreeModel or None
         The quadratic model that the gap was measured with.
     step : ndarray of shape (q,) or None
         From x to that model's minimum within the bounds.
@@ -101,7 +102,7 @@ class Solution:
     gap: float
     n_iter: int
     status: Status
-    model: Model | None = None
+    model: Model | MatrixFreeModel | None = None
     step: Floats | None = None
 
 

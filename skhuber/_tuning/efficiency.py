@@ -38,18 +38,18 @@ _LEAST_EFFICIENCY = 2.0 / math.pi
 _LARGEST_RHO = 9.0
 
 
-def efficiency_of_rho(rho: float, *, scale: str = "mad") -> float:
-    """Return the efficiency of Huber's estimate at the normal distribution.
+def efficiency_of_rho(rho: float, *, scale: str = "joint") -> float:
+    """Efficiency of Huber's estimate at the normal distribution.
 
     Parameters
     ----------
     rho : float
         Threshold in units of the scale of the residuals; > 0, `numpy.inf` allowed.
-        With ``scale="joint"`` greater than 1.
-    scale : {"mad", "joint"}, default="mad"
-        The scale that the estimate uses. "mad" is the standard deviation if the
-        residuals are normal, and stands for a known scale, too. A joint scale of
-        normal residuals is smaller.
+        Greater than 1 with ``scale="joint"``.
+    scale : {"joint", "mad"}, default="joint"
+        The scale that the estimate uses; the default is that of
+        :class:`HuberRegressor`. The one of "mad" is the standard deviation if residuals
+        are normal; so is a known scale. A joint scale is smaller.
 
     Returns
     -------
@@ -76,28 +76,28 @@ def efficiency_of_rho(rho: float, *, scale: str = "mad") -> float:
     Examples
     --------
     >>> from skhuber import efficiency_of_rho
-    >>> round(efficiency_of_rho(1.345), 4)
-    0.95
     >>> round(efficiency_of_rho(1.35), 4)
-    0.9505
-    >>> round(efficiency_of_rho(1.35, scale="joint"), 4)
     0.8888
+    >>> round(efficiency_of_rho(1.35, scale="mad"), 4)
+    0.9505
     """
     joint = check_choice("scale", scale, ("mad", "joint")) == "joint"
     value = check_real("rho", rho, above=1 if joint else 0, finite=False)
     return _efficiency(_threshold_of_joint(value) if joint else value)
 
 
-def rho_for_efficiency(efficiency: float, *, scale: str = "mad") -> float:
-    """Return the threshold with which Huber's estimate has a given efficiency.
+def rho_for_efficiency(efficiency: float, *, scale: str = "joint") -> float:
+    """Threshold with which Huber's estimate has a given efficiency.
 
     Parameters
     ----------
     efficiency : float
-        Variance of least squares over that of the estimate, for normal residuals;
-        greater than 2/π = 0.6366, the efficiency of the median, and at most 1.
-    scale : {"mad", "joint"}, default="mad"
-        The scale that the estimate uses.
+        Variance of least squares over that of the estimate where residuals are
+        normal; greater than 2/π = 0.6366, that of the median, and at most 1.
+    scale : {"joint", "mad"}, default="joint"
+        The scale that the estimate uses; the default is that of
+        :class:`HuberRegressor`. A rho of one scale has another efficiency with the
+        other.
 
     Returns
     -------
@@ -118,13 +118,14 @@ def rho_for_efficiency(efficiency: float, *, scale: str = "mad") -> float:
     Examples
     --------
     >>> from skhuber import HuberRegressor, rho_for_efficiency
-    >>> round(rho_for_efficiency(0.95), 4)
-    1.345
-    >>> model = HuberRegressor(rho=rho_for_efficiency(0.99), scale="mad")
-    >>> round(model.rho, 3)
-    2.01
-    >>> round(rho_for_efficiency(0.95, scale="joint"), 4)
+    >>> model = HuberRegressor(rho=rho_for_efficiency(0.95))
+    >>> round(model.rho, 4)
     1.596
+
+    The textbook's 1.345 is for the standard deviation, which the MAD estimates:
+
+    >>> round(rho_for_efficiency(0.95, scale="mad"), 4)
+    1.345
     """
     joint = check_choice("scale", scale, ("mad", "joint")) == "joint"
     allowed = "a number > 2/pi (0.6366, the median's efficiency) and <= 1"
@@ -193,8 +194,10 @@ def _mean_clipped_square(threshold: float) -> float:
 
 
 def _joint_scale(threshold: float) -> float:
-    """Return the joint scale of standard normal residuals at an absolute threshold."""
-    return 1.0 if math.isinf(threshold) else math.sqrt(_mean_clipped_square(threshold))
+    """The joint scale of standard normal residuals, at an absolute threshold."""
+    if threshold >= 2.0 * _LARGEST_RHO:
+        return 1.0
+    return math.sqrt(_mean_clipped_square(threshold))
 
 
 def _threshold_of_joint(rho: float) -> float:
@@ -208,7 +211,7 @@ def _threshold_of_joint(rho: float) -> float:
 
 
 def _efficiency(rho: float) -> float:
-    if math.isinf(rho):
+    if rho > _LARGEST_RHO:
         return 1.0
     if rho < 1e-5:  # the quotient below would lose digits; the series to first order
         return _LEAST_EFFICIENCY * (1.0 + 4.0 * rho / (3.0 * math.sqrt(2.0 * math.pi)))

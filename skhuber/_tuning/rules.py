@@ -151,6 +151,9 @@ def _choose_threshold(
     if isinstance(given, str):
         scale = _median_scale(rows, fit)
         settings = replace(settings, rho=threshold / scale if scale > 0 else chosen.rho)
+        if isinstance(rule, OutlierShare) and rule.share > 0:
+            # At this scale the penalty weighs differently, and residuals are others.
+            return _iterate(rows, rule.share, settings, tol=_RHO_TOL)
         return settings, fit_rows(rows, settings)
     settings = replace(settings, rho=threshold / given)
     return settings, fit_rows(rows, settings, Start(fit.coef, fit.intercept, given))
@@ -217,7 +220,10 @@ def _share_not_met(rows: RowSource, share: float, fit: Fit) -> str | None:
     largest = 1.0 if rows.weight is None else rows.weight.max()
     if abs(reached - share) <= 1.001 * largest / n:
         return None
-    return f"the share of outliers is {reached:.3g}, not {share:g}, at any threshold"
+    return (
+        f"the share of outliers is {reached:.3g}, not {share:g}: no threshold with that"
+        " share was found (ties among residuals can make it impossible); choose another"
+    )
 
 
 def _iterate(
@@ -230,7 +236,10 @@ def _iterate(
     start = None
     for _ in range(_MAX_UPDATES):
         fit = fit_rows(rows, settings, start)
-        start = Start(fit.coef, fit.intercept, fit.scale)
+        if settings.scale != "mad":  # its fixed point is that which cold starts lead to
+            start = Start(fit.coef, fit.intercept, fit.scale)
+        if not fit.is_finite:
+            break
         sizes = np.abs(residuals_of(rows, fit))
         threshold = settings.rho * fit.scale
         outside = sizes > threshold
@@ -251,7 +260,10 @@ def _rho_of_share(
     threshold = upper_quantile(sizes, share, weight)
     if not threshold > 0:  # so many residuals are zero: any rho will do
         return settings.rho
-    if isinstance(settings.scale, str):
+    if settings.scale == "mad":
+        scale = mad_scale(sizes, weight)
+        rho = threshold / scale if scale > 0 else settings.rho
+    elif isinstance(settings.scale, str):
         # The joint scale at that threshold.
         squares = np.minimum(sizes / threshold, 1.0) ** 2
         rho = 1.0 / float(np.sqrt(np.average(squares, weights=weight)))
@@ -284,8 +296,7 @@ def _auto(rows: RowSource, settings: Settings) -> tuple[Settings, Fit] | str:
     fits = fit_grid(rows, grid)
     spectrum = None
     if settings.alpha > 0 and rows.n_features <= _SPECTRUM_MAX:
-        with one_blas_thread():
-            spectrum = Spectrum(rows, centred=settings.fit_intercept)
+        spectrum = one_blas_thread(Spectrum)(rows, centred=settings.fit_intercept)
     errors = estimated_errors(rows, fits, grid, spectrum)
     best = int(np.argmin(errors))
     if not np.isfinite(errors[best]):
@@ -402,6 +413,8 @@ def _interpolates(rows: RowSource, fit: Fit) -> bool:
     p, coefficients = rows.n_features, rows.n_features + 1
     threshold = fit.point.threshold / fit.point.y_unit
     (inside,) = np.nonzero(np.abs(residuals_of(rows, fit)) <= threshold)
+    if len(inside) <= coefficients:
+        return True
     part = rows.take(inside[: max(_DENSE // (p + 1), coefficients + 1)])
     X = part.standardised(np.zeros(p), np.ones(p))
     return len(np.unique(np.column_stack([X, part.y]), axis=0)) <= coefficients

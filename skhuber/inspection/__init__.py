@@ -5,8 +5,8 @@ The displays follow scikit-learn's convention. A display holds the data of a fig
 `plot` draws them again. The artists drawn are attributes that end in an underscore, so
 that they can be changed afterwards.
 
-Drawing needs matplotlib, ``pip install "skhuber[plot]"``, which is imported at the
-first plot.
+Drawing needs matplotlib (``pip install matplotlib``); it is imported at the first plot
+only.
 """
 
 from skhuber.inspection._cv import CVRhoDisplay

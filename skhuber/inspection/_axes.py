@@ -29,9 +29,35 @@ def import_pyplot(display: type, method: str) -> Any:
     except ImportError as error:
         raise ImportError(
             f"{display.__name__}.{method} needs matplotlib, which cannot be imported. "
-            'Install it with: pip install "skhuber[plot]"'
+            "Install it with: pip install matplotlib"
         ) from error
     return pyplot
+
+
+# Marks a label that is shown as it is. It takes no space.
+_MARK = "\u200b"
+
+
+def literal(name: object) -> str:
+    """Return a name from data as a label that matplotlib shows as it is.
+
+    Two dollar signs would start and end a formula, and what begins with an underscore
+    is left out of legends: so dollar signs are escaped, and a space of no width comes
+    first. In a legend of the display's own (`draw_legend`) both are taken back.
+    """
+    text = str(name)
+    if not text.startswith("_") and "$" not in text:
+        return text
+    return _MARK + text.replace("$", r"\$")
+
+
+def draw_legend(ax: Any, **keywords: Any) -> None:
+    """Draw a legend in which names made by `literal` are as they were."""
+    for text in ax.legend(**keywords).get_texts():
+        label = text.get_text()
+        if label.startswith(_MARK):
+            text.set_text(label[len(_MARK) :].replace(r"\$", "$"))
+            text.set_parse_math(False)
 
 
 def prepare(
@@ -151,8 +177,11 @@ def _round_numbers(rhos: Array) -> list[float]:
 
 
 def annotate(ax: Any, x: Array, y: Array, labels: Sequence[str]) -> list[Any]:
-    """Write labels beside points, away from other labels and points; return them."""
-    ax.get_xlim(), ax.get_ylim()  # updates the limits, on which transData depends
+    """Write labels beside points, each where it meets no other label or point.
+
+    Labels are names from data, and are shown as they are.
+    """
+    ax.get_xlim(), ax.get_ylim()  # settles the limits, which transData depends on
     to_points = 72.0 / ax.figure.dpi
     centres = ax.transData.transform(np.column_stack([x, y])) * to_points
     middle = (ax.bbox.x0 + ax.bbox.x1) / 2 * to_points
@@ -179,6 +208,7 @@ def annotate(ax: Any, x: Array, y: Array, labels: Sequence[str]) -> list[Any]:
                 ha="left" if side > 0 else "right",
                 va="center",
                 fontsize=8,
+                parse_math=False,
                 arrowprops=line if dy else None,
             )
         )

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from skhuber._common.validation import check_real, check_target, naming
+from skhuber._common.validation import check_real, check_target, naming, refuse_times
 
 Array = NDArray[np.float64]
 
@@ -26,7 +26,8 @@ _FITTED = (
 def numbers(
     name: str, values: ArrayLike, *, dimensions: int = 1, finite: bool | str = True
 ) -> Array:
-    """Return an array of one or two dimensions, or raise an error that names it."""
+    """Return numbers in one dimension or two, or raise an error that names them."""
+    refuse_times(name, values)
     with naming(name):
         array: Array = check_array(
             values,

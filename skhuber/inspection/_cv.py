@@ -35,7 +35,7 @@ class CVRhoDisplay:
     rhos : array-like of shape (n_candidates,)
         Thresholds in units of the scale, in any order; greater than 0.
     scores : array-like of shape (n_candidates,)
-        Mean scores; greater is better. NaN is not drawn.
+        Mean scores; greater is better. NaN and infinite ones are not drawn.
     errors : array-like of shape (n_candidates,), default=None
         Half-lengths of the error bars, in the unit of the score. None: no bars.
     lines : array-like of str of shape (n_candidates,), default=None
@@ -94,7 +94,7 @@ class CVRhoDisplay:
         caption: str | None = None,
     ) -> None:
         self.rhos = _checks.rhos(rhos)
-        self.scores = _checks.numbers("scores", scores, finite="allow-nan")
+        self.scores = _checks.numbers("scores", scores, finite=False)
         _checks.same_length("values", rhos=self.rhos, scores=self.scores)
         self.errors = None
         if errors is not None:
@@ -149,7 +149,9 @@ class CVRhoDisplay:
         scale = _axes.RhoScale(self.rhos, self.chosen_rho)
         order = np.argsort(self.rhos, kind="stable")
         lines = ["mean score"] * len(order) if self.lines is None else self.lines
-        names = [str(line) for line in lines]
+        names = [_axes.literal(line) for line in lines]
+        # (Of infinite ones matplotlib would make axes without limits.)
+        scores = np.where(np.isfinite(self.scores), self.scores, np.nan)
         different = list(dict.fromkeys(names))
         # From dark to light, without the palest end, in the order of the search.
         shades = colormaps["viridis"](np.linspace(0.0, 0.85, len(different)))
@@ -160,7 +162,7 @@ class CVRhoDisplay:
             look = {"color": shades[k], "marker": "osD^v"[k % 5], "label": name}
             bars = ax.errorbar(
                 scale.places(self.rhos[mine]),
-                self.scores[mine],
+                scores[mine],
                 yerr=None if self.errors is None else self.errors[mine],
                 **sizes | look | given,
             )
@@ -182,7 +184,8 @@ class CVRhoDisplay:
         ax.set_ylabel("score (greater is better)")
         # A layout engine makes room for a legend beside the axes.
         beside = self.figure_.get_layout_engine() is not None
-        ax.legend(
+        _axes.draw_legend(
+            ax,
             handles=[*self.errorbars_, *([chosen] if chosen else [])],
             title=self.caption,
             fontsize="small",
@@ -210,9 +213,11 @@ class CVRhoDisplay:
             ``<step>__rho``.
         std : {"standard_error", "standard_deviation"} or None, \
                 default="standard_error"
-            The length of the error bars to each side: the standard deviation of the
-            folds' scores, or the standard error of their mean, the standard deviation
-            over the square root of the number of folds. None: no bars.
+            What the error bars show: the standard deviation of the folds (that of
+            `cv_results_`, by the number n of folds), or the standard error of their
+            mean, which is the former over √(n − 1). None: no bars. Candidates share
+            their folds, so the bars do not tell whether one is better than another:
+            for that compare the scores fold by fold.
         ax : matplotlib Axes, default=None
             Axes to draw on. None: the axes of a new figure.
         errorbar_kwargs : dict, default=None
@@ -264,7 +269,10 @@ class CVRhoDisplay:
         scores = np.asarray(results["mean_test_score"], dtype=np.float64)
         errors = np.asarray(results["std_test_score"], dtype=np.float64)[numeric]
         if std == "standard_error":
-            errors /= math.sqrt(search.n_splits_)
+            # Deviations of n folds from their own mean have n − 1 degrees of freedom;
+            # `std_test_score` divides by n. Of one fold no error is known.
+            free = search.n_splits_ - 1
+            errors = errors / math.sqrt(free) if free else np.full_like(errors, np.nan)
         chosen_rho = chosen_score = None
         best = getattr(search, "best_index_", None)
         if best is not None:
@@ -272,7 +280,7 @@ class CVRhoDisplay:
             last = _checks.last_step(getattr(search, "best_estimator_", None))
             known = [getattr(owner, "rho_", rhos[best]) for owner in (search, last)]
             chosen_rho = next(filter(_checks.is_positive_number, known), None)
-            chosen_score = None if math.isnan(scores[best]) else float(scores[best])
+            chosen_score = float(scores[best]) if math.isfinite(scores[best]) else None
         display = cls(
             rhos=[float(rhos[i]) for i in numeric],
             scores=scores[numeric],

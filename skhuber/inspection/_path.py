@@ -171,7 +171,8 @@ class HuberPathDisplay:
             look = {"color": _axes.COLOURS[j % len(_axes.COLOURS)], "linestyle": kind}
             if named:
                 names = self.feature_names
-                look["label"] = f"feature {j}" if names is None else str(names[j])
+                name = f"feature {j}" if names is None else names[j]
+                look["label"] = _axes.literal(name)
             (line,) = top.plot(x, self.coefs[order, j], **style | look | given)
             self.coef_lines_.append(line)
         style["color"] = _axes.COLOURS[0]
@@ -192,9 +193,9 @@ class HuberPathDisplay:
         bottom.set_ylabel("share of\noutliers")
         self.figure_.align_ylabels(self.axes_)
         if named:
-            top.legend(fontsize="small", **_axes.BESIDE)
+            _axes.draw_legend(top, fontsize="small", **_axes.BESIDE)
         elif self.rho is not None:
-            top.legend(fontsize="small", loc="best")
+            _axes.draw_legend(top, fontsize="small", loc="best")
         return self
 
     @classmethod

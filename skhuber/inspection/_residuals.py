@@ -174,7 +174,7 @@ class HuberResidualsDisplay:
         )
         # For "best" matplotlib visits every point, and warns if that is slow.
         corner = "best" if len(size) <= 10_000 else "upper right"
-        ax.legend(loc=corner, fontsize="small")
+        _axes.draw_legend(ax, loc=corner, fontsize="small")
         return self
 
     @classmethod

@@ -95,8 +95,8 @@ class HuberWeightsDisplay:
         weights = np.sort(self.weights)
         label = f"{np.sum(weights < 1)} of {len(weights)} below 1"
         if self.name is not None:
-            label = f"{self.name}: {label}"
-        # The first colour that no line on the axes has.
+            label = _axes.literal(f"{self.name}: {label}")
+        # The next colour that no other display on these axes has.
         used = {line.get_color() for line in ax.get_lines()}
         colour = next((c for c in _axes.COLOURS if c not in used), _axes.COLOURS[0])
         style = {"where": "pre", "color": colour, "label": label}
@@ -107,7 +107,7 @@ class HuberWeightsDisplay:
         ax.set_xlabel("rank of the sample, from the least weight")
         ax.set_ylabel("robust weight")
         ax.set_ylim(0.0, 1.05)
-        ax.legend(loc="lower right", fontsize="small")
+        _axes.draw_legend(ax, loc="lower right", fontsize="small")
         return self
 
     @classmethod
