@@ -181,7 +181,9 @@ def refuse_bad_values(**arrays: Any) -> None:
 
     Also where the caller has told scikit-learn that there are none (`assume_finite`).
     """
-    with config_context(assume_finite=False):
+    # (The check adds the values up first, and looks at each only if that overflows.)
+    ignored = np.errstate(over="ignore", invalid="ignore")
+    with config_context(assume_finite=False), ignored:
         for name, array in arrays.items():
             if array is not None:
                 assert_all_finite(array, input_name=name)
