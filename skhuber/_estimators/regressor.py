@@ -143,8 +143,8 @@ class HuberRegressor(HuberModel):
     Of data that the model fits exactly, the scale comes out as the smallest number
     that rounding errors allow, about 1e-12 of the spread of y.
 
-    Of ``rho="auto"`` and ``rho="adaptive"`` the module `skhuber._tuning.rules` has the formulas
-    and their sources, and the user guide says which to choose when.
+    The module `skhuber._tuning.rules` has the formulas of ``rho="auto"`` and
+    ``rho="adaptive"`` and their sources, and the user guide says which to choose when.
 
     Callbacks of scikit-learn (1.9 and later) see one task for each iteration over all
     samples; one that asks to stop ends the fit there, without a warning. With

@@ -126,7 +126,7 @@ def is_zero_to_rounding(rows: RowSource, settings: Settings, fit: Fit) -> bool:
 
 
 def _is_at_a_vertex(problem: Problem, solution: Solution) -> bool:
-    """Return whether at most len(θ) rows are inliers, or outliers weigh 1/ρ² or more."""
+    """Return whether len(θ) rows or fewer are inliers, or outliers weigh ≥ 1/ρ²."""
     sums = problem.evaluate(solution.x).sums
     outside, rho = 1.0 - sums.inlier / sums.weight, problem.objective.rho
     few = sums.n_inliers <= len(solution.x)

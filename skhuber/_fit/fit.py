@@ -2,14 +2,15 @@
 
 `fit_rows` is the way of every single fit ::
 
-    plan         the way that suits the size of the data         skhuber._fit.plan
-    frame        units in which numbers stay in range            skhuber._fit.standardise
-    start        least squares or the median of y                skhuber._fit.start
-    levels       a sample, a larger one, all rows                skhuber._fit.levels
-    equation     a scale that is a function of its residuals     skhuber._fit.equation
-    certificate  the gap; exact fits; a scale fallen to zero     skhuber._fit.certificate
+    plan          the way that suits the size of the data
+    standardise   units in which numbers stay in range
+    start         least squares or the median of y
+    levels        a sample, a larger one, all rows
+    equation      a scale that is a function of its residuals
+    certificate   the gap; exact fits; a scale fallen to zero
 
-Small data take one compiled call instead (`skhuber._fit.small`).
+(each a module of `skhuber._fit`). Small data take one compiled call instead
+(`skhuber._fit.small`).
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ from skhuber._runtime import one_blas_thread
 from skhuber._solver.solution import Solution, Status
 from skhuber._sums import Floats
 
-# From a joint scale below this (in units of the spread of y) no way leads up to a larger
-# one: there the loss is so stiff that steps and gaps tell no more than rounding errors.
+# From a joint scale below this (in units of the spread of y) no way leads up to a
+# larger one: there the loss is so stiff that steps tell no more than rounding errors.
 _LEAST_START_SCALE = 1e-6
 # Iterations kept back for a second attempt, in another basis or with another scale.
 _SECOND_ITER = 300
@@ -80,7 +81,7 @@ def _best_attempt(
     start: Start | None,
     watch: WatchModel | None,
 ) -> Fit:
-    """Fit in the basis of the columns, of the singular vectors, or one after the other."""
+    """Fit in the basis of the columns, of singular vectors, or in both by turns."""
     if plan.basis == "first":
         return _fit_rotated(rows, settings, start, watch)
     first = settings

@@ -209,7 +209,7 @@ def described_small(
 
 
 def residuals_of(rows: RowSource, fit: Fit) -> Floats:
-    """Return the residuals of a fit to these rows in double precision, in the unit of y.
+    """Return the residuals of a fit to these rows in float64, in the unit of y.
 
     One sweep, unless the fit kept them.
     """

@@ -1,4 +1,4 @@
-"""Units of a fit: the standardisation of the data, and the basis of singular vectors."""
+"""Units of a fit: the standardisation, and the basis of singular vectors."""
 
 from __future__ import annotations
 

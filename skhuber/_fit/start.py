@@ -48,8 +48,8 @@ def best_start(problem: Problem) -> Floats:
 def mad_start(problem: Problem) -> tuple[HuberObjective, Floats]:
     """Return a scale (in the objective) and θ from which to look for a fixed point.
 
-    Least squares and the scale of its residuals, as in R's ``rlm``: if there are several
-    fixed points, the same one should be found.
+    Least squares and the scale of its residuals, as in R's ``rlm``: if there are
+    several fixed points, the same one should be found.
     """
     objective = problem.objective
     fixed = problem.with_objective(objective.with_scale(_ANY_SCALE))

@@ -128,7 +128,7 @@ class Frame:
         return coef, natural if self.fit_intercept else 0.0
 
     def from_natural(self, coef: Floats, intercept: float) -> tuple[Floats, float]:
-        """Return u and the standardised intercept of a model, as `to_natural` inverted."""
+        """Return u and the standardised intercept of a model."""
         if self.rotation is not None:
             coef, intercept = self.rotation.from_natural(coef, intercept)
         u = np.ldexp(np.asarray(coef, dtype=np.float64), self.x_power - self.y_power)
@@ -315,7 +315,7 @@ class HuberObjective:
         return wide
 
     def product(self, theta: Floats, sums: Sums) -> Floats:
-        """Return the loss's Hessian times the direction that the sums were asked for."""
+        """Return the loss's Hessian times the direction of the sums."""
         assert sums.product is not None
         _, _, scale = self.split(theta)
         return sums.product[self._kept] * (2.0 / (scale * sums.weight))
