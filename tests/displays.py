@@ -94,7 +94,7 @@ def shown_ticks(axis):
     return texts(axis.get_ticklabels())
 
 
-def a_search(candidates, means, stds, best, n_splits=4, **attributes):
+def a_search(candidates, means, stds, best, n_splits=5, **attributes):
     """A stand-in for a fitted search, with numbers of our choice."""
     results = {
         "params": candidates,

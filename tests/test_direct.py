@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from skhuber._direct import Direct, is_direct_work
 
 import naive
 import problems
 from compare import assert_same_bits, certificate
 from skhuber import HuberRegressor, _fit
-from skhuber._direct import Direct, is_direct_work
 from skhuber._rows import make_rows
 
 SETTINGS = {

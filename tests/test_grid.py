@@ -8,13 +8,13 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
+from skhuber._grid import fit_grid
 
 import problems
 from skhuber import _grid
-from skhuber._fit import Settings, fit_rows
-from skhuber._grid import fit_grid
-from skhuber._rows import make_rows
 from skhuber._common.scale import joint_scale, upper_quantile
+from skhuber._fit import Settings, fit_rows
+from skhuber._rows import make_rows
 from skhuber._solver import Status, Whitening, lbfgs_together
 from test_rows import DATA, LAYOUTS, TARGET, WEIGHT, P, point
 

@@ -174,7 +174,6 @@ BAD_ARGUMENTS = {
     CVRhoDisplay: [
         ("rhos", [-1.0, 2.0], "rhos must be numbers > 0, got -1.0"),
         ("scores", [1.0], "rhos and scores.*got 2 and 1"),
-        ("scores", [1.0, inf], "scores.*infinity"),
         ("errors", [1.0], "rhos and errors.*got 2 and 1"),
         ("errors", [1.0, -2.0], "errors must be.*>= 0, got -2.0"),
         ("lines", ["a"], "lines.*each candidate, 2.*got 1"),

@@ -212,7 +212,7 @@ def test_a_grid_search_over_a_pipeline_is_drawn():
     for k, bars in enumerate(display.errorbars_):
         assert_array_equal(bars.lines[0].get_xdata(), rhos)
         assert_array_equal(bars.lines[0].get_ydata(), means[k])
-        assert_allclose(lengths(bars), stds[k] / math.sqrt(3))
+        assert_allclose(lengths(bars), stds[k] / math.sqrt(3 - 1))
     assert display.chosen_rho == search.best_params_["huberregressor__rho"]
     assert display.chosen_score == search.best_score_
     names = ["alpha = 0.01", "alpha = 10", f"chosen: rho = {display.chosen_rho:g}"]

@@ -7,11 +7,6 @@ import numpy as np
 import pytest
 import scipy.linalg
 import scipy.sparse as sp
-
-import naive
-from compare import assert_same_bits, certificate
-from skhuber import HuberRegressor
-from skhuber._fit import Settings, frame_of, objective_of
 from skhuber._minimise import (
     _NEWTON_WORK,
     _newton,
@@ -19,8 +14,13 @@ from skhuber._minimise import (
     hessian_pays,
 )
 from skhuber._problem import Problem
-from skhuber._rows import make_rows
 from skhuber._sketch import Sketch
+
+import naive
+from compare import assert_same_bits, certificate
+from skhuber import HuberRegressor
+from skhuber._fit import Settings, frame_of, objective_of
+from skhuber._rows import make_rows
 
 pytestmark = pytest.mark.compiled
 

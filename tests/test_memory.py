@@ -10,10 +10,10 @@ import weakref
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from skhuber._rho import fit_by_rule
 
 from skhuber import HuberRegressor, HuberRegressorCV, _fit, _rows, huber_path
 from skhuber._runtime import _Ranges
-from skhuber._rho import fit_by_rule
 
 
 def sparse(n, p, in_a_row, seed=0):

@@ -17,8 +17,7 @@ PACKAGE = Path(skhuber.__file__).parent
 
 # Modules whose docstrings are still to be rewritten. A module that is clean must leave
 # the list; the aim is an empty list.
-TO_BE_REWRITTEN = {
-}
+TO_BE_REWRITTEN = {}
 
 # A first line that begins so has no subject, or leans on the definition above it.
 NO_SUBJECT = re.compile(

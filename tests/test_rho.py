@@ -13,8 +13,8 @@ from sklearn.model_selection import GridSearchCV
 import naive
 import problems
 from skhuber import HuberRegressor, HuberRegressorCV, OutlierShare, huber_path
-from skhuber._tuning.rules import _JOINT_RHOS, Spectrum
 from skhuber._rows import make_rows
+from skhuber._tuning.rules import _JOINT_RHOS, Spectrum
 
 SCALES = ["joint", "mad", 0.7]
 each_scale = pytest.mark.parametrize("scale", SCALES)

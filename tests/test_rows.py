@@ -23,8 +23,8 @@ from rows_reference import (
     point,
     sizes,
 )
-from skhuber._runtime import run_blocks
 from skhuber._rows import CSRRows, make_rows
+from skhuber._runtime import run_blocks
 from skhuber._sums import Want
 
 ALL = Want(squares=True, gram=np.float64)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-
-from skhuber._rows import make_rows
 from skhuber._sketch import Sketch
 from skhuber._sweep import Point
+
+from skhuber._rows import make_rows
 
 N, P = 20_000, 6
 RNG = np.random.default_rng(0)

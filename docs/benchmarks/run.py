@@ -38,6 +38,7 @@ import matplotlib.pyplot as plt
 import numba
 import numpy as np
 import scipy.sparse as sp
+from skhuber._sweep import Point
 from sklearn.linear_model import HuberRegressor as TheirHuberRegressor
 from sklearn.linear_model import LinearRegression, SGDRegressor
 from sklearn.pipeline import make_pipeline
@@ -45,7 +46,6 @@ from sklearn.preprocessing import StandardScaler
 
 from skhuber import HuberRegressor
 from skhuber._rows import make_rows
-from skhuber._sweep import Point
 
 HERE = Path(__file__).parent
 RHO = 1.35

@@ -158,8 +158,10 @@ def compare_bits():
 
 def try_bits(out):
     say("bits")
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        tried, different = pool.apply(compare_bits)
+    # (In a worker of a Pool, which is a daemon, joblib allows no threads.)
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        tried, different = pool.submit(compare_bits).result()
     shapes = ", ".join(f"{n:,} × {p}" for n, p in BLAS_SHAPES)
     out += [
         "## The same bits in all threads",

@@ -26,8 +26,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-import numpy  # noqa: F401  so that its BLAS is loaded when libraries are looked for
-import scipy.linalg  # noqa: F401  likewise
+import numpy  # noqa: F401  so that its BLAS is there when libraries are looked for
+import scipy.linalg  # noqa: F401  for its own BLAS
 from threadpoolctl import ThreadpoolController
 
 __all__ = ["after_fork_in_child", "limit_helper", "one_blas_thread"]
