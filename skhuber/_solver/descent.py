@@ -184,9 +184,9 @@ def _place(
 ) -> Solution:
     """Return a point with its gap and the model's best step from there."""
     status, gap, step = Status.STALLED, np.inf, None
-    if not answer.is_finite:
-        status = Status.NOT_FINITE
-    elif model is not None:
+    if model is None or not answer.is_finite:
+        status = Status.NOT_FINITE  # (products overflow before sums do)
+    else:
         model = model.damped(max(model.damping, _LEAST_DAMPING))
         lowest = _lowest_step(x, lower)
         # (Of a fit that ends here some digits of the gap will do.)
