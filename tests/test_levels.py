@@ -230,7 +230,7 @@ def test_columns_that_are_alike_get_a_hessian_in_double_precision(precision):
         X[:, 3] = X[:, 4] + 1e-3 * X[:, 3]
     problem, _, start = problem_of(X, y)
     before = problem.rows.n_sweeps
-    found, model = problem.whitening_model(start)
+    _, model = problem.whitening_model(start)
     exact = problem.model(problem.evaluate(start, Want(gram=np.float64)))
     exact = exact.damped(model.damping)
     ratio = scipy.linalg.eigvalsh(model.hessian, exact.hessian)
