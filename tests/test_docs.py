@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import problems
+import skhuber
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -79,3 +80,19 @@ def test_what_lmrob_found_is_compared_with_nothing():
         assert "lmrob" not in entry
     note = (problems.DATA / "README.md").read_text("utf-8")
     assert 'setting = "KS2014"' in note
+
+
+def test_contributing_lists_every_module():
+    package = Path(skhuber.__file__).parent
+    modules = {
+        path.relative_to(package).with_suffix("").as_posix()
+        for path in package.rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    section = text.partition("\n## Modules\n")[2].partition("\n## ")[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line[:1] == "|"]
+    listed = [name for cell in cells for name in re.findall(r"`([\w/]+)`", cell)]
+    headings = {name.partition("/")[0] for name in modules} - modules
+    assert sorted(set(listed) - headings) == sorted(modules)
+    assert len(listed) == len(set(listed))
