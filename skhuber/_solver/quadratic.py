@@ -42,9 +42,8 @@ _ROUNDING = 4
 # The most changes of the set of held variables, for each variable; there are fewer than
 # one usually.
 _MAX_CHANGES = 3
-# A slope (of a function of order one, in variables of unit curvature) along a direction
-# that nothing curves: a smaller one is a rounding error.
-_FLAT_SLOPE = 1e-13
+# Rounding error of a derivative of a function that is of order one, in units of ε.
+_SLOPE_ROUNDING = 64
 # A whitening needs a definite matrix. These multiples of the unit diagonal are added
 # until it is one; 1e-6 makes any Gram matrix of ten million rows definite.
 _RIDGES = (0.0, 1e-14, 1e-12, 1e-10, 1e-8, 1e-6)
@@ -207,7 +206,7 @@ class Factor:
         self._triangle, self.least_pivot = _cholesky(unit)
         self._weak: _Weak | None = None
         if self.least_pivot <= LEAST_PIVOT:
-            self._weak = _Weak(unit, soft / np.outer(self._root, self._root))
+            self._weak = _Weak(unit, soft / np.outer(self._root, self._root), self._root)
 
     def solve(self, gradient: Floats) -> Floats:
         """Return x with Hx = g, without a part along flat directions."""
@@ -283,7 +282,7 @@ class _Weak:
         x = y + W N⁻¹(Wᵀg − WᵀU y).
     """
 
-    def __init__(self, unit: Floats, soft: Floats) -> None:
+    def __init__(self, unit: Floats, soft: Floats, root: Floats) -> None:
         q = len(unit)
         rounding = _ROUNDING * EPS * q
         factor, pivots, rank, _ = dpstrf(unit, tol=_PIVOT_ROUNDING * EPS * q)
@@ -307,6 +306,8 @@ class _Weak:
         self._curvature = np.maximum(curvature, 0.0)
         self._is_flat = curvature <= _ROUNDING * EPS * q * np.diagonal(soft).max()
         self._curvature[self._is_flat] = rounding
+        size = np.linalg.norm(self._directions / root[:, np.newaxis], axis=0)
+        self._slope_noise = _SLOPE_ROUNDING * EPS * size
 
     def _parts(self, scaled: Floats) -> tuple[Floats, Floats, Floats]:
         """Return y whitened, y itself, and Wᵀg − WᵀUy."""
@@ -316,7 +317,7 @@ class _Weak:
             y[self._order] = dtrtrs(self._triangle, white)[0]
         y -= self._directions @ (self._directions.T @ y)
         along = self._directions.T @ scaled - self._coupling @ y
-        along[self._is_flat & (np.abs(along) <= _FLAT_SLOPE)] = 0.0
+        along[np.abs(along) <= self._slope_noise] = 0.0
         return white, y, along
 
     def gap(self, scaled: Floats) -> float:
