@@ -102,12 +102,15 @@ def _iterate(
         if abs(new_scale - scale) <= tol * scale + floor:
             return problem, solution
         if n_iter >= max_iter:
-            break
+            return problem, replace(solution, status=Status.MAX_ITER)
         log_scale = search.next(np.log(scale), np.log(new_scale / scale))
         next_scale = max(float(np.exp(log_scale)), floor)
         state = _carried(found, scale, next_scale)
-        problem = problem.with_objective(objective.with_scale(next_scale))
-    return problem, replace(solution, status=Status.MAX_ITER)
+        last, problem = (
+            problem,
+            problem.with_objective(objective.with_scale(next_scale)),
+        )
+    return last, replace(solution, status=Status.UNSETTLED)
 
 
 def _carried(solution: Solution, scale: float, next_scale: float) -> State:

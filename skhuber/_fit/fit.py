@@ -223,7 +223,7 @@ def _solve_at_once(
         State(theta),
         max_iter=settings.max_iter - kept,
         warm=start is not None,
-        may_stay=start is not None,
+        may_stay=start is not None and start.may_stay,
     )
 
 

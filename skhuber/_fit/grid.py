@@ -169,7 +169,7 @@ def _start(rows: RowSource, settings: Settings, last: Fit | None) -> Start | Non
     if settings.scale == "joint":
         distances = np.abs(residuals_of(rows, last))
         scale = joint_scale(distances, settings.rho, rows.weight) or scale
-    return Start(last.coef, last.intercept, scale)
+    return Start(last.coef, last.intercept, scale, may_stay=False)
 
 
 def _fit_small(rows: RowSource, grid: list[Settings]) -> list[Fit | None]:

@@ -29,6 +29,8 @@ class Start:
     coef: Floats
     intercept: float
     scale: float
+    may_stay: bool = True
+    """Whether the model is the result, to the last bit, if it is good enough."""
 
 
 def given_start(objective: HuberObjective, start: Start) -> Floats:
