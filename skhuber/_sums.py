@@ -175,4 +175,4 @@ class Moments:
     centre: Floats
     """(p,), medians, or zeros; of a constant column, its value."""
     spread: Floats
-    """(p,), median distance from the centre; if that is zero, root mean square."""
+    """(p,), median distance from the centre; root mean square if that is next to 0."""

@@ -155,7 +155,7 @@ class Grid:
         if ground is None:
             return None
         central = _central(self._grid)
-        problem, first = solve(ground, central)
+        _, first = solve(ground, central)
         if first.status is not Status.CONVERGED:
             return None
         return _Surroundings(ground, self._grid, central, first)

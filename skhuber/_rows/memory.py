@@ -121,7 +121,7 @@ class MemoryRows(RowSource):
         return self._centred(point, result)
 
     def _sweep_product(self, point: Point, at: sweeps.At, want: Want) -> Sums:
-        """Return the product with a direction; the sums of the loss are left at zero."""
+        """Return the product with a direction, and zeros as the loss's sums."""
         p = self.n_features
         assert want.direction is not None
         v = want.direction[:p] * point.unit
