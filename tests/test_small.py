@@ -106,7 +106,9 @@ def test_both_ways_lead_to_the_same_fit(scale):
         other = fit_rows(BlockedRows([make_rows(X, y, None, 1)]), settings)
         np.testing.assert_allclose(one.coef, other.coef, rtol=1e-9)
         np.testing.assert_allclose(one.scale, other.scale, rtol=1e-9)
-        np.testing.assert_allclose(one.objective, other.objective, rtol=1e-12)
+        # (At a scale that is a fixed point, and known to 1e-10, F is none of its own.)
+        tol = 1e-9 if scale == "mad" else 1e-12
+        np.testing.assert_allclose(one.objective, other.objective, rtol=tol)
         assert one.tally.n_outliers == other.tally.n_outliers
         assert one.gap <= 1e-12
 
