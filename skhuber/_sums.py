@@ -179,4 +179,4 @@ class Moments:
     centre: Floats
     """(p,), medians, or zeros without an intercept."""
     spread: Floats
-    """(p,), median distances from the centre; if zero, root mean squares."""
+    """(p,), median distances from the centre; root mean squares if those are ≈ 0."""

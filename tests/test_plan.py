@@ -1,4 +1,4 @@
-"""The plan of a fit, which depends on the shape of the data alone: no data are needed."""
+"""The plan of a fit, which depends on the data's shape alone: no data are needed."""
 
 import numpy as np
 import pytest

@@ -72,6 +72,8 @@ def joint_scale(distance: Floats, rho: float, weight: Floats | None) -> float:
     Σ s min(|r|/σ, ρ)² = Σ s. It is zero if at most 1/ρ² of the weight has a nonzero
     residual.
     """
+    if weight is not None:
+        distance, weight = distance[weight > 0], weight[weight > 0]
     unit = distance.max()
     if not 0 < unit < np.inf:
         return 0.0

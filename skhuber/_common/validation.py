@@ -204,7 +204,8 @@ def check_target(
             and y.dtype in (np.float64, np.float32)
         ):
             # check_array would take longer than a small fit.
-            assert_all_finite(y, input_name="y")
+            with np.errstate(over="ignore", invalid="ignore"):  # it adds them up
+                assert_all_finite(y, input_name="y")
             target: NDArray[Any] = y
         else:
             refuse_times("y", y)

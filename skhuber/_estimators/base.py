@@ -214,7 +214,10 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         if all(fit.is_finite for fit in fits):
             return
         refuse_bad_values(X=data.X, y=data.y)
-        raise ValueError("X or y has values so large that sums over them overflow.")
+        raise ValueError(
+            "X or y has values so large that sums over them, times the weights, or the "
+            "objective overflow."
+        )
 
     def _take(self, fit: Fit, settings: Settings, data: Data, rows: RowSource) -> None:
         """Set the fitted attributes."""

@@ -51,8 +51,11 @@ def _loss(objective: HuberObjective, solution: Solution) -> float:
 
 
 def _held_scale(objective: HuberObjective, loss: float) -> float:
-    """Return where a collapsed scale is held, with this loss."""
-    return _COLLAPSED_SCALE * loss / (2 * objective.rho)
+    """Return where a collapsed scale is held, with this loss.
+
+    The mean residual is at most one in the unit of y, unless outliers make it larger.
+    """
+    return _COLLAPSED_SCALE * min(loss / (2 * objective.rho), 1.0)
 
 
 def without_collapse(
@@ -107,13 +110,13 @@ def is_zero_to_rounding(rows: RowSource, settings: Settings, fit: Fit) -> bool:
     no digits left. A residual has errors of some units in the last place of the numbers
     that it is the difference of.
     """
-    weight = rows.weight
-    if weight is not None and not weight.all():
-        return False  # values in absent rows would count among the largest
+    y, weight = rows.y, rows.weight
+    if weight is not None:
+        y, weight = y[weight > 0], weight[weight > 0]
     origin, centre = 0.0, np.zeros(rows.n_features)
     if settings.fit_intercept:
-        origin, centre = float(rows.y[0]), rows.moments(centred=True).centre
-    size = np.abs(rows.y - origin) + np.abs(fit.coef) @ rows.max_abs_deviation(centre)
+        origin, centre = float(y[0]), rows.moments(centred=True).centre
+    size = np.abs(y - origin) + np.abs(fit.coef) @ rows.max_abs_deviation(centre)
     error = RESIDUAL_ROUNDING * size
     if settings.scale == "joint":
         loss = (2.0 + 2.0 * settings.rho) * error
@@ -126,8 +129,11 @@ def is_zero_to_rounding(rows: RowSource, settings: Settings, fit: Fit) -> bool:
 
 
 def _is_at_a_vertex(problem: Problem, solution: Solution) -> bool:
-    """Return whether len(θ) rows or fewer are inliers, or outliers weigh ≥ 1/ρ²."""
-    sums = problem.evaluate(solution.x).sums
-    outside, rho = 1.0 - sums.inlier / sums.weight, problem.objective.rho
+    """Return whether at most len(θ) rows are inliers.
+
+    Or, with a joint scale, whether outliers weigh 1/ρ² or more.
+    """
+    sums, objective = problem.evaluate(solution.x).sums, problem.objective
+    outside, rho = 1.0 - sums.inlier / sums.weight, objective.rho
     few = sums.n_inliers <= len(solution.x)
-    return bool(few or outside * rho * rho >= 1.0)
+    return bool(few or (objective.joint and outside * rho * rho >= 1.0))

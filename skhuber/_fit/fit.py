@@ -28,7 +28,13 @@ from skhuber._fit.plan import Plan, plan_of
 from skhuber._fit.problem import Problem, Trust, Watch
 from skhuber._fit.result import Fit, Model, described
 from skhuber._fit.settings import Settings
-from skhuber._fit.standardise import frame_of, objective_of, rotated, rotated_settings
+from skhuber._fit.standardise import (
+    Units,
+    frame_of,
+    objective_of,
+    rotated,
+    rotated_settings,
+)
 from skhuber._fit.start import Start, best_start, given_start, mad_start, median_start
 from skhuber._objective import Frame, HuberObjective, Rotation
 from skhuber._rows import RowSource
@@ -39,6 +45,8 @@ from skhuber._sums import Floats
 # From a joint scale below this (in units of the spread of y) no way leads up to a
 # larger one: there the loss is so stiff that steps tell no more than rounding errors.
 _LEAST_START_SCALE = 1e-6
+# Units that are tried one after the other; see `skhuber._fit.standardise.frame_of`.
+_UNITS: tuple[Units, ...] = ("sample", "largest", "wide")
 # Iterations kept back for a second attempt, in another basis or with another scale.
 _SECOND_ITER = 300
 
@@ -87,12 +95,7 @@ def _best_attempt(
     first = settings
     if plan.basis == "rescue" and settings.max_iter >= 2 * _SECOND_ITER:
         first = replace(settings, max_iter=settings.max_iter - _SECOND_ITER)
-    for by_largest in (False, True):
-        # Finite data can overflow if single values are far larger than the sample lets
-        # expect. In units of the largest value no square does.
-        fit = _fit_in_frame(rows, plan, first, start, watch, by_largest=by_largest)
-        if fit.status is not Status.NOT_FINITE:
-            break
+    fit = _fit_in_some_units(rows, plan, first, start, watch)
     left = settings.max_iter - fit.n_iter
     is_final = fit.status in (Status.CONVERGED, Status.STOPPED, Status.NOT_FINITE)
     if is_final or plan.basis != "rescue" or left <= 0:
@@ -118,33 +121,36 @@ def _fit_rotated(
     if not rows.is_finite:
         return Fit.not_finite(rows)
     turned, rotation = rotated(rows, settings)
-    return _fit_in_frame(
-        turned,
-        plan_of(turned),
-        rotated_settings(settings, rotation),
-        start,
-        watch,
-        rotation=rotation,
+    turned_settings = rotated_settings(settings, rotation)
+    return _fit_in_some_units(
+        turned, plan_of(turned), turned_settings, start, watch, rotation
     )
 
 
-def _fit_in_frame(
+def _fit_in_some_units(
     rows: RowSource,
     plan: Plan,
     settings: Settings,
     start: Start | None,
     watch: WatchModel | None,
-    *,
-    by_largest: bool = False,
     rotation: Rotation | None = None,
 ) -> Fit:
-    ground = prepare(rows, plan, settings, by_largest=by_largest, rotation=rotation)
-    if ground is None:
-        return Fit.not_finite(rows)
-    problem, solution = solve(ground, settings, start, _watching(rows, watch))
-    # The least-squares start is itself a Newton step over all rows.
-    n_iter_least = int(start is None and settings.max_iter > 0)
-    return described(problem, settings, solution, n_iter_least=n_iter_least)
+    """Fit in the first units in which no sum overflows.
+
+    Finite data can overflow if single values are far larger than the sample lets
+    expect.
+    """
+    for units in _UNITS:
+        ground = prepare(rows, plan, settings, units=units, rotation=rotation)
+        if ground is None:
+            continue
+        problem, solution = solve(ground, settings, start, _watching(rows, watch))
+        # The least-squares start is itself a Newton step over all rows.
+        n_iter_least = int(start is None and settings.max_iter > 0)
+        fit = described(problem, settings, solution, n_iter_least=n_iter_least)
+        if fit.is_finite:
+            return fit
+    return Fit.not_finite(rows)
 
 
 @dataclass(frozen=True)
@@ -162,12 +168,12 @@ def prepare(
     plan: Plan,
     settings: Settings,
     *,
-    by_largest: bool = False,
+    units: Units = "sample",
     rotation: Rotation | None = None,
 ) -> Ground | None:
     """Return samples and frame; None if X is not finite."""
     samples = Samples(rows, plan)
-    frame = frame_of(rows, samples.any, settings, by_largest=by_largest)
+    frame = frame_of(rows, samples.any, settings, units)
     if frame is None:
         return None
     return Ground(rows, plan, samples, replace(frame, rotation=rotation))
@@ -195,6 +201,8 @@ def solve(
         problem, solution = _solve_mad(ground, settings, problem, start)
     else:
         solution = _solve_at_once(ground, settings, problem, start)
+    if solution.status in (Status.STOPPED, Status.NOT_FINITE):
+        return problem, solution
     return without_collapse(problem, ground.samples, solution, settings.max_iter)
 
 

@@ -253,7 +253,7 @@ def _hessians(shape: Shape, sample_rows: int) -> list[tuple[int, float, float]]:
 
 def _is_small(shape: Shape) -> bool:
     """Return whether the compiled way is open, and quicker than calls from Python."""
-    n, p = shape.n_rows, shape.p
+    n, p = shape.n, shape.p
     return (
         shape.layout != "csr"
         and p <= _COMPILED_COLUMNS
@@ -269,7 +269,7 @@ def _basis(shape: Shape) -> str:
     ) <= _BASIS_SECONDS and n * p <= _BASIS_COPIES * max(shape.elements, 2**20)
     if not is_affordable:
         return "never"
-    return "first" if n <= _BASIS_ROWS_PER_COLUMN * p else "rescue"
+    return "first" if shape.n <= _BASIS_ROWS_PER_COLUMN * p else "rescue"
 
 
 def _polish(shape: Shape) -> int:

@@ -167,10 +167,11 @@ def _fit(
         power = -objective.frame.y_power
         threshold = float(np.ldexp(settings.rho * settings.scale, power))
         point = replace(point, threshold=threshold)
+    numbers = [*model.coef, model.intercept, model.scale, model.objective]
+    if not np.isfinite(numbers).all():
+        return Fit.not_finite(rows)
     unit = rows.weight_unit
     norm = float(np.sqrt(sums.cc / unit)) / point.y_unit
-    is_finite = np.isfinite(solution.value)
-    status = solution.status if is_finite else Status.STALLED
     return Fit(
         coef=model.coef,
         intercept=model.intercept,
@@ -179,7 +180,7 @@ def _fit(
         gap=solution.gap / solution.value if solution.value > 0 else 0.0,
         n_iter=max(solution.n_iter, n_iter_least),
         n_sweeps=rows.n_sweeps,
-        status=status,
+        status=solution.status,
         point=point,
         tally=Tally(norm, sums.inlier / unit, sums.n_outliers),
         theta=solution.x,
@@ -226,4 +227,7 @@ def robust_weights(
     """Return ψ(r)/r of every row, in the type of X, and whether it is an outlier."""
     assert fit.residuals is not None
     residuals = fit.residuals.astype(dtype)
+    if rows.weight is not None:
+        # In absent rows, products that overflow with either sign.
+        residuals[np.isnan(residuals)] = np.inf
     return rows.robust_weights(residuals, fit.point.threshold)

@@ -13,8 +13,9 @@ import numpy as np
 from skhuber._common.scale import mad_scale
 from skhuber._fit.equation import MAX_UPDATES
 from skhuber._fit.problem import Problem, Trust
-from skhuber._fit.result import Fit, described_small
+from skhuber._fit.result import Fit, described, described_small
 from skhuber._fit.settings import Settings
+from skhuber._fit.standardise import objective_of
 from skhuber._kernels import direct
 from skhuber._objective import RESIDUAL_ROUNDING, Frame, HuberObjective
 from skhuber._rows import DenseRows, RowSource
@@ -42,23 +43,30 @@ class Small:
     Parameters
     ----------
     rows : DenseRows
+        Those of weight zero are left out.
     fit_intercept : bool
     """
 
     def __init__(self, rows: RowSource, *, fit_intercept: bool) -> None:
         assert isinstance(rows, DenseRows)
-        n, p = rows.n_rows, rows.n_features
-        self._rows = rows
+        n, p = rows.n_present, rows.n_features
+        present: RowSource = rows
+        if rows.weight is not None and n < rows.n_rows:
+            present = rows.take(np.flatnonzero(rows.weight))
+        assert isinstance(present, DenseRows)
+        self._rows, self._present = rows, present
         self._columns = np.empty((p + 2, n))
         self._y, self._weight, self._r = np.empty(n), np.empty(n), np.empty(n)
         centre, x_power, y_centre, y_power, self._is_ordinary = direct.standardise(
-            *rows.double_precision(),
+            *self._present.double_precision(),
             rows.weight_unit,
             fit_intercept,
             self._columns,
             self._y,
             self._weight,
         )
+        if self._present is not rows:  # sums over the others do not show bad values
+            self._is_ordinary &= rows.is_finite
         rows.n_sweeps += 3
         self._frame = Frame(centre, x_power, y_centre, y_power, fit_intercept)
 
@@ -70,25 +78,17 @@ class Small:
         """
         if not self._is_ordinary:
             return None
-        objective = HuberObjective(
-            self._frame,
-            rho=settings.rho,
-            alpha=settings.alpha,
-            scale=None,
-            total_weight=self._rows.total_weight,
-            weight_power=self._rows.weight_power,
-        )
+        objective = objective_of(self._rows, self._frame, settings)
         if settings.scale == "mad":
             found = self._mad_fixed_point(objective, settings)
         else:
-            if not isinstance(settings.scale, str):
-                scale = float(np.ldexp(settings.scale, -self._frame.y_power))
-                objective = objective.with_scale(scale)
             solution = self._minimise(objective, settings, settings.max_iter, start)
             found = None if solution is None else (objective, solution)
         if found is None:
             return None
-        problem = Problem(found[0], self._rows, Trust(settings.tol))
+        problem = Problem(found[0], self._rows, Trust(settings.tol), double=True)
+        if self._present is not self._rows:
+            return described(problem, settings, found[1], n_iter_least=1)
         return described_small(problem, settings, found[1], self._r)
 
     def _mad_fixed_point(
@@ -120,7 +120,7 @@ class Small:
         return None
 
     def _median_scale(self) -> float:
-        return mad_scale(np.abs(self._r), self._rows.weight)
+        return mad_scale(np.abs(self._r), self._present.weight)
 
     def _minimise(
         self,

@@ -3,34 +3,52 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import scipy.linalg
 
-from skhuber._common.scale import weighted_median
+from skhuber._common.scale import joint_scale, weighted_median
 from skhuber._fit.settings import Settings
-from skhuber._objective import Frame, HuberObjective, Rotation, exponent
+from skhuber._objective import Frame, HuberObjective, Rotation, exponent, scale_shift
 from skhuber._rows import DenseRows, RowSource
 from skhuber._sums import Floats
 
 _EPS = float(np.finfo(np.float64).eps)
 # Coefficients of more than two to this power are left at zero: 2^1024 overflows.
 _COEFFICIENT_POWER = 980
-# With a scale (in units of the spread of y) below this, sums of squares overflow.
-_LEAST_SCALE_OF_SQUARES = 2.0**-400
+# The median deviation of y is its unit unless the scale that y has without columns is
+# farther from it than by this factor: a scale 1e-6 of the unit is 1e6 of its floor.
+_FAR = 2.0**20
+# The least unit of y, in largest deviations, for data whose squares overflow in others.
+_LEAST_UNIT = 2.0**-200
+# Values in rows of weight zero are held to this before they are multiplied.
+_LARGEST_ABSENT = 1e150
+
+
+# Units of a fit. Each next one is for data that overflow in the one before it.
+Units = Literal["sample", "largest", "wide"]
 
 
 def frame_of(
-    rows: RowSource, sample: RowSource, settings: Settings, *, by_largest: bool
+    rows: RowSource, sample: RowSource, settings: Settings, units: Units = "sample"
 ) -> Frame | None:
-    """Return the standardisation, from the sample; None if X is not finite.
+    """Return the standardisation; None if X is not finite.
 
-    `by_largest`: columns in units of their largest values, in which no square can
-    overflow.
+    Parameters
+    ----------
+    rows, sample : RowSource
+        All rows, and those that stand for them.
+    settings : Settings
+    units : {"sample", "largest", "wide"}
+        "sample": the spreads of the sample. "largest": columns in units of their
+        largest values, and the spread of y from all rows. "wide": besides, y in a unit
+        in which the square of the largest target does not overflow. (A joint scale may
+        lie below the floor that such a unit has.)
     """
     moments = sample.moments(centred=settings.fit_intercept)
     spread = moments.spread
-    if by_largest:
+    if units != "sample":
         spread = rows.max_abs_deviation(moments.centre)
     # Columns that are constant in some rows need not be so in others.
     for more in (sample, rows) if sample is not rows else ():
@@ -39,7 +57,7 @@ def frame_of(
             spread = np.where(spread > 0, spread, largest)
     if not np.isfinite(spread).all():
         return None
-    y_centre, y_power = _target_unit(sample, settings)
+    y_centre, y_power = _target_unit(rows, sample, settings, units)
     x_power = exponent(spread)
     return Frame(
         centre=moments.centre,
@@ -52,22 +70,57 @@ def frame_of(
     )
 
 
-def _target_unit(sample: RowSource, settings: Settings) -> tuple[float, int]:
+def _target_unit(
+    rows: RowSource, sample: RowSource, settings: Settings, units: Units
+) -> tuple[float, int]:
     """Return the centre of y and the binary exponent of its spread."""
-    y = sample.y.astype(np.float64)
-    weight = sample.weight
+    shown = sample if units == "sample" else rows
+    y, weight = _present_targets(shown)
     y_centre = weighted_median(y, weight) if settings.fit_intercept else 0.0
-    distance = np.abs(y - y_centre)
-    # The median deviation withstands outliers; if half of y is one value, it is zero.
-    y_spread = weighted_median(distance, weight)
-    if y_spread == 0 or np.isinf(settings.rho):  # (then squares of outliers count)
-        y_spread = _root_mean_square(distance, weight)
-    return y_centre, int(exponent(y_spread or abs(y_centre)))
+    spread = _spread(np.abs(y - y_centre), weight, settings)
+    if spread == 0 and shown is not rows:
+        y, weight = _present_targets(rows)
+        spread = _spread(np.abs(y - y_centre), weight, settings)
+    if units == "wide":
+        spread = max(spread, _LEAST_UNIT * float(np.abs(y - y_centre).max()))
+    return y_centre, int(exponent(spread or abs(y_centre)))
+
+
+def _present_targets(rows: RowSource) -> tuple[Floats, Floats | None]:
+    y, weight = rows.y.astype(np.float64), rows.weight
+    return (y, None) if weight is None else (y[weight > 0], weight[weight > 0])
+
+
+def _spread(distance: Floats, weight: Floats | None, settings: Settings) -> float:
+    """Return a unit of y in which the deviations of the rows that count are about one.
+
+    It is the median deviation, unless that is far from the scale that y has without
+    columns: about half of y is one value, or nearly so, or more than half are outliers.
+    Then it is that scale, the joint one or the root mean square of the deviations
+    clipped at a fixed threshold.
+    """
+    if np.isinf(settings.rho):  # squares of outliers count
+        return _root_mean_square(distance, weight)
+    middle = weighted_median(distance, weight)
+    if isinstance(settings.scale, str):
+        scale = joint_scale(distance, settings.rho, weight)
+        is_far = scale > 0 and settings.scale == "joint" and scale < middle / _FAR
+    else:
+        clipped = np.minimum(distance, settings.rho * settings.scale)
+        scale = _root_mean_square(clipped, weight)
+        is_far = False
+    is_far |= scale > middle * _FAR and not (settings.scale == "mad" and middle > 0)
+    if not is_far and (middle > 0 or not distance.any()):
+        return middle
+    if scale > 0:
+        return scale
+    differs = distance > 0  # in so few rows that they have no scale
+    return weighted_median(
+        distance[differs], None if weight is None else weight[differs]
+    )
 
 
 def _root_mean_square(values: Floats, weight: Floats | None) -> float:
-    if weight is not None:
-        values, weight = values[weight > 0], weight[weight > 0]
     largest = float(values.max())
     if largest == 0:
         return 0.0
@@ -76,23 +129,25 @@ def _root_mean_square(values: Floats, weight: Floats | None) -> float:
 
 def objective_of(rows: RowSource, frame: Frame, settings: Settings) -> HuberObjective:
     """Return the objective; for a scale of "mad", the joint one."""
+    fixed = None if isinstance(settings.scale, str) else settings.scale
+    shift = 0 if fixed is None else scale_shift(frame, settings.rho, fixed)
     objective = HuberObjective(
         frame,
-        rho=settings.rho,
+        rho=float(np.ldexp(settings.rho, -shift)),
         alpha=settings.alpha,
         scale=None,
         total_weight=rows.total_weight,
         weight_power=rows.weight_power,
+        shift=shift,
     )
-    if isinstance(settings.scale, str):
+    if fixed is None:
         return objective
-    scale = float(np.ldexp(settings.scale, -frame.y_power))
-    # Below the floor neither the minimum nor its value is another one, to rounding. (Of
-    # squares the value is: they are divided by the scale.)
-    floor = objective.scale_floor
-    if np.isinf(settings.rho):
-        floor = _LEAST_SCALE_OF_SQUARES
-    return objective.with_scale(max(scale, floor))
+    scale = float(np.ldexp(fixed, shift - frame.y_power))
+    if objective.rho * scale < objective.scale_floor:
+        # A threshold below rounding errors of residuals. To these, neither the minimum
+        # nor its value is another one if the threshold is as large as they are.
+        scale = max(scale, objective.scale_floor)
+    return objective.with_scale(scale)
 
 
 def rotated(rows: RowSource, settings: Settings) -> tuple[RowSource, Rotation]:
@@ -113,7 +168,11 @@ def rotated(rows: RowSource, settings: Settings) -> tuple[RowSource, Rotation]:
     if settings.alpha > 0:
         power = np.full_like(power, power[moments.spread > 0].max(initial=0))
     Z = rows.standardised(moments.centre, np.ldexp(1.0, -power))
-    weighted = Z if rows.weight is None else Z[rows.weight > 0]
+    weighted = Z
+    if rows.weight is not None:
+        absent = rows.weight == 0
+        weighted = Z[~absent]
+        Z[absent] = np.clip(Z[absent], -_LARGEST_ABSENT, _LARGEST_ABSENT)
     _, singular, basis = scipy.linalg.svd(
         weighted, full_matrices=False, check_finite=False
     )

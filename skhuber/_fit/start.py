@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skhuber._common.scale import mad_scale
+from skhuber._common.scale import joint_scale, mad_scale
 from skhuber._fit.problem import Problem
 from skhuber._objective import HuberObjective
 from skhuber._solver.solution import Ask
@@ -90,12 +90,15 @@ def least_squares_start(problem: Problem) -> Floats:
 
 
 def _with_scale(problem: Problem, u: Floats, intercept: float) -> Floats:
-    """Return θ with these coefficients, and with a joint scale of the median |r|."""
+    """Return θ with these coefficients, and with a joint scale of their residuals."""
     objective = problem.objective
     theta = objective.theta(u, intercept, 1.0)
     if objective.joint:
-        # If most residuals are exactly zero, the floor itself is no place to start: its
-        # curvature is all that Newton's method would see.
-        least = np.sqrt(objective.scale_floor)
-        theta[-1] = max(median_scale(problem, theta), least)
+        scale, least = median_scale(problem, theta), np.sqrt(objective.scale_floor)
+        if scale < least:
+            # If most residuals are next to zero, the floor itself is no place to start:
+            # its curvature is all that Newton's method would see.
+            distance = np.abs(problem.residuals(theta)).astype(np.float64)
+            scale = joint_scale(distance, objective.rho, problem.rows.weight)
+        theta[-1] = max(scale, least)
     return theta

@@ -130,10 +130,10 @@ def add_squares_rows(X, start, stop, centre, unit, h, q):
             for j in range(X.shape[1]):
                 mean = centre[j]
                 scale = unit[j]
-                z0 = (X[i, j] - mean) * scale
-                z1 = (X[i + 1, j] - mean) * scale
-                z2 = (X[i + 2, j] - mean) * scale
-                z3 = (X[i + 3, j] - mean) * scale
+                z0 = (X[i, j] - mean) * scale if h0 != 0.0 else 0.0
+                z1 = (X[i + 1, j] - mean) * scale if h1 != 0.0 else 0.0
+                z2 = (X[i + 2, j] - mean) * scale if h2 != 0.0 else 0.0
+                z3 = (X[i + 3, j] - mean) * scale if h3 != 0.0 else 0.0
                 q[j] += h0 * z0 * z0 + h1 * z1 * z1 + h2 * z2 * z2 + h3 * z3 * z3
         i += 4
     while i < stop:
@@ -258,7 +258,7 @@ def back_project_columns(X, start, stop, centre, c, g):
 def _column_squares(x, mean, unit, h):
     total = 0.0
     for k in range(h.shape[0]):
-        z = (x[k] - mean) * unit
+        z = (x[k] - mean) * unit if h[k] != 0.0 else 0.0
         total += h[k] * z * z
     return total
 

@@ -16,6 +16,10 @@ Arguments that several kernels have:
 ``rows``, ``chunk``
     The number of rows in a block, and in a chunk: the part of a block that stays in
     cache while it is read a second time.
+
+A row of weight zero is absent from every sum, though its numbers may be so large that
+residuals or squares overflow (zero times infinity is not a number). Only a NaN or an
+infinity that stands in X shows, in the gradient.
 """
 
 from __future__ import annotations
@@ -163,12 +167,13 @@ def _sum_row_by_row(X, y, weight, start, stop, at, r, g, scalars):
     for i in range(start, stop):
         residual = _residual(y, i, project_row(X, i, centre, slope), at)
         s = _weight(weight, i, at)
-        c = clip(residual, threshold)
+        present = residual if s != 0.0 else 0.0
+        c = clip(present, threshold)
         sum_c += s * c
-        sum_cr += s * c * residual
+        sum_cr += s * c * present
         sum_cc += s * c * c
-        sum_inlier += s if abs(residual) <= threshold else 0.0
-        n_inliers += (abs(residual) <= threshold) & (s > 0.0)
+        sum_inlier += s if abs(present) <= threshold else 0.0
+        n_inliers += (abs(present) <= threshold) & (s > 0.0)
         back_project_row(X, i, centre, s * c, g)
         r[i - start] = residual
     scalars[SUM_C] += sum_c
@@ -193,12 +198,13 @@ def _sum_scalars(weight, start, at, r, scalars):
     n_inliers = 0
     for k in range(r.shape[0]):
         s = _weight(weight, start + k, at)
-        c = clip(r[k], threshold)
+        present = r[k] if s != 0.0 else 0.0
+        c = clip(present, threshold)
         sum_c += s * c
-        sum_cr += s * c * r[k]
+        sum_cr += s * c * present
         sum_cc += s * c * c
-        sum_inlier += s if abs(r[k]) <= threshold else 0.0
-        n_inliers += (abs(r[k]) <= threshold) & (s > 0.0)
+        sum_inlier += s if abs(present) <= threshold else 0.0
+        n_inliers += (abs(present) <= threshold) & (s > 0.0)
     scalars[SUM_C] += sum_c
     scalars[SUM_CR] += sum_cr
     scalars[SUM_CC] += sum_cc
@@ -215,7 +221,8 @@ def _sum_all_rows(X, y, weight, start, stop, at, r, g, scalars):
     _sum_scalars(weight, start, at, r, scalars)
     factor = np.empty(r.shape[0])
     for k in range(r.shape[0]):
-        factor[k] = _weight(weight, start + k, at) * clip(r[k], at.threshold)
+        s = _weight(weight, start + k, at)
+        factor[k] = s * clip(r[k], at.threshold) if s != 0.0 else 0.0
     back_project(X, start, stop, at.centre, factor, g)
 
 
@@ -295,7 +302,7 @@ def _curvature(weight, i, at, damping, residual):
     s = _weight(weight, i, at)
     if abs(residual) <= at.threshold:
         return (1.0 + damping) * s
-    return damping * s * at.threshold / abs(residual)
+    return damping * s * at.threshold / abs(residual) if s != 0.0 else 0.0
 
 
 # (numba warns of a function with two inlined calls of the same overload.)
@@ -311,8 +318,10 @@ def _multiply_row_by_row(X, y, weight, start, stop, at, v, numbers, g, scalars):
     sum_t = 0.0
     for i in range(start, stop):
         residual = _residual(y, i, project_row(X, i, at.centre, at.slope), at)
-        t = clip(residual, at.threshold) / at.scale
         h = _curvature(weight, i, at, damping, residual)
+        if h == 0.0:
+            continue
+        t = clip(residual, at.threshold) / at.scale
         part = h * (multiply_row(X, i, at.centre, v) + v_one + t * v_t)
         sum_one += part
         sum_t += part * t
@@ -331,8 +340,8 @@ def _multiply_all_rows(X, y, weight, start, stop, at, v, numbers, g, scalars):
     for k in range(r.shape[0]):
         residual = _residual(y, start + k, r[k], at)
         h = _curvature(weight, start + k, at, damping, residual)
-        r[k] = clip(residual, at.threshold) / at.scale
-        part[k] = h * (part[k] + v_one + r[k] * v_t)
+        r[k] = clip(residual, at.threshold) / at.scale if h != 0.0 else 0.0
+        part[k] = h * (part[k] + v_one + r[k] * v_t) if h != 0.0 else 0.0
     sum_one = 0.0
     sum_t = 0.0
     for k in range(r.shape[0]):
@@ -403,7 +412,7 @@ def clip_points(y, intercept, threshold, s, r, out):
         limit = threshold[k]
         row = r[k]
         for i in range(row.shape[0]):
-            row[i] = y[i] - intercept[k] - row[i]
+            row[i] = y[i] - intercept[k] - row[i] if s[i] != 0.0 else 0.0
         sum_c = 0.0
         sum_cr = 0.0
         sum_cc = 0.0

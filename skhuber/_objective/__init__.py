@@ -6,6 +6,14 @@ from skhuber._objective.huber import (
     HuberObjective,
     Rotation,
     exponent,
+    scale_shift,
 )
 
-__all__ = ["RESIDUAL_ROUNDING", "Frame", "HuberObjective", "Rotation", "exponent"]
+__all__ = [
+    "RESIDUAL_ROUNDING",
+    "Frame",
+    "HuberObjective",
+    "Rotation",
+    "exponent",
+    "scale_shift",
+]

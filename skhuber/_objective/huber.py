@@ -42,18 +42,21 @@ from skhuber._sums import Floats, Point, Sums
 
 _EPS = float(np.finfo(np.float64).eps)
 
-# The scale is not let below this many units in the last place of the spread of y
-# (9e-13 of it): residuals are rounded to some such units, and the loss must stay smooth
-# where they are. Data that a line fits exactly have a scale of zero.
+# The scale is not let below this many units in the last place of the unit of y, a
+# robust deviation (9e-13 of it): residuals of rows no larger than that are rounded to
+# some such units, and the loss must stay smooth where they are. Data that a line fits
+# exactly have a scale of zero.
 _SCALE_FLOOR = 4096 * _EPS
 # A standardised residual carries rounding errors of about this size.
 RESIDUAL_ROUNDING = 8 * _EPS
 # Exponents of two within which neither a number's scale nor its square overflows on its
 # way through a sweep.
 _EXPONENT_LIMIT = 1000
-# A penalty beyond this (relative to the curvature of the loss, about one) pins its
-# coefficient to zero as well as infinity would.
-_PENALTY_LIMIT = 1e100
+# A penalty beyond this pins its coefficient to zero as well as infinity would: a loss
+# whose curvature compares with it has sums of squares that overflow.
+_PENALTY_LIMIT = 2.0**1000
+# Binary exponents of a fixed scale (in the unit of y) that are left as they are.
+_ORDINARY_SCALE_POWERS = -16, 64
 
 
 def exponent(size: Floats | float) -> NDArray[np.int64]:
@@ -138,6 +141,25 @@ class Frame:
         return u, float(np.ldexp(intercept + shift - self.y_centre, -self.y_power))
 
 
+def scale_shift(frame: Frame, rho: float, scale: float) -> int:
+    """Return the power of two that multiplies a fixed scale and divides ρ and α.
+
+    With a fixed scale σ and the threshold T = ρσ, F is Σ s (2 c r − c²)/σ + α‖w‖². T
+    and ασ alone say where the minimum is: σ is a unit of F. So a scale far below the
+    deviations of y is raised to the threshold, or to these deviations if the threshold
+    is larger, and a scale far above them is brought nearer. No digit changes, and no
+    threshold.
+    """
+    least, most = _ORDINARY_SCALE_POWERS
+    power = int(exponent(scale)) - frame.y_power
+    if power > most:
+        return most - power
+    if power >= least:
+        return 0
+    threshold_power = 0 if np.isinf(rho) else power + int(exponent(rho))
+    return max(min(threshold_power, 0) - power, 0)
+
+
 # So much of a threshold is far below it.
 _FAR_BELOW = 0.1
 
@@ -162,6 +184,9 @@ class HuberObjective:
         The sum of the weights is total_weight · 2^-weight_power.
     floor : float
         A lower bound of a joint scale, where it is to be above what rounding needs.
+    shift : int
+        A fixed scale is 2^shift times the one in the units of the data, and ρ and α are
+        divided by as much; see `scale_shift`.
     """
 
     def __init__(
@@ -174,13 +199,14 @@ class HuberObjective:
         total_weight: float,
         weight_power: int,
         floor: float = 0.0,
+        shift: int = 0,
     ) -> None:
         self.frame = frame
         self.rho = rho
         self.joint = scale is None
         self.fixed_scale = 0.0 if scale is None else scale
-        # α‖w‖² / (W · 2^y_power), with w = u · 2^(y_power − x_power).
-        powers = frame.y_power - 2 * frame.x_power + weight_power
+        # α‖w‖² / (W · 2^(y_power + shift)), with w = u · 2^(y_power − x_power).
+        powers = frame.y_power - 2 * frame.x_power + weight_power - shift
         penalty = np.ldexp(alpha / total_weight, powers)
         self.penalty = np.minimum(penalty, _PENALTY_LIMIT)
         self.alpha = alpha
@@ -188,6 +214,7 @@ class HuberObjective:
         self._total_weight = total_weight
         self._weight_power = weight_power
         self._floor = floor
+        self._shift = shift
         # Of the basis (z, 1, t) of a Gram matrix, what θ has.
         self._kept = np.array(
             [True] * self.n_features + [frame.fit_intercept, self.joint]
@@ -212,6 +239,7 @@ class HuberObjective:
             total_weight=self._total_weight,
             weight_power=self._weight_power,
             floor=floor,
+            shift=self._shift,
         )
 
     def with_rho(self, rho: float) -> HuberObjective:
@@ -356,9 +384,9 @@ class HuberObjective:
 
     def natural_value(self, value: float) -> float:
         """F of the module's docstring, in the units of y, from F per unit of weight."""
-        power = self.frame.y_power - self._weight_power
+        power = self.frame.y_power - self._weight_power + self._shift
         return float(np.ldexp(value * self._total_weight, power))
 
     def natural_scale(self, scale: float) -> float:
         """A scale in the units of y."""
-        return float(np.ldexp(scale, self.frame.y_power))
+        return float(np.ldexp(scale, self.frame.y_power - self._shift))

@@ -23,6 +23,9 @@ _PIECE_MIN = 500
 
 # Rows from which the columns' medians are taken.
 _MOMENT_ROWS = 200
+# A median distance below this part of the largest one (6e-61) is no unit of a column:
+# in larger units neither squares nor penalties come near the limits of a double.
+_LEAST_MEDIAN = 2.0**-200
 # Entries of these rows in the columns that are taken at a time: 256 KiB in float64,
 # which fits in a level-2 cache.
 _COLUMNS_ELEMENTS = 2**15
@@ -35,7 +38,8 @@ GRADIENT_ONLY = Want()
 class RowSource(abc.ABC):
     """X, y and weights, and the sweeps over them.
 
-    A source remembers nothing of a sweep but that there was one.
+    A source remembers nothing of a sweep but that there was one. A row of weight zero
+    is absent from all sums, samples and sizes, whatever numbers it holds.
 
     Parameters
     ----------
@@ -238,12 +242,15 @@ class RowSource(abc.ABC):
             if centred:
                 centre[columns] = np.median(X, axis=0)
             distance = np.abs(X - centre[columns])
-            # If half of a column is one value, the median distance is zero.
+            # If half of a column is one value, the median distance is zero; if it is
+            # nearly one value, next to zero.
             largest = distance.max(axis=0)
             unit = np.where(largest > 0, largest, 1.0)
             mean_square = np.mean((distance / unit) ** 2, axis=0)
             middle = np.median(distance, axis=0)
-            spread[columns] = np.where(middle > 0, middle, unit * np.sqrt(mean_square))
+            spread[columns] = np.where(
+                middle > _LEAST_MEDIAN * largest, middle, unit * np.sqrt(mean_square)
+            )
         return Moments(centre, spread)
 
     @abc.abstractmethod

@@ -58,7 +58,8 @@ def in_proportion(length: Floats, n_picks: int) -> NDArray[np.intp]:
 
 def by_share(weight: Floats, share: Floats, n_picks: int) -> Picks:
     """Pick rows in proportion to weight times share; see `RowSource.pick_by`."""
-    length = weight * share
+    # (A share may be infinite where the weight is zero.)
+    length = np.where(weight > 0, weight * share, 0.0)
     certain = length * n_picks >= length.sum()
     length[certain] = 0.0
     rest = max(n_picks - int(certain.sum()), 1)
