@@ -164,7 +164,7 @@ class Sums:
 
 
 def _added(a: Floats | None, b: Floats | None) -> Floats | None:
-    """Return a + b; None if both are None."""
+    """Return a + b, or None without either."""
     if a is None and b is None:
         return None
     if a is None or b is None:
