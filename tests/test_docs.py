@@ -96,3 +96,12 @@ def test_contributing_lists_every_module():
     headings = {name.partition("/")[0] for name in modules} - modules
     assert sorted(set(listed) - headings) == sorted(modules)
     assert len(listed) == len(set(listed))
+
+
+def test_modules_named_in_the_mathematics_exist():
+    text = (ROOT / "docs/mathematics.md").read_text("utf-8")
+    brackets = re.findall(r"\[(`[^\]]*`)\](?!\()", text)
+    names = re.findall(r"`([^`]+)`", " ".join(brackets))
+    assert names
+    package = Path(skhuber.__file__).parent
+    assert [name for name in names if not (package / f"{name}.py").exists()] == []

@@ -1,4 +1,4 @@
-"""What a minimum proves: certified, exact to rounding, or a scale fallen to zero.
+"""Checks of a minimum: exact to rounding, or a scale that fell to zero.
 
 **Collapse.** If no more than 1/ρ² of the weight has a residual, F falls with the joint
 scale to zero, where it is 2ρ Σ s|r|, and has its minimum at a vertex: as many rows are

@@ -1,4 +1,4 @@
-"""From rows to a fitted model: plan, standardise, start, descend, certify.
+"""Way of a single fit: plan, standardise, start, descend, certify.
 
 `fit_rows` is the way of every single fit ::
 
@@ -155,7 +155,7 @@ def _fit_in_some_units(
 
 @dataclass(frozen=True)
 class Ground:
-    """What fits of several settings to the same rows share."""
+    """Rows, plan, samples and frame, which fits of several settings share."""
 
     rows: RowSource
     plan: Plan

@@ -149,7 +149,7 @@ class Grid:
 
     @functools.cached_property
     def _surroundings(self) -> _Surroundings | None:
-        """Of the first solution on all rows; None if that is not certified."""
+        """Surroundings of the first solution on all rows; None if it is uncertified."""
         plan = plan_of(self._rows)
         ground = prepare(self._rows, plan, _least(self._grid))
         if ground is None:
@@ -224,7 +224,7 @@ class _Near:
 
 
 class _Surroundings:
-    """Where the minima of all settings lie, seen from that of one of them.
+    """Positions of the minima of all settings, relative to that of one setting.
 
     Parameters
     ----------

@@ -111,7 +111,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class State:
-    """Where a fit is on its way up the levels.
+    """Position of a fit on its way up the levels.
 
     Attributes
     ----------

@@ -93,7 +93,7 @@ _GROUP_MIN = 3
 
 
 class Shape(NamedTuple):
-    """What a plan needs to know of the data.
+    """Shape and layout of the data, on which a plan depends.
 
     Attributes
     ----------

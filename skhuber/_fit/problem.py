@@ -61,7 +61,7 @@ class Evaluation:
 
     @property
     def is_finite(self) -> bool:
-        """Whether no sum overflowed."""
+        """True if no sum overflowed."""
         return bool(np.isfinite(self.value))
 
     @property

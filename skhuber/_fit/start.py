@@ -1,4 +1,4 @@
-"""Where a fit starts: a given model, least squares, or the median of y.
+"""Starting points of a fit: a given model, least squares, or the median of y.
 
 Under gross outliers least squares can be worse than no coefficients at all, so the
 start with the lower objective is taken.

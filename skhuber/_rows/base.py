@@ -116,13 +116,13 @@ class RowSource(abc.ABC):
 
     @property
     def takes_no_copies(self) -> bool:
-        """Whether a sample of these rows stores their numbers instead of copies."""
+        """True if a sample of these rows stores their indices instead of copies."""
         return False
 
     @property
     @abc.abstractmethod
     def is_finite(self) -> bool:
-        """Whether X is free of NaN and infinity; meant for few rows."""
+        """True if X has no NaN and no infinity. It is meant for few rows."""
 
     def sweep(
         self,

@@ -1,4 +1,4 @@
-"""What minimisers ask, are told and return."""
+"""Questions and answers of minimisers, and the solutions that they return."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Answer:
 
     @property
     def is_finite(self) -> bool:
-        """Whether the function did not overflow."""
+        """True if the function did not overflow."""
         return bool(np.isfinite(self.value))
 
 
@@ -90,7 +90,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Solution:
-    """Where a minimisation ended.
+    """Point at which a minimisation ended.
 
     Attributes
     ----------
