@@ -1,7 +1,8 @@
 """Outlier-robust linear regression: right on data in its natural units, and fast."""
 
 from skhuber import losses, metrics
-from skhuber._estimators.cross_validation import HuberPath, HuberRegressorCV, huber_path
+from skhuber._estimators.cross_validation import HuberRegressorCV
+from skhuber._estimators.path import HuberPath, huber_path
 from skhuber._estimators.regressor import HuberRegressor
 from skhuber._tuning.efficiency import (
     OutlierShare,

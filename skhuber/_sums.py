@@ -1,8 +1,8 @@
-"""What a sweep over the rows is asked, and what it answers.
+"""Question and answer of a sweep over the rows: `Point`, `Want` and `Sums`.
 
-`skhuber._objective` and `skhuber._rows` talk in these terms: a `Point` and a `Want` go
-down, `Sums` come up. With the powers of two `unit`, `y_unit` and `weight_unit` (of the
-rows),
+The objective asks for sums at a `Point`, a `Want` says which, and the rows return
+`Sums`. With the powers of two `unit`, `y_unit` and `weight_unit` (an attribute
+of the rows),
 
     z = (x − centre)·unit        r = (y − y_centre)·y_unit − intercept − z·u
     s = weight·weight_unit       c = clip(r, ±threshold)        t = c/scale.
@@ -23,24 +23,24 @@ Data = NDArray[np.float64] | NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Point:
-    """Where a sweep looks: the standardisation, the coefficients and the threshold."""
+    """Standardisation, coefficients and threshold at which a sweep adds up."""
 
     centre: Floats
-    """(p,), subtracted from the columns of X."""
+    """(p,), numbers subtracted from the columns of X."""
     unit: Floats
-    """(p,), by which the centred columns are multiplied."""
+    """(p,), factors of the centred columns."""
     y_centre: float
     y_unit: float
     u: Floats
     """(p,), coefficients of the standardised columns."""
     intercept: float
     threshold: float
-    """Of |r|, in standardised units of y."""
+    """Threshold of |r|, in standardised units of y."""
     scale: float
-    """σ, in standardised units of y; only t depends on it."""
+    """σ, in standardised units of y; it changes nothing but t."""
 
     def is_at(self, other: Point) -> bool:
-        """Return whether both have the same residuals, whatever their thresholds."""
+        """Return whether both points have the same residuals."""
         return (
             self.intercept == other.intercept
             and self.has_frame_of(other)
@@ -63,25 +63,28 @@ def _is_equal(a: Floats, b: Floats) -> bool:
 
 @dataclass(frozen=True)
 class Want:
-    """What a sweep returns beside loss and gradient."""
+    """Choice of the sums that a sweep returns beside those of loss and gradient."""
 
     squares: bool = False
-    """Whether `Sums.squares` is wanted."""
+    """True for `Sums.squares`."""
     gram: type[np.float64] | type[np.float32] | None = None
-    """The precision of the products that make up `Sums.gram`; None: it is not wanted.
+    """Precision of the products in `Sums.gram`; None for no Gram matrix.
 
-    In single precision the products take half the time. They are not finite if they
-    overflow. Of sparse data they have double precision in either case.
+    In single precision the products take half the time, and may overflow to infinity.
+    Those of sparse data are in double precision in either case.
     """
     direction: Floats | None = None
-    """(p + 2,), the v of `Sums.product`; None if that is not wanted."""
+    """(p + 2,), the v of `Sums.product`; None for no product."""
     damping: float = 0.0
-    """h = (1 + damping)·s for inliers, damping·s·threshold/|r| for outliers."""
+    """d in the weights h of `Sums.product`.
+
+    h = (1 + d)·s for inliers, d·s·threshold/|r| for outliers.
+    """
 
 
 @dataclass(frozen=True)
 class Sums:
-    """What a sweep returns: sums over rows, which add up to those over more rows."""
+    """Sums over some rows, which add up to those over more rows."""
 
     weight: float
     """Σ s."""
@@ -108,7 +111,7 @@ class Sums:
     that touches the loss at r and lies above it everywhere.
     """
     product: Floats | None = None
-    """(p + 2,), Σ h [z, 1, t] ([z, 1, t]·v) with v and h as `Want` says."""
+    """(p + 2,), Σ h [z, 1, t] ([z, 1, t]·v), with v and h of `Want`."""
 
     def __add__(self, other: Sums) -> Sums:
         """Return the sums over the rows of both."""
@@ -152,7 +155,7 @@ class Sums:
     def is_finite(self) -> bool:
         """False if X has a NaN or an infinity, or if a sum overflowed.
 
-        `gram` is not looked at: in single precision it overflows earlier.
+        `gram` does not count: in single precision it overflows earlier.
         """
         total = self.cr + self.cc + float(np.sum(self.gradient))
         if self.squares is not None:
@@ -161,6 +164,7 @@ class Sums:
 
 
 def _added(a: Floats | None, b: Floats | None) -> Floats | None:
+    """Return a + b, or None without either."""
     if a is None and b is None:
         return None
     if a is None or b is None:
@@ -173,6 +177,6 @@ class Moments:
     """Location and spread of the columns of some rows."""
 
     centre: Floats
-    """(p,), medians, or zeros; of a constant column, its value."""
+    """(p,), medians, or zeros without an intercept."""
     spread: Floats
-    """(p,), median distance from the centre; root mean square if that is next to 0."""
+    """(p,), median distances from the centre; root mean squares if those are ≈ 0."""

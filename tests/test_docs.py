@@ -13,6 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import problems
+import skhuber
+
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 PAGES = [
@@ -59,3 +62,46 @@ def test_code_of_a_page(page):
         for expression, value in statements(block):
             if page != "docs/losses.md" or value.startswith("array"):
                 assert repr(eval(expression, names)) == value
+
+
+def test_no_package_index_is_named_as_long_as_nothing_is_published_there():
+    """Extras are those of a checkout: ``pip install '.[plot]'``."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "docs/api.rst"]
+    for path in [*pages, *(ROOT / "skhuber").rglob("*.py")]:
+        text = path.read_text("utf-8")
+        assert not re.search(r"pip install\s+[\"']?skhuber", text), path
+        assert "skhuber.readthedocs" not in text, path
+
+
+def test_what_lmrob_found_is_compared_with_nothing():
+    """It is of another setting than lmrob's default: see tests/data/README.md."""
+    for entry in problems.r_reference().values():
+        assert "rlm_mad" in entry
+        assert "lmrob" not in entry
+    note = (problems.DATA / "README.md").read_text("utf-8")
+    assert 'setting = "KS2014"' in note
+
+
+def test_contributing_lists_every_module():
+    package = Path(skhuber.__file__).parent
+    modules = {
+        path.relative_to(package).with_suffix("").as_posix()
+        for path in package.rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    section = text.partition("\n## Modules\n")[2].partition("\n## ")[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line[:1] == "|"]
+    listed = [name for cell in cells for name in re.findall(r"`([\w/]+)`", cell)]
+    headings = {name.partition("/")[0] for name in modules} - modules
+    assert sorted(set(listed) - headings) == sorted(modules)
+    assert len(listed) == len(set(listed))
+
+
+def test_modules_named_in_the_mathematics_exist():
+    text = (ROOT / "docs/mathematics.md").read_text("utf-8")
+    brackets = re.findall(r"\[(`[^\]]*`)\](?!\()", text)
+    names = re.findall(r"`([^`]+)`", " ".join(brackets))
+    assert names
+    package = Path(skhuber.__file__).parent
+    assert [name for name in names if not (package / f"{name}.py").exists()] == []

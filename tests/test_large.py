@@ -1,117 +1,119 @@
 """Data of so many rows that a sample is solved first, and then L-BFGS on all rows."""
 
+import functools
 import tracemalloc
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
-import scipy.linalg
 import scipy.sparse as sp
-from skhuber._minimise import (
-    _NEWTON_WORK,
-    _newton,
-    _on_larger_sample,
-    hessian_pays,
-)
-from skhuber._problem import Problem
-from skhuber._sketch import Sketch
 
+import large_problems
 import naive
 from compare import assert_same_bits, certificate
+from large_problems import CASES, MANY, few_rows_for_each_column, many
 from skhuber import HuberRegressor
-from skhuber._fit import Settings, frame_of, objective_of
-from skhuber._rows import make_rows
+from skhuber._fit import Settings, fit_rows
+from skhuber._fit.plan import plan_of
+from skhuber._rows import BlockedRows, make_rows
 
 pytestmark = pytest.mark.compiled
 
-N, P = 45_000, 20
-RNG = np.random.default_rng(0)
-PLAIN = RNG.normal(size=(N, P))
-COEF = RNG.uniform(0.5, 2.0, P) * RNG.choice([-1, 1], P)
-NOISE = RNG.normal(size=N)
-NOISE[RNG.random(N) < 0.1] *= 50
-CORRELATED = PLAIN + 10 * RNG.normal(size=(N, 1))
-SHARES = np.geomspace(1e-4, 0.1, P - 3)
-DUMMIES = np.hstack([PLAIN[:, :3], RNG.random((N, P - 3)) < SHARES])
-LEVERAGE = np.where(RNG.random((N, 1)) < 0.01, 1000 * PLAIN, PLAIN)
-WILD = np.where(RNG.random((N, 1)) < 1e-4, 1e9 * PLAIN, PLAIN)
-CASES = {
-    "plain": PLAIN,
-    "correlated": CORRELATED,
-    "units": PLAIN * np.geomspace(1e-3, 1e6, P),
-    "timestamps": PLAIN * 1e9 + 1.6e12,
-    "heavy_tailed": RNG.standard_t(2.5, size=(N, P)),
-    "rare_dummies": DUMMIES,
-    "leverage": LEVERAGE,
-    "wild_rows": WILD,
-    "absent_from_the_sample": np.hstack([PLAIN[:, 1:], (np.arange(N) == 7)[:, None]]),
-}
+N, P = large_problems.N, large_problems.P
+SETTINGS = Settings(1.35, "joint", 1e-4, True, 1000, 1e-12)
 
 
-def response(X):
-    width = np.median(np.abs(X - np.median(X, axis=0)), axis=0)
-    return X @ (COEF / np.where(width > 0, width, 1)) + 3.0 + NOISE
+@functools.cache
+def case(name):
+    """X, y and the coefficients; nobody may write to them."""
+    arrays = large_problems.case(name)
+    for array in arrays:
+        array.flags.writeable = False
+    return arrays
+
+
+def random_weights():
+    return 10 ** np.random.default_rng(5).uniform(-3, 3, N)
+
+
+def in_blocks(X, y, weight=None, ends=(0, 100, 20_000, 20_001, 45_000)):
+    """The rows in blocks, as files or the parts of a cluster would be."""
+    ends = [*(end for end in ends if end < len(y)), len(y)]
+    power = make_rows(X, y, weight, 1).weight_power
+    return BlockedRows(
+        [
+            make_rows(
+                X[start:stop],
+                y[start:stop],
+                None if weight is None else weight[start:stop],
+                1,
+                weight_power=power,
+            )
+            for start, stop in pairwise(ends)
+        ]
+    )
+
+
+def gap_of(fit, X, y, weight=None):
+    """The independent relative gap of a joint fit to rows."""
+    point = fit.coef, fit.intercept, fit.scale
+    return naive.relative_gap(X, y, *point, SETTINGS.rho, SETTINGS.alpha, weight)
 
 
 def test_these_data_are_sampled():
-    rows = make_rows(PLAIN, NOISE, None, 1)
-    assert N * P**2 > _NEWTON_WORK
-    assert Sketch(rows).part.n_rows < N / 10
+    X, y, _ = case("plain")
+    plan = plan_of(make_rows(X, y, None, 1))
+    assert plan.way == "whitened"
+    assert 0 < plan.sample_rows < N / 10
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_the_fit_is_certified(case):
-    X = CASES[case]
-    y = response(X)
+@pytest.mark.parametrize("name", CASES)
+def test_the_fit_is_certified(name):
+    X, y, _ = case(name)
     model = HuberRegressor().fit(X, y)
     assert certificate(model, X, y) <= 1e-12
     assert model.n_sweeps_ <= 150
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_blocks_of_rows_are_fitted_like_one_array(name):
+    X, y, _ = case(name)
+    whole = fit_rows(make_rows(X, y, None, 1), SETTINGS)
+    blocked = fit_rows(in_blocks(X, y), SETTINGS)
+    assert blocked.converged
+    assert gap_of(blocked, X, y) <= 1e-12
+    assert blocked.n_sweeps == whole.n_sweeps
+    np.testing.assert_allclose(blocked.objective, whole.objective, rtol=1e-12)
+
+
+@pytest.mark.parametrize("layout", [np.asfortranarray, sp.csr_array])
+def test_blocks_of_other_layouts_and_with_weights(layout):
+    X, y, _ = case("rare_dummies")
+    weight = random_weights()
+    whole = fit_rows(make_rows(layout(X), y, weight, 1), SETTINGS)
+    blocked = fit_rows(in_blocks(layout(X), y, weight), SETTINGS)
+    assert gap_of(blocked, X, y, weight) <= 1e-12
+    assert blocked.n_sweeps == whole.n_sweeps
 
 
 @pytest.mark.parametrize(
     "parameters", [{"fit_intercept": False}, {"alpha": 1e4}, {"rho": 3.0}]
 )
 def test_parameters(parameters):
-    y = response(PLAIN)
-    model = HuberRegressor(**parameters).fit(PLAIN, y)
-    assert certificate(model, PLAIN, y) <= 1e-12
+    X, y, _ = case("plain")
+    model = HuberRegressor(**parameters).fit(X, y)
+    assert certificate(model, X, y) <= 1e-12
 
 
 def test_weights():
-    y = response(PLAIN)
-    s = 10 ** RNG.uniform(-3, 3, N)
-    model = HuberRegressor().fit(PLAIN, y, sample_weight=s)
-    assert certificate(model, PLAIN, y, s) <= 1e-12
+    X, y, _ = case("plain")
+    s = random_weights()
+    model = HuberRegressor().fit(X, y, sample_weight=s)
+    assert certificate(model, X, y, s) <= 1e-12
 
 
-# From here on sweeps are spared. The cases that the README and the benchmarks speak of.
-MANY = 100_000
-
-
-def many(case):
-    rng = np.random.default_rng(7)
-    X = rng.normal(size=(MANY, 20))
-    if case == "few_columns":
-        X = X[:, :5]
-    if case == "many_columns":
-        X = rng.normal(size=(MANY, 50))
-    if case == "more_columns":
-        X = rng.normal(size=(MANY, 120))
-    if case == "dummies":
-        X[:, 3:] = rng.random((MANY, 17)) < np.geomspace(1e-4, 0.1, 17)
-    if case == "all_levels":
-        X[:, 5:] = np.eye(15)[rng.integers(0, 15, MANY)]
-    if case == "t":
-        X = rng.standard_t(2.5, size=(MANY, 20))
-    if case == "correlated":
-        X += 10 * rng.normal(size=(MANY, 1))
-    if case == "leverage":
-        X[rng.random(MANY) < 0.01] *= 1000
-    width = np.median(np.abs(X - np.median(X, axis=0)), axis=0)
-    coef = rng.normal(size=X.shape[1]) * 3 / np.where(width > 0, width, 1)
-    noise = rng.normal(size=MANY)
-    noise[rng.random(MANY) < 0.1] *= 50
-    return X, X @ coef + noise
+# --- sweeps are few ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -135,139 +137,13 @@ def test_sweeps_are_few(case, most):
     assert model.n_sweeps_ <= most
 
 
-def few_rows_for_each_column(case):
-    """30,000 rows of 40 columns: the Hessian is that of all rows."""
-    rng = np.random.default_rng(7)
-    X = rng.normal(size=(30_000, 40))
-    if case == "dummies":
-        X[:, 3:] = rng.random((30_000, 37)) < np.geomspace(2e-4, 0.1, 37)
-    if case == "t":
-        X = rng.standard_t(2.5, size=X.shape)
-    if case == "correlated":
-        X += 10 * rng.normal(size=(30_000, 1))
-    if case == "leverage":
-        X[rng.random(30_000) < 0.01] *= 1000
-    noise = rng.normal(size=30_000)
-    noise[rng.random(30_000) < 0.1] *= 50
-    return X, X @ rng.normal(size=40) + noise
-
-
 @pytest.mark.parametrize("case", ["dummies", "t", "correlated", "leverage"])
 @pytest.mark.parametrize("scale", ["joint", 1.0])
 def test_hard_data_with_the_hessian_of_all_rows(case, scale):
     X, y = few_rows_for_each_column(case)
-    sketch = Sketch(make_rows(X, y, None, 1))
-    assert sketch.is_sample
-    assert sketch.has_hessian_of_all
     model = HuberRegressor(scale=scale).fit(X, y)
     assert certificate(model, X, y) <= 1e-12
     assert model.n_sweeps_ <= 20
-
-
-def test_a_sample_that_lacked_rows_is_replaced(monkeypatch):
-    taken = []
-    original = Sketch.take_influential
-
-    def counted(self, point, squares):
-        original(self, point, squares)
-        taken.append(self.part.n_rows)
-
-    monkeypatch.setattr(Sketch, "take_influential", counted)
-    HuberRegressor().fit(*few_rows_for_each_column("plain"))
-    assert taken == []
-    HuberRegressor().fit(*few_rows_for_each_column("leverage"))
-    assert len(taken) == 1
-
-
-@pytest.mark.parametrize("entry", [None, np.nan, np.inf])
-def test_a_rough_hessian_does_unless_it_is_none(entry, monkeypatch):
-    calls = []
-    exact, rough = Problem.hessian, Problem.rough_hessian
-
-    def spoilt(self, theta, outlier_part):
-        hessian = rough(self, theta, outlier_part)
-        if entry is not None:
-            hessian[1, 2] = hessian[2, 1] = entry
-        return hessian
-
-    def counted(self, theta):
-        calls.append(self.rows.n_rows)
-        return exact(self, theta)
-
-    X, y = many("many_columns")
-    expected = HuberRegressor().fit(X, y)
-    monkeypatch.setattr(Problem, "hessian", counted)
-    monkeypatch.setattr(Problem, "rough_hessian", spoilt)
-    model = HuberRegressor().fit(X, y)
-    # (The first one is that of the smaller sample.)
-    assert calls == ([] if entry is None else [calls[0], MANY])
-    assert certificate(model, X, y) <= 1e-12
-    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-6)
-
-
-def test_collinear_columns_get_a_hessian_in_double_precision(monkeypatch):
-    calls = []
-    exact = Problem.hessian
-
-    def counted(self, theta):
-        calls.append(self.rows.n_rows)
-        return exact(self, theta)
-
-    monkeypatch.setattr(Problem, "hessian", counted)
-    X, y = many("many_columns")
-    X[:, 3] = X[:, 4] + 1e-3 * X[:, 3]
-    model = HuberRegressor().fit(X, y)
-    assert calls[-1] == MANY
-    assert certificate(model, X, y) <= 1e-12
-
-
-def test_the_larger_sample_brings_the_start_nearer():
-    X, y = many("many_columns")
-    rows = make_rows(X, y, None, 1)
-    sketch = Sketch(rows)
-    settings = Settings(1.35, "joint", 0.0, True, 1000, 1e-12)
-    objective = objective_of(
-        rows, frame_of(sketch, settings, by_largest=False), settings
-    )
-    problem = Problem(objective, rows)
-    on_part = newton_minimum(Problem(objective, sketch.part))
-    moved, hessian = _on_larger_sample(sketch, objective, on_part, warm=False)
-    stayed, _ = _on_larger_sample(sketch, objective, on_part, warm=True)
-    np.testing.assert_array_equal(stayed, on_part)
-    least, far, near = (
-        problem.value_gradient(theta)[0]
-        for theta in (newton_minimum(problem), on_part, moved)
-    )
-    # Of the way from one to the other's minimum a Newton step goes the most part: it
-    # does not see who becomes an outlier on the way.
-    assert 0 < near - least < (far - least) / 2
-    # Its Hessian is off by 2 √(50/10,000) in the worst direction, or so.
-    ratio = scipy.linalg.eigvalsh(hessian, problem.hessian(moved)[0])
-    assert ratio.min() > 0.8
-    assert ratio.max() < 1.25
-
-
-def test_how_far_a_sample_puts_the_minimum():
-    X, y = many("many_columns")
-    rows = make_rows(X, y, None, 1)
-    settings = Settings(1.35, "joint", 0.0, True, 1000, 1e-12)
-    frame = frame_of(Sketch(rows), settings, by_largest=False)
-    problem = Problem(objective_of(rows, frame, settings), rows)
-    least = problem.value_gradient(newton_minimum(problem))[0]
-    ratios = []
-    for k in range(5):
-        part = rows.take(np.arange(k, MANY, 50))
-        theta = newton_minimum(Problem(problem.objective, part))
-        excess = problem.value_gradient(theta)[0] - least
-        ratios.append(excess / problem.sampling_gap(theta, part.n_rows))
-    # A mean of 5 × 52 squares is known to 9 %; and the density of residuals about the
-    # threshold, which makes the function no parabola, to no more than that.
-    assert 0.75 < np.mean(ratios) < 1.33
-
-
-def newton_minimum(problem):
-    theta = problem.objective.theta(np.zeros(problem.rows.n_features), 0.0, 1.0)
-    return _newton(problem, theta, 1e-10, 100).x
 
 
 def strided(X):
@@ -317,11 +193,10 @@ def test_memory_is_a_small_part_of_the_data(order, dtype):
     assert peak <= (stays + 0.02 * (order == "F")) * X.nbytes + 1.5e6
 
 
-def test_sparse_data_with_many_columns_need_no_full_hessian():
-    X = sp.random(40_000, 800, density=0.01, format="csr", random_state=0)
-    y = X @ np.linspace(-5, 5, 800) + RNG.normal(size=40_000)
-    rows = make_rows(X, y, None, 1)
-    assert not hessian_pays(Sketch(rows))
+def test_sparse_data_with_many_columns():
+    rng = np.random.default_rng(0)
+    X = sp.random(40_000, 800, density=0.01, format="csr", random_state=rng)
+    y = X @ np.linspace(-5, 5, 800) + rng.normal(size=40_000)
     model = HuberRegressor().fit(X, y)
     assert certificate(model, X, y) <= 1e-12
 
@@ -329,8 +204,7 @@ def test_sparse_data_with_many_columns_need_no_full_hessian():
 @pytest.mark.parametrize("scale", ["joint", "mad", 0.5])
 @pytest.mark.parametrize("layout", ["F", "CSR", "float32"])
 def test_layouts_agree(layout, scale):
-    X = DUMMIES
-    y = response(X)
+    X, y, _ = case("rare_dummies")
     expected = HuberRegressor(scale=scale).fit(X, y)
     other = {
         "F": np.asfortranarray,
@@ -368,36 +242,38 @@ def test_next_to_least_absolute_deviations_nothing_is_certified_wrongly(p, param
 
 
 def test_mad_is_self_consistent():
-    y = response(PLAIN)
-    model = HuberRegressor(1.345, scale="mad", alpha=0).fit(PLAIN, y)
-    r = y - model.predict(PLAIN)
+    X, y, _ = case("plain")
+    model = HuberRegressor(1.345, scale="mad", alpha=0).fit(X, y)
+    r = y - model.predict(X)
     np.testing.assert_allclose(model.scale_, naive.mad_scale(r), rtol=1e-9)
     psi = np.clip(r, -1.345 * model.scale_, 1.345 * model.scale_)
     # The estimating equations; each sum is of N terms of the scale's size.
-    assert np.abs(psi @ PLAIN).max() < 1e-6 * model.scale_ * np.sqrt(N)
+    assert np.abs(psi @ X).max() < 1e-6 * model.scale_ * np.sqrt(N)
     assert abs(psi.sum()) < 1e-6 * model.scale_ * np.sqrt(N)
 
 
 @pytest.mark.parametrize("parameters", [{}, {"scale": "mad"}])
 def test_exact_data_with_outliers(parameters):
+    X, y, coef = case("plain")
+    plane = X @ coef + 3.0
     wrong = np.arange(N) % 7 == 0
-    y = PLAIN @ COEF + 3.0 + wrong * NOISE
-    model = HuberRegressor(**parameters).fit(PLAIN, y)
-    np.testing.assert_allclose(model.coef_, COEF, rtol=1e-9)
+    y = np.where(wrong, y, plane)
+    model = HuberRegressor(**parameters).fit(X, y)
+    np.testing.assert_allclose(model.coef_, coef, rtol=1e-9)
     assert model.scale_ < 1e-9
     np.testing.assert_array_equal(model.outliers_, wrong)
 
 
 def test_a_warm_start_at_the_minimum_stays_there():
-    y = response(PLAIN)
-    model = HuberRegressor(warm_start=True).fit(PLAIN, y)
+    X, y, _ = case("plain")
+    model = HuberRegressor(warm_start=True).fit(X, y)
     coef = model.coef_
-    model.fit(PLAIN, y)
+    model.fit(X, y)
     assert model.n_iter_ == 0
     np.testing.assert_allclose(model.coef_, coef, rtol=1e-12)
 
 
 def test_threads_change_no_bit():
-    y = response(DUMMIES)
-    one = HuberRegressor(n_jobs=1).fit(DUMMIES, y)
-    assert_same_bits(HuberRegressor(n_jobs=2).fit(DUMMIES, y), one)
+    X, y, _ = case("rare_dummies")
+    one = HuberRegressor(n_jobs=1).fit(X, y)
+    assert_same_bits(HuberRegressor(n_jobs=2).fit(X, y), one)

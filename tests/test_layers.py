@@ -50,6 +50,7 @@ ONLY_THERE = {
         "_estimators/base",
         "_estimators/callbacks",
         "_estimators/cross_validation",
+        "_estimators/path",
         "_estimators/regressor",
         "inspection/_checks",
         "inspection/_path",

@@ -125,7 +125,7 @@ def test_rounded_sums_tell_of_no_more_than_they_know(seed):
 
 def test_a_singular_model_moves_nothing_along_its_null_space():
     H = np.array([[2.0, 2.0, 0.0], [2.0, 2.0, 0.0], [0.0, 0.0, 0.0]])
-    factor = Model(H, None, np.zeros(3)).factor
+    factor = Model(H, None, np.zeros(3), noise=1e-13).factor
     x = factor.solve(np.array([4.0, 4.0, 0.0]))
     np.testing.assert_allclose(x, [1.0, 1.0, 0.0], atol=1e-12)
     assert factor.gap(np.array([4.0, 4.0, 0.0])) == pytest.approx(4.0)
@@ -133,7 +133,7 @@ def test_a_singular_model_moves_nothing_along_its_null_space():
 
 
 def test_a_slope_along_a_flat_direction_is_no_certificate():
-    factor = Model(np.ones((2, 2)), None, np.zeros(2)).factor
+    factor = Model(np.ones((2, 2)), None, np.zeros(2), noise=1e-13).factor
     assert factor.gap(np.array([1.0, 1.0])) == pytest.approx(0.5)
     # Across, the function falls without end.
     assert factor.gap(np.array([1e-9, -1e-9])) > 1e-4

@@ -8,13 +8,20 @@ from hypothesis import strategies as st
 import naive
 from skhuber._objective import Frame, HuberObjective, exponent
 from skhuber._rows import make_rows
+from skhuber._sums import Want
 
 N, P = 40, 3
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(N, P)) * [1.0, 1e4, 1e-3] + [0.0, 1e5, 2.0]
 COEF = np.array([1.0, 2e-4, -300.0])
-y = X @ COEF + 3.0 + RNG.standard_t(2, N)
-WEIGHT = RNG.integers(0, 3, N) * 1.5
+
+
+def data():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N, P)) * [1.0, 1e4, 1e-3] + [0.0, 1e5, 2.0]
+    y = X @ COEF + 3.0 + rng.standard_t(2, N)
+    return X, y, rng.integers(0, 3, N) * 1.5
+
+
+X, y, WEIGHT = data()
 
 
 def problem(rho=1.35, scale=None, alpha=0.3, fit_intercept=True):
@@ -44,8 +51,8 @@ def theta_at(frame, objective, scale):
 
 
 def value_gradient(rows, objective, theta):
-    sums = rows.sums(objective.point(theta))
-    return objective.value_gradient(theta, sums, rows.total_weight)
+    [sums] = rows.sweep([objective.point(theta)])
+    return objective.value_gradient(theta, sums)
 
 
 each_scale = pytest.mark.parametrize("scale", [None, 0.2])
@@ -115,26 +122,70 @@ def test_the_gradient_at_the_threshold(side, offset, scale):
         assert gradient[j] == pytest.approx((ahead - behind) / (2 * step), abs=1e-6)
 
 
+def sums_at(rows, objective, theta, **wanted):
+    [sums] = rows.sweep([objective.point(theta)], Want(**wanted))
+    return sums
+
+
 @each_scale
 @each_intercept
-def test_the_hessian_is_that_of_the_gradient(scale, fit_intercept):
-    rows, frame, objective = problem(scale=scale, fit_intercept=fit_intercept)
+@pytest.mark.parametrize("rho", [1.35, np.inf])
+def test_the_hessian_is_that_of_the_gradient(rho, scale, fit_intercept):
+    rows, frame, objective = problem(rho, scale, fit_intercept=fit_intercept)
     theta = theta_at(frame, objective, 0.15)
-    _, _, sigma = objective.split(theta)
-    inside, outside = rows.grams(objective.point(theta), sigma)
-    hessian = objective.add_penalty(objective.hessian(theta, inside, rows.total_weight))
+    sums = sums_at(rows, objective, theta, squares=True, gram=np.float64)
+    inside, outside = (
+        objective.hessian(theta, gram, sums.weight) for gram in sums.gram
+    )
+    hessian = inside + np.diag(objective.penalty_curvature)
     step = 1e-7
     for j, unit in enumerate(np.eye(len(theta))):
         _, ahead = value_gradient(rows, objective, theta + step * unit)
         _, behind = value_gradient(rows, objective, theta - step * unit)
         difference = (ahead - behind) / (2 * step)
         np.testing.assert_allclose(hessian[j], difference, rtol=1e-5, atol=1e-5)
-    sums = rows.sums(objective.point(theta), squares=True)
-    diagonal = objective.diagonal(theta, sums, rows.total_weight)
-    np.testing.assert_allclose(
-        objective.add_penalty(diagonal), np.diagonal(hessian), rtol=1e-10
-    )
     assert np.linalg.eigvalsh(outside).min() > -1e-9
+    assert (np.linalg.norm(outside) > 0) == (rho < np.inf)
+    diagonal, above = objective.diagonals(theta, sums)
+    np.testing.assert_allclose(diagonal, np.diagonal(inside), rtol=1e-10)
+    # Of outliers it is a bound.
+    assert (above >= np.diagonal(outside) * (1 - 1e-10)).all()
+
+
+def test_a_parabola_lies_above_the_loss():
+    """With the outliers' part of the Hessian no step goes below the model."""
+    rows, frame, objective = problem(scale=0.2, alpha=0.0)
+    theta = theta_at(frame, objective, 0.15)
+    value, gradient = value_gradient(rows, objective, theta)
+    sums = sums_at(rows, objective, theta, gram=np.float64)
+    whole = objective.hessian(theta, sums.gram.sum(axis=0), sums.weight)
+    rng = np.random.default_rng(1)
+    for size in (1e-3, 0.1, 1.0, 10.0):
+        step = size * rng.normal(size=len(theta))
+        above = value + gradient @ step + 0.5 * step @ whole @ step
+        found, _ = value_gradient(rows, objective, theta + step)
+        assert found <= above * (1 + 1e-12)
+
+
+@each_scale
+@each_intercept
+@pytest.mark.parametrize("damping", [0.0, 0.3])
+def test_a_product_with_the_hessian(scale, fit_intercept, damping):
+    rows, frame, objective = problem(scale=scale, fit_intercept=fit_intercept)
+    theta = theta_at(frame, objective, 0.15)
+    sums = sums_at(rows, objective, theta, gram=np.float64)
+    inside, outside = (
+        objective.hessian(theta, gram, sums.weight) for gram in sums.gram
+    )
+    v = np.linspace(-1.0, 2.0, len(theta))
+    direction = objective.widened(v)
+    found = sums_at(rows, objective, theta, direction=direction, damping=damping)
+    np.testing.assert_allclose(
+        objective.product(theta, found),
+        (1 + damping) * inside @ v + damping * outside @ v,
+        rtol=1e-10,
+        atol=1e-10,
+    )
 
 
 @each_intercept

@@ -38,7 +38,6 @@ import matplotlib.pyplot as plt
 import numba
 import numpy as np
 import scipy.sparse as sp
-from skhuber._sweep import Point
 from sklearn.linear_model import HuberRegressor as TheirHuberRegressor
 from sklearn.linear_model import LinearRegression, SGDRegressor
 from sklearn.pipeline import make_pipeline
@@ -46,6 +45,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skhuber import HuberRegressor
 from skhuber._rows import make_rows
+from skhuber._sums import Point
 
 HERE = Path(__file__).parent
 RHO = 1.35
@@ -452,11 +452,12 @@ def run_sweeps(out):
                     y_unit=1.0,
                     u=np.ones(p) / np.sqrt(p),
                     intercept=0.0,
-                    threshold=1.35,
+                    threshold=RHO,
+                    scale=1.0,
                 )
                 rows = make_rows(X, y, None, numba.config.NUMBA_NUM_THREADS)
                 # The threads of BLAS spin for a while after a product.
-                ratio = apart(lambda rows=rows, at=at: rows.sums(at))
+                ratio = apart(lambda rows=rows, at=at: rows.sweep([at]))
                 ratio /= apart(lambda X=X, w=w: X @ w)
                 cells.append(f"{ratio:.2f}")
         say("  " + " ".join(cells))

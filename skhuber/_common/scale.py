@@ -48,10 +48,10 @@ def mad_scale(distance: Floats, weight: Floats | None) -> float:
 
 
 def upper_quantile(values: Floats, share: float, weight: Floats | None) -> float:
-    """Return the middle of the interval of numbers that `share` of the weight exceeds.
+    """Return a threshold that values with `share` of the weight exceed.
 
-    The weight beyond the number falls short of `share` by less than the weight of one
-    sample.
+    It is the middle between two neighbouring values. The weight above it falls short of
+    `share` by less than the weight of one value.
     """
     if weight is not None:
         values, weight = values[weight > 0], weight[weight > 0]
@@ -85,13 +85,14 @@ def joint_scale(distance: Floats, rho: float, weight: Floats | None) -> float:
     if np.isinf(rho):
         return float(unit * np.sqrt(inside[-1] / total))
     outside = total - np.cumsum(mass)
-    outside[-1] = 0.0  # to the last digit, which a large rho would multiply
-    part = total / rho / rho  # (the square of a large rho overflows)
+    # Exactly zero: a large rho would multiply a rounding error.
+    outside[-1] = 0.0
+    part = total / rho / rho  # not rho**2, which may overflow
     if not mass[a > 0].sum() > part:
         return 0.0
     # With the threshold t = ρσ at a_k the equation's left side less its right side is
     # inside/t² + outside − total/ρ². It falls as t grows, from above zero.
     excess = inside + (outside - part) * a**2
     last = np.nonzero((excess >= 0) & (a > 0))[0][-1]
-    square = inside[last] / (total - rho * (rho * outside[last]))  # of σ
-    return float(unit * np.sqrt(square))
+    squared_scale = inside[last] / (total - rho * (rho * outside[last]))
+    return float(unit * np.sqrt(squared_scale))

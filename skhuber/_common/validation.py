@@ -17,12 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn import config_context
 from sklearn.utils import assert_all_finite, check_array, column_or_1d
 
-# The largest count that compiled code can hold, in 64 bits with a sign. A larger limit
-# on a count is never reached, so it is cut to this one.
+# The largest count that compiled code can hold, in 64 bits with a sign. No count of
+# iterations reaches it, so a larger limit is cut to it.
 _LARGEST_COUNT = 2**63 - 1
 # Kinds of NumPy types that are dates and durations.
 _TIMES = "mM"
-# Digits of an integer that an error shows; Python converts no more than 4,300.
+# The most digits of an integer that an error shows. Python converts at most 4,300.
 _SHOWN_DIGITS = 100
 
 
@@ -35,7 +35,9 @@ def check_real(
     finite: bool = True,
     allowed: str = "",
 ) -> float:
-    """Return a number > above, ≥ least or any, or raise an error that names it.
+    """Return the value as a float, or raise an error that names it.
+
+    With `above`, a valid number is greater than it; with `least`, at least as large.
 
     A number too large for a float is infinite, as it would be by rounding.
     """
@@ -62,7 +64,7 @@ def check_real(
 
 
 def _shown(value: object) -> str:
-    """Return the value as an error shows it: of a huge integer, its size."""
+    """Return the text of a value in an error; for a huge integer its magnitude."""
     if isinstance(value, int) and abs(value) >= 10**_SHOWN_DIGITS:
         sign = "-" if value < 0 else ""
         return f"an integer of about {sign}10**{math.floor(math.log10(abs(value)))}"
@@ -132,7 +134,7 @@ def naming(name: str) -> Iterator[None]:
 
 
 def _kinds(values: Any) -> set[str]:
-    """Return the kinds of NumPy types in array-like values, as far as they have any."""
+    """Return the kinds of NumPy types in array-like values; empty if it has none."""
     if hasattr(values, "columns") and hasattr(values, "dtypes"):
         types = list(values.dtypes)
         if all(hasattr(type_, "kind") for type_ in types):
@@ -141,14 +143,14 @@ def _kinds(values: Any) -> set[str]:
         return {values.dtype.kind}
     try:
         return {np.asarray(values).dtype.kind}
-    except (TypeError, ValueError):  # what is wrong with them is for other checks
+    except (TypeError, ValueError):  # other checks report these
         return set()
 
 
 def refuse_times(name: str, values: Any) -> None:
-    """Raise a TypeError for dates and durations, whose unit nobody has stated.
+    """Raise a TypeError for dates and durations, which are numbers in an unknown unit.
 
-    Cast to numbers a missing one (NaT) would be −2⁶³, which nothing tells from others.
+    A missing one (NaT) would be −2⁶³ as a number, like any valid value.
     """
     if _kinds(values) & set(_TIMES):
         raise TypeError(
@@ -161,7 +163,7 @@ def refuse_times(name: str, values: Any) -> None:
 def refuse_missing_times(name: str, values: Any) -> None:
     """Raise a ValueError if one of the dates or durations is missing (NaT).
 
-    Cast to numbers it would be −2⁶³, which nothing tells from others.
+    It would be −2⁶³ as a number, like any valid value.
     """
     if not _kinds(values) & set(_TIMES):
         return
@@ -169,7 +171,7 @@ def refuse_missing_times(name: str, values: Any) -> None:
     if hasattr(values, "columns"):  # columns of a frame may have types of their own
         columns = [values[column] for column in values.columns]
     for column in columns:
-        # (A missing one is no more equal to itself than NaN is.)
+        # NaT is not equal to itself, as NaN is not.
         has_kind = hasattr(getattr(column, "dtype", None), "kind")
         array = column if has_kind else np.asarray(column)
         if _kinds(array) & set(_TIMES) and np.asarray(array != array).any():
@@ -177,9 +179,9 @@ def refuse_missing_times(name: str, values: Any) -> None:
 
 
 def refuse_bad_values(**arrays: Any) -> None:
-    """Raise a ValueError for the first array with NaN or infinity, and name it.
+    """Raise a ValueError that names the first array with NaN or infinity.
 
-    Also where the caller has told scikit-learn that there are none (`assume_finite`).
+    scikit-learn's setting `assume_finite` is ignored.
     """
     # (The check adds the values up first, and looks at each only if that overflows.)
     ignored = np.errstate(over="ignore", invalid="ignore")
@@ -192,7 +194,7 @@ def refuse_bad_values(**arrays: Any) -> None:
 def check_target(
     y: ArrayLike | None, n_samples: int, estimator: str = "HuberRegressor"
 ) -> NDArray[np.float64] | NDArray[np.float32]:
-    """Return a finite, C-contiguous 1-D target of float32 or float64."""
+    """Return the target: finite, 1-D and C-contiguous, in float32 or float64."""
     if y is None:
         raise ValueError(
             f"{estimator} requires y to be passed, but the target y is None."
@@ -229,7 +231,7 @@ def check_target(
 def check_weights(
     sample_weight: ArrayLike | None, n_samples: int
 ) -> NDArray[np.float64] | None:
-    """Return non-negative float64 weights of a positive, finite sum; None for None."""
+    """Return weights in float64, ≥ 0 with a positive, finite sum; None for None."""
     if sample_weight is None:
         return None
     if isinstance(sample_weight, Real):

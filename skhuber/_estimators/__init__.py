@@ -1,6 +1,6 @@
 """Estimators: parameters, validated data, fitted attributes.
 
-They know scikit-learn's conventions and nothing of how a fit is computed. The fitting
-core, and numba with it, is imported at the first fit, so that importing the package and
-predicting stay light.
+These modules follow scikit-learn's conventions and contain nothing of how a fit is
+computed. They import the fitting core, and numba with it, at the first fit: importing
+the package and predicting need neither.
 """

@@ -1,8 +1,7 @@
-"""What the estimators have in common: parameters, data, fitted attributes, predictions.
+"""Base class of the estimators: checks, data, fitted attributes, predictions.
 
-It knows scikit-learn's conventions and nothing of how a fit is computed; that (and
-with it numba) is imported at the first fit, so that importing the package and
-predicting stay light.
+Functions import the fitting core, and numba with it, when they are called: importing
+the package and predicting need neither.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ if TYPE_CHECKING:
     from skhuber._fit import Fit, Settings
     from skhuber._rows import RowSource
 
-# What a pickled model says of itself. The number changes with the names or the meaning
-# of the attributes, not with every version of the package.
+# Key and number of the format in the state of a pickled model. The number changes if
+# the names or the meaning of attributes do, not with every version of the package.
 _FORMAT_NAME = "_skhuber_format"
 _FORMAT = 1
 
-
+# Allowed values of `scale`, for error messages.
 _SCALES = '"joint", "mad" or a finite number > 0'
 
 
@@ -63,7 +62,7 @@ def check_rho(name: str, value: object, scale: float | str, allowed: str = "") -
 
 
 def is_single(values: ArrayLike) -> bool:
-    """Whether all values are zero or normal numbers of single precision."""
+    """Return whether all values are zero or normal numbers in single precision."""
     size = np.abs(np.asarray(values, dtype=np.float64))
     info = np.finfo(np.float32)
     small = (size < float(info.tiny)) & (size > 0)
@@ -71,8 +70,9 @@ def is_single(values: ArrayLike) -> bool:
 
 
 def linear(X: Any, coef: NDArray[Any], intercept: ArrayLike) -> NDArray[np.floating]:
-    """Return Xw + b, in the type of X and w, or in float64 if it overflows there."""
-    # (As float32 times float64, a sparse product may stay float32 in old versions.)
+    """Return Xw + b, in the type of X and w, or in float64 if that type overflows."""
+    # The type of the product is not always that of X and w: old versions of SciPy may
+    # return float32 for a float32 matrix times float64 coefficients.
     with np.errstate(over="ignore", invalid="ignore"):
         product = safe_sparse_dot(X, coef, dense_output=True)
         result = product + np.asarray(intercept, dtype=product.dtype)
@@ -86,22 +86,23 @@ class Data(NamedTuple):
     """Validated data of a fit."""
 
     X: Any
-    """(n, p), float32 or float64, an array or in CSR format."""
+    """Features, shape (n, p), float32 or float64: an array or a CSR matrix."""
     y: NDArray[Any]
     weight: NDArray[np.float64] | None
     threads: int
 
     def rows(self, index: NDArray[np.intp] | None = None) -> RowSource:
-        """The data as the fit takes them; or some of the rows."""
+        """Return the source of all rows, or of the rows with these indices."""
         from skhuber._rows import make_rows
 
         rows = make_rows(self.X, self.y, self.weight, self.threads)
         return rows if index is None else rows.take(index)
 
     def like_X(self, coef: NDArray[np.float64], intercept: float) -> NDArray[Any]:
-        """The coefficients as `coef_`: float32 if X is and the model can be, too.
+        """Return the coefficients as `coef_`, in float32 or float64.
 
-        That is if single precision can hold coefficients, intercept and targets.
+        They are float32 if X is, and if single precision can hold coefficients,
+        intercept and targets.
         """
         if self.X.dtype != np.float32:
             return coef
@@ -111,7 +112,7 @@ class Data(NamedTuple):
         return coef
 
     def for_callbacks(self, index: NDArray[np.intp] | None = None) -> dict[str, Any]:
-        """The data as callbacks get them; or some of the rows."""
+        """Return the data for callbacks: all, or the rows with these indices."""
         X, y, weight = self.X, self.y, self.weight
         if index is not None:
             X, y = X[index], y[index]
@@ -121,7 +122,7 @@ class Data(NamedTuple):
 
 
 class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
-    """A linear model that has been, or will be, fitted with a Huber loss."""
+    """Base class of the linear models that are fitted with a Huber loss."""
 
     n_jobs: int | None
 
@@ -141,9 +142,9 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         Raises
         ------
         NotFittedError
-            Before `fit`.
+            If the model is not fitted.
         ValueError
-            For data that do not fit those of `fit`.
+            If X does not match the data of `fit`.
 
         Examples
         --------
@@ -171,11 +172,11 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is pickled, with a mark of its format."""
+        """Return the state to pickle, with the number of its format."""
         return {**super().__getstate__(), _FORMAT_NAME: _FORMAT}
 
     def __setstate__(self, state: Any) -> None:
-        """Take what was pickled; what was not pickled as this is refused."""
+        """Restore a pickled state; raise an error if it has another format."""
         found = state.get(_FORMAT_NAME) if isinstance(state, dict) else None
         if found != _FORMAT:
             raise ValueError(
@@ -188,7 +189,10 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     def _checked_data(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> Data:
-        """The data, but for bad values in X: these show in the sums of the fit."""
+        """Return the validated data.
+
+        Bad values in X are not looked for: they show in the sums of the fit.
+        """
         from skhuber._runtime import thread_count
 
         n_jobs = check_n_jobs(self.n_jobs)
@@ -206,7 +210,7 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         return Data(data, target, weight, thread_count(n_jobs, data.size))
 
     def _check_sums(self, fits: Sequence[Fit], data: Data) -> None:
-        """Raise an error that says what is wrong, if sums are not finite."""
+        """Raise an error that names the cause if the sums of a fit are not finite."""
         if all(fit.is_finite for fit in fits):
             return
         refuse_bad_values(X=data.X, y=data.y)
@@ -234,9 +238,9 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
 @contextlib.contextmanager
 def unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
-    """Take back every change to the estimator's attributes if the block is left early.
+    """Restore the estimator's attributes if the block raises.
 
-    scikit-learn's `validate_data` sets attributes before it has looked at all data, and
+    scikit-learn's `validate_data` sets attributes before it has checked all data, and
     an interrupt can come at any time.
     """
     before = vars(estimator).copy()

@@ -1,18 +1,17 @@
-"""Choosing rho and alpha: fits along a grid, and cross-validation over it.
+"""Choice of rho and alpha by cross-validation.
 
-Both hand the whole grid to `skhuber._grid`, which knows what its fits can share.
-Cross-validation does so for each fold, with rows of X picked by their numbers: a
-C-ordered X is not copied for it.
+`skhuber._fit.grid` fits all candidates of a fold together. The training samples of a
+fold are picked from X by their indices, so a C-ordered X is not copied.
 """
 
 from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from numbers import Real
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,16 +28,18 @@ from sklearn.utils.metadata_routing import (
 )
 
 from skhuber._common.scale import NORMAL_MAD, weighted_median
-from skhuber._common.validation import check_count, check_flag, check_real
-from skhuber._estimators.base import (
-    Data,
-    HuberModel,
-    check_rho,
-    check_scale,
-    linear,
-    unchanged_on_error,
-)
+from skhuber._common.validation import check_flag
+from skhuber._estimators.base import Data, HuberModel, linear, unchanged_on_error
 from skhuber._estimators.callbacks import Tasks, with_callbacks
+from skhuber._estimators.candidates import (
+    ALPHAS,
+    RHOS,
+    Failure,
+    checked_grid,
+    failures_of,
+    listed,
+    warning_about,
+)
 from skhuber._estimators.regressor import HuberRegressor
 from skhuber.metrics import make_huber_scorer
 
@@ -46,183 +47,31 @@ if TYPE_CHECKING:
     from skhuber._fit import Fit, Settings
     from skhuber._fit.grid import Grid
 
-__all__ = ["HuberPath", "HuberRegressorCV", "huber_path"]
+__all__ = ["HuberRegressorCV"]
 
-# From the edge of where a joint scale exists to where next to nothing is an outlier.
-_RHOS = (1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0)
-_ALPHAS = (0.0001,)
-# The yardstick of the default scoring: a first fit with this rho, and this threshold in
-# robust standard deviations of its residuals. With it the mean Huber error is 95 % as
-# precise as the mean squared error would be, were residuals normal.
+# rho of the first fit, whose residuals give the threshold of the default scoring.
 _FIRST_RHO = 1.35
-_YARDSTICK = 1.345
-# Residuals below this part of the median deviation of y are rounding errors.
+# Threshold of the default scoring, in robust standard deviations of the residuals of
+# the first fit: the rho at which Huber's estimate has 95 % of the efficiency of least
+# squares at the normal distribution, if the scale is known (Huber 1964).
+_SCORING_RHO = 1.345
+# Residuals below this fraction of the median deviation of y are taken for rounding
+# errors.
 _ROUNDING = 1e-9
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class HuberPath:
-    """Fits along a grid of rhos and alphas, as :func:`huber_path` returns them.
-
-    Attributes
-    ----------
-    rhos : ndarray of shape (n_rhos,)
-        Thresholds, in units of the scale.
-    alphas : ndarray of shape (n_alphas,)
-        Penalties.
-    coefs : ndarray of shape (n_rhos, n_alphas, n_features)
-        Coefficients.
-    intercepts : ndarray of shape (n_rhos, n_alphas)
-        Intercepts, in the unit of y.
-    scales : ndarray of shape (n_rhos, n_alphas)
-        Scales of the residuals, in the unit of y.
-    n_outliers : ndarray of int of shape (n_rhos, n_alphas)
-        Numbers of samples beyond the threshold.
-    outlier_shares : ndarray of shape (n_rhos, n_alphas)
-        Shares of the weight beyond the threshold, from 0 to 1.
-    objectives : ndarray of shape (n_rhos, n_alphas)
-        Values of the objective.
-    gaps : ndarray of shape (n_rhos, n_alphas)
-        Estimated distances of the objective from its minimum, as fractions of it.
-    converged : ndarray of bool of shape (n_rhos, n_alphas)
-        Whether the gap is within the tolerance.
-    n_sweeps : int
-        How often all samples were read, for all fits together.
-    """
-
-    rhos: Floats
-    alphas: Floats
-    coefs: Floats
-    intercepts: Floats
-    scales: Floats
-    n_outliers: NDArray[np.int64]
-    outlier_shares: Floats
-    objectives: Floats
-    gaps: Floats
-    converged: NDArray[np.bool_]
-    n_sweeps: int
-
-
-def huber_path(
-    X: ArrayLike,
-    y: ArrayLike,
-    *,
-    rhos: Sequence[float] = _RHOS,
-    alphas: Sequence[float] = _ALPHAS,
-    scale: float | str = "joint",
-    fit_intercept: bool = True,
-    sample_weight: ArrayLike | None = None,
-    max_iter: int = 1000,
-    tol: float = 1e-12,
-    n_jobs: int | None = None,
-) -> HuberPath:
-    """Fit :class:`HuberRegressor` along a grid of rhos and alphas.
-
-    The fits are the same as one by one, and share what they can: with many samples the
-    whole grid takes two or three times as many sweeps over them as a single fit.
-
-    Parameters
-    ----------
-    X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
-        Features.
-    y : array-like of shape (n_samples,)
-        Target.
-    rhos : sequence of float
-        Thresholds in units of the scale; at least 1 with ``scale="joint"``, else
-        greater than 0; `numpy.inf` gives ridge regression.
-    alphas : sequence of float, default=(0.0001,)
-        Weights of the penalty on the squared coefficients; at least 0.
-    scale, fit_intercept, max_iter, tol, n_jobs
-        As for :class:`HuberRegressor`.
-    sample_weight : array-like of shape (n_samples,), default=None
-        Non-negative weights: a weight of 2 is the same as the sample twice.
-
-    Returns
-    -------
-    path : HuberPath
-        Coefficients, scales, numbers of outliers and gaps, by rho and alpha.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For parameters or data that are not as described.
-
-    Warns
-    -----
-    ConvergenceWarning
-        Where a fit could not be shown to be within `tol` of the optimum.
-
-    See Also
-    --------
-    HuberRegressorCV : Choose among the fits by cross-validation.
-    skhuber.inspection.HuberPathDisplay : A picture of the path.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skhuber import huber_path
-    >>> rng = np.random.default_rng(0)
-    >>> X = rng.normal(size=(200, 2))
-    >>> y = X @ [1.0, 2.0] + rng.standard_t(2, size=200)
-    >>> path = huber_path(X, y, rhos=[1.2, 2.0, 4.0])
-    >>> path.coefs.shape
-    (3, 1, 2)
-    >>> path.n_outliers.ravel()
-    array([106,  18,   3])
-    """
-    from skhuber._fit.grid import fit_grid
-
-    model = HuberRegressor(
-        scale=scale,
-        fit_intercept=fit_intercept,
-        max_iter=max_iter,
-        tol=tol,
-        n_jobs=n_jobs,
-    )
-    rhos, alphas = _listed("rhos", rhos), _listed("alphas", alphas)
-    grid = _checked_grid(model, rhos, alphas)
-    data = model._checked_data(X, y, sample_weight)
-    rows = data.rows()
-    fits = fit_grid(rows, grid)
-    model._check_sums(fits, data)
-    shape = (len(rhos), len(alphas))
-    failures = _failures(grid, fits)
-    complaint = _complaint("huber_path", failures, len(fits))
-    if complaint is not None:
-        warnings.warn(complaint, ConvergenceWarning, stacklevel=2)
-
-    def table(values: Iterator[Any]) -> Any:
-        return np.array(list(values)).reshape(shape)
-
-    total = rows.natural_weight
-    coefs = np.array([fit.coef for fit in fits]).reshape(*shape, -1)
-    return HuberPath(
-        rhos=np.array([float(rho) for rho in rhos]),
-        alphas=np.array([float(alpha) for alpha in alphas]),
-        coefs=coefs,
-        intercepts=table(fit.intercept for fit in fits),
-        scales=table(fit.scale for fit in fits),
-        n_outliers=table(fit.tally.n_outliers for fit in fits),
-        outlier_shares=table(max(1.0 - fit.tally.inlier / total, 0.0) for fit in fits),
-        objectives=table(fit.objective for fit in fits),
-        gaps=table(fit.gap for fit in fits),
-        converged=table(fit.converged for fit in fits),
-        n_sweeps=rows.n_sweeps,
-    )
-
-
 class HuberRegressorCV(HuberModel):
     """Robust linear regression that chooses rho and alpha by cross-validation.
 
-    The same as :class:`~sklearn.model_selection.GridSearchCV` over
-    :class:`HuberRegressor` with the same scorer and folds, and several times faster:
-    the fits of a fold share their sweeps over the samples.
+    The scores are those of :class:`~sklearn.model_selection.GridSearchCV` over
+    :class:`HuberRegressor` with equal scorer and folds. The search is several times
+    faster, since the fits of a fold share their sweeps over the samples.
 
-    All candidates are measured with one yardstick (see `scoring`). A candidate's own
-    Huber error will not do: the smaller rho, the smaller the error of the very same
-    residuals, and the smallest rho would always win.
+    All candidates are scored with one threshold (see `scoring`). If each were scored
+    with its own rho, the smallest rho would always win: the smaller rho, the smaller
+    the Huber error of given residuals.
 
     Parameters
     ----------
@@ -234,8 +83,8 @@ class HuberRegressorCV(HuberModel):
     scale, fit_intercept, max_iter, tol, n_jobs
         As for :class:`HuberRegressor`.
     cv : int, splitter, iterable or None, default=None
-        The folds: None for five, an integer for so many, a splitter of scikit-learn,
-        or pairs of arrays of training and test indices.
+        The folds: their number (None stands for five), a splitter of scikit-learn, or
+        pairs of arrays of training and test indices.
     scoring : str, callable or None, default=None
         What is maximised: the name of a scorer, a callable ``(estimator, X, y) →
         float``, or None for minus the mean Huber error at a fixed threshold
@@ -243,7 +92,7 @@ class HuberRegressorCV(HuberModel):
         standard deviations (median |r| / 0.6745) of the residuals of a first fit to all
         the data, with ``rho=1.35``, a joint scale and the least alpha:
         `scoring_threshold_`. (If that fit meets most targets exactly, the median is
-        that of the residuals that are not zero.)
+        taken over the residuals that are not zero.)
     verbose : bool, default=False
         Whether to print a line for each fold.
 
@@ -254,9 +103,9 @@ class HuberRegressorCV(HuberModel):
     alpha_ : float
         The best alpha.
     best_score_ : float
-        Its mean score over the folds.
+        Mean score of the best candidate over the folds.
     best_index_ : int
-        Its place in `cv_results_`.
+        Index of the best candidate in `cv_results_`.
     cv_results_ : dict of ndarrays
         One entry for each candidate, ready for ``pandas.DataFrame``: ``param_rho``,
         ``param_alpha``, ``params``, ``split0_test_score`` and so on,
@@ -266,47 +115,49 @@ class HuberRegressorCV(HuberModel):
     scorer_ : callable
         The scorer used.
     scoring_threshold_ : float or None
-        Threshold of the default scoring, in the unit of y; None with another one.
+        Threshold of the default scoring, in the unit of y; None if `scoring` is given.
     coef_ : ndarray of shape (n_features,)
-        Coefficients of the fit to all data with the best rho and alpha. So are all that
-        follow; see :class:`HuberRegressor`.
+        Coefficients of the final fit: to all data, with the best rho and alpha.
     intercept_ : float
-        Intercept.
+        Intercept of the final fit.
     scale_ : float
-        Scale of the residuals, in the unit of y.
+        Scale of the residuals of the final fit, in the unit of y.
     n_iter_ : int
-        Iterations of that fit.
+        Iterations of the final fit.
     n_sweeps_ : int
-        How often that fit read all samples.
+        Number of sweeps over all samples in the final fit.
     outliers_ : ndarray of bool of shape (n_samples,)
-        Whether the residual of a sample lies beyond the threshold.
+        Whether the residual of a sample in the final fit lies beyond the threshold.
     robust_weights_ : ndarray of shape (n_samples,)
-        ψ(r)/r.
+        ψ(r)/r of the final fit: 1 up to the threshold, ``rho_ * scale_ / |r|`` beyond
+        it.
     objective_ : float
-        Value of the objective.
+        Objective of the final fit.
     optimality_gap_ : float
-        Estimated distance of the objective from its minimum, as a fraction of it.
+        Estimated distance of `objective_` from its minimum, as a fraction of it.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, where X had names that are all strings.
+        Names of the features, if X had names that are all strings.
 
     See Also
     --------
-    huber_path : The fits themselves.
+    huber_path : Fits along a grid, without a choice.
     skhuber.inspection.CVRhoDisplay : A picture of the scores.
 
     Notes
     -----
-    As in scikit-learn's RidgeCV, `sample_weight` counts in the fits and in the scores
-    (of scorers that have such an argument). Scorers get arrays, frames or not, and
-    models with coefficients and scale, but without what a fit says of each sample.
-    With metadata routing switched on, that is requested by ``set_fit_request`` and the
-    scorer's ``set_score_request``, and further metadata (groups, say) go to the
-    splitter. Without it ``fit(X, y, groups=...)`` does.
+    As in scikit-learn's RidgeCV, `sample_weight` counts in the fits, and in the scores
+    if the scorer has such an argument. A scorer gets X as an array or a sparse matrix,
+    never as a frame, and a model with coefficients and scale, but without attributes
+    that have one value for each sample.
+
+    With metadata routing switched on, ``set_fit_request`` and the scorer's
+    ``set_score_request`` request weights, and further metadata (groups, say) go to the
+    splitter. With routing switched off, groups are an argument of `fit`.
 
     Callbacks of scikit-learn (1.9 and later) see a task for each candidate of each
-    fold, and one for the last fit.
+    fold, and one for the final fit.
 
     Examples
     --------
@@ -324,9 +175,9 @@ class HuberRegressorCV(HuberModel):
 
     def __init__(
         self,
-        rhos: Sequence[float] = _RHOS,
+        rhos: Sequence[float] = RHOS,
         *,
-        alphas: Sequence[float] = _ALPHAS,
+        alphas: Sequence[float] = ALPHAS,
         scale: str | float = "joint",
         fit_intercept: bool = True,
         cv: Any = None,
@@ -363,10 +214,10 @@ class HuberRegressorCV(HuberModel):
         y : array-like of shape (n_samples,)
             Target.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights: a weight of 2 is the same as the sample twice (which
-            is in one fold then).
+            Non-negative weights: a weight of 2 is the same as the sample twice, with
+            both copies in one fold.
         **params
-            ``groups`` for the splitter; with metadata routing whatever the splitter or
+            ``groups`` for the splitter; with metadata routing all that the splitter or
             the scorer requests.
 
         Returns
@@ -377,15 +228,15 @@ class HuberRegressorCV(HuberModel):
         Raises
         ------
         TypeError, ValueError
-            For parameters, data or folds that are not as described; the estimator
-            stays as it was.
+            If parameters, data or folds are not as described. The estimator stays as it
+            was.
 
         Warns
         -----
         ConvergenceWarning
-            Where a fit could not be shown to be within `tol` of the optimum.
+            If a fit could not be shown to be within `tol` of the optimum.
         UserWarning
-            Where a scorer gave scores that are not finite.
+            If a scorer gave scores that are not finite.
 
         Examples
         --------
@@ -398,9 +249,9 @@ class HuberRegressorCV(HuberModel):
         3
         """
         with unchanged_on_error(self):
-            complaint = self._fit(X, y, sample_weight, params)
-        if complaint is not None:
-            warnings.warn(complaint, ConvergenceWarning, stacklevel=2)
+            warning = self._fit(X, y, sample_weight, params)
+        if warning is not None:
+            warnings.warn(warning, ConvergenceWarning, stacklevel=2)
         bad = np.count_nonzero(~np.isfinite(self.cv_results_["mean_test_score"]))
         if bad:
             n_candidates = len(self.cv_results_["params"])
@@ -413,12 +264,13 @@ class HuberRegressorCV(HuberModel):
         return self
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Say which metadata go where.
+        """Return which metadata the fits, the scorer and the splitter get.
 
         Returns
         -------
         routing : MetadataRouter
-            `sample_weight` to the fits; what the scorer and the splitter request.
+            Routes `sample_weight` to the fits, and to the scorer and the splitter what
+            they request.
         """
         return (
             MetadataRouter(owner=self)
@@ -442,14 +294,14 @@ class HuberRegressorCV(HuberModel):
         sample_weight: ArrayLike | None,
         params: dict[str, Any],
     ) -> str | None:
-        """Set the fitted attributes; return what there is to warn of."""
+        """Set the fitted attributes; return the text of a warning, or None."""
         from skhuber._fit import fit_rows
         from skhuber._fit.grid import Grid
 
-        rhos, alphas = _listed("rhos", self.rhos), _listed("alphas", self.alphas)
-        grid = _checked_grid(self, rhos, alphas)
+        rhos, alphas = listed("rhos", self.rhos), listed("alphas", self.alphas)
+        grid = checked_grid(self, rhos, alphas)
         verbose = check_flag("verbose", self.verbose)
-        self._scorer(1.0)  # complains, if there is something to complain of
+        self._scorer(1.0)  # raises an error for a bad `scoring`, before any work
         data = self._checked_data(X, y, sample_weight)
         routed = self._routed(data.weight, params)
         folds = self._folds(data, routed.splitter.split)
@@ -457,10 +309,10 @@ class HuberRegressorCV(HuberModel):
         tasks = Tasks(self, data.for_callbacks(), n_tasks=n_tasks)
 
         with tasks.fit():
-            failures: list[_Failure] = []
+            failures: list[Failure] = []
             self.scoring_threshold_ = None
             if self.scoring is None:
-                self.scoring_threshold_ = self._yardstick(data, grid)
+                self.scoring_threshold_ = self._scoring_threshold(data, grid)
             self.scorer_ = self._scorer(self.scoring_threshold_)
             shared = Grid(data.rows(), grid)
             scores = np.empty((len(folds), len(grid)))
@@ -484,8 +336,8 @@ class HuberRegressorCV(HuberModel):
             self._take(fit, settings, data, rows)
             self.alpha_ = settings.alpha
             tasks.done("refit", self._attributes(fit.coef, fit.intercept, data))
-        failures += _failures([settings], [fit])
-        return _complaint("HuberRegressorCV", failures, n_tasks)
+        failures += failures_of([settings], [fit])
+        return warning_about("HuberRegressorCV", failures, n_tasks)
 
     def _scorer(self, threshold: float | None) -> Callable[..., float]:
         if self.scoring is None:
@@ -502,7 +354,7 @@ class HuberRegressorCV(HuberModel):
         return check_scoring(self, self.scoring)
 
     def _routed(self, weight: Floats | None, params: dict[str, Any]) -> Bunch:
-        """What of the metadata goes to the scorer and to the splitter."""
+        """Return the metadata of the scorer and of the splitter."""
         if get_config()["enable_metadata_routing"]:
             if weight is not None:
                 params = {**params, "sample_weight": weight}
@@ -522,11 +374,11 @@ class HuberRegressorCV(HuberModel):
     def _folds(
         self, data: Data, params: dict[str, Any]
     ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-        """Training and test indices; each fold can be fitted and scored."""
+        """Return the training and test indices of each fold; refuse empty ones."""
         n = data.X.shape[0]
         splitter = check_cv(self.cv, data.y, classifier=False)
         folds = [
-            (_numbers(train, n), _numbers(test, n))
+            (_indices(train, n), _indices(test, n))
             for train, test in splitter.split(data.X, data.y, **params)
         ]
         if not folds:
@@ -544,8 +396,8 @@ class HuberRegressorCV(HuberModel):
                     )
         return folds
 
-    def _yardstick(self, data: Data, grid: list[Settings]) -> float:
-        """Threshold of the default scoring."""
+    def _scoring_threshold(self, data: Data, grid: list[Settings]) -> float:
+        """Return the threshold of the default scoring, in the unit of y."""
         from skhuber._fit import fit_rows, residuals_of
 
         rows = data.rows()
@@ -557,11 +409,11 @@ class HuberRegressorCV(HuberModel):
         weight = data.weight
         y = data.y.astype(np.float64)
         deviation = np.abs(y - weighted_median(y, weight))
-        spread = _median_beyond(deviation, 0.0, weight)
-        # If most targets are met exactly, the median residual is a rounding error. Then
-        # those that are not met have a say; if there are none, the targets themselves.
-        size = _median_beyond(distance, _ROUNDING * spread, weight) or spread
-        return _YARDSTICK * size / NORMAL_MAD if size > 0 else 1.0
+        spread = _median_above(deviation, 0.0, weight)
+        # If most targets are met exactly, the median residual is a rounding error: take
+        # the median over the others, or the spread of y if all targets are met.
+        size = _median_above(distance, _ROUNDING * spread, weight) or spread
+        return _SCORING_RHO * size / NORMAL_MAD if size > 0 else 1.0
 
     def _evaluate(
         self,
@@ -572,14 +424,14 @@ class HuberRegressorCV(HuberModel):
         shared: Grid,
         params: dict[str, Any],
         tasks: Tasks,
-    ) -> tuple[Floats, list[_Failure]]:
-        """Scores of all candidates on one fold, and which fits are not certified."""
+    ) -> tuple[Floats, list[Failure]]:
+        """Return the scores of all candidates on one fold, and the failed fits."""
         fits = shared.fit(data.rows(train))
         self._check_sums(fits, data)
         scores = self._scores(data, test, fits, grid, params)
         if tasks.has_listeners:
             self._tell(tasks, data, train, fits, grid)
-        return scores, _failures(grid, fits)
+        return scores, failures_of(grid, fits)
 
     def _scores(
         self,
@@ -630,7 +482,7 @@ class HuberRegressorCV(HuberModel):
         fits: list[Fit],
         grid: list[Settings],
     ) -> None:
-        """Tell callbacks of the candidates of a fold."""
+        """Report the candidates of a fold to callbacks."""
         listened = data.for_callbacks(train)
         for fit, settings in zip(fits, grid, strict=True):
             attributes = self._attributes(fit.coef, fit.intercept, data)
@@ -650,7 +502,7 @@ class HuberRegressorCV(HuberModel):
         for k, score in enumerate(scores):
             results[f"split{k}_test_score"] = score
         results["mean_test_score"] = mean
-        with np.errstate(invalid="ignore"):  # (infinite scores have none)
+        with np.errstate(invalid="ignore"):  # NaN if a score is infinite
             results["std_test_score"] = scores.std(axis=0)
         results["rank_test_score"] = rankdata(-ranked, method="min").astype(np.int32)
         self.cv_results_ = results
@@ -660,13 +512,13 @@ class HuberRegressorCV(HuberModel):
 
 
 class _Candidate(HuberRegressor):
-    """A fitted model, as a scorer gets it; its predictions are there already.
+    """Fitted model for a scorer, with the predictions for the test samples.
 
-    To predict for all candidates at once takes a fraction of the time.
+    Predicting with all candidates at once takes a fraction of the time of one by one.
     """
 
     known: tuple[Any, NDArray[np.floating]]
-    """The test samples, and the predictions for them."""
+    """Test samples, and the predictions for them."""
 
     def predict(self, X: ArrayLike) -> NDArray[np.floating]:
         """Predict the target."""
@@ -674,59 +526,23 @@ class _Candidate(HuberRegressor):
         return predictions if X is samples else super().predict(X)
 
 
-def _checked_grid(
-    model: HuberRegressor | HuberRegressorCV,
-    rhos: list[float],
-    alphas: list[float],
-) -> list[Settings]:
-    """Settings for each rho and alpha, alphas within rhos."""
-    from skhuber._fit import Settings
+def _median_above(sizes: Floats, least: float, weight: Floats | None) -> float:
+    """Return the median of all sizes; if it is at most `least`, that of larger sizes.
 
-    scale = check_scale(model.scale)
-    fit_intercept = check_flag("fit_intercept", model.fit_intercept)
-    max_iter = check_count("max_iter", model.max_iter, least=0)
-    tol = check_real("tol", model.tol, least=0)
-    checked_rhos = [check_rho(f"rhos[{k}]", rho, scale) for k, rho in enumerate(rhos)]
-    checked_alphas = [
-        check_real(f"alphas[{k}]", alpha, least=0) for k, alpha in enumerate(alphas)
-    ]
-    return [
-        Settings(rho, scale, alpha, fit_intercept, max_iter, tol)
-        for rho in checked_rhos
-        for alpha in checked_alphas
-    ]
-
-
-def _listed(name: str, values: object) -> list[Any]:
-    """The numbers of a sequence that is not empty."""
-    allowed = "a sequence of at least one number"
-    if isinstance(values, str) or not hasattr(values, "__iter__"):
-        raise TypeError(f"{name} must be {allowed}, got {values!r}.")
-    if isinstance(values, np.ndarray) and values.ndim == 0:
-        raise TypeError(f"{name} must be {allowed}, got {values!r}.")
-    listed = list(values)
-    if not listed:
-        raise ValueError(f"{name} must be {allowed}, got {values!r}.")
-    return listed
-
-
-def _median_beyond(sizes: Floats, least: float, weight: Floats | None) -> float:
-    """Median of all sizes, or, if that is too small, of those beyond `least`.
-
-    Zero if there are none.
+    The result is zero if no size exceeds `least`.
     """
     median = weighted_median(sizes, weight)
     if median > least:
         return median
-    beyond = sizes > least
+    above = sizes > least
     if weight is not None:
-        beyond &= weight > 0
-        weight = weight[beyond]
-    return weighted_median(sizes[beyond], weight) if beyond.any() else 0.0
+        above &= weight > 0
+        weight = weight[above]
+    return weighted_median(sizes[above], weight) if above.any() else 0.0
 
 
 def _takes_weights(scorer: Callable[..., float]) -> bool:
-    """Whether a scorer has an argument for weights, as those of scikit-learn have."""
+    """Return whether a scorer takes an argument `sample_weight`."""
     try:
         parameters = inspect.signature(scorer).parameters.values()
     except (TypeError, ValueError):
@@ -737,8 +553,8 @@ def _takes_weights(scorer: Callable[..., float]) -> bool:
     )
 
 
-def _numbers(index: ArrayLike, n: int) -> NDArray[np.intp]:
-    """Numbers of samples, of an index that may be a mask."""
+def _indices(index: ArrayLike, n: int) -> NDArray[np.intp]:
+    """Return the indices of samples that an index or a boolean mask selects."""
     array = np.asarray(index)
     try:
         return np.arange(n)[array if array.size else array.astype(np.intp)]
@@ -746,32 +562,3 @@ def _numbers(index: ArrayLike, n: int) -> NDArray[np.intp]:
         raise ValueError(
             f"cv must give numbers or masks of the {n} samples, got {array!r}: {error}."
         ) from error
-
-
-class _Failure(NamedTuple):
-    """A fit that is not certified; the fit itself would hold on to its rows."""
-
-    settings: Settings
-    message: str
-    gap: float
-
-
-def _failures(grid: list[Settings], fits: Iterable[Fit]) -> list[_Failure]:
-    return [
-        _Failure(settings, fit.status.value, fit.gap)
-        for settings, fit in zip(grid, fits, strict=True)
-        if not fit.converged
-    ]
-
-
-def _complaint(who: str, failures: list[_Failure], n_fits: int) -> str | None:
-    """What there is to warn of."""
-    if not failures:
-        return None
-    settings, message, gap = failures[0]
-    return (
-        f"{who}: {len(failures)} of {n_fits} fits did not converge. Of the first one "
-        f"(rho={settings.rho:g}, alpha={settings.alpha:g}): {message}; the estimated "
-        f"optimality gap is {gap:.1e} (tol={settings.tol:g}, "
-        f"max_iter={settings.max_iter})."
-    )

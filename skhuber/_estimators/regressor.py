@@ -1,4 +1,4 @@
-"""HuberRegressor: one fit, with the rho given or chosen by a rule."""
+"""HuberRegressor, a single fit with rho given or chosen by a rule."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from skhuber._fit import Model, Settings, Start
     from skhuber._tuning.rules import Rule
 
+# Allowed values of `rho`, for error messages.
 _RHOS = 'a number > 0, "auto", "adaptive" or an OutlierShare'
 
 
@@ -40,31 +41,31 @@ class HuberRegressor(HuberModel):
         outliers.
 
         - a number: at least 1 with ``scale="joint"``, else greater than 0;
-          ``numpy.inf`` gives ridge regression. It is scikit-learn's `epsilon`. Where
-          the noise is normal, 1.35 has 95 % of the efficiency of least squares with
+          ``numpy.inf`` gives ridge regression. It is scikit-learn's `epsilon`. If the
+          noise is normal, 1.35 has 95 % of the efficiency of least squares with
           ``scale="mad"``, and 89 % with ``scale="joint"``; see
           :func:`rho_for_efficiency`.
-        - ``"auto"``: the least estimated error out of sample, over a grid of
-          thresholds. For noise that is independent of the features.
-        - ``"adaptive"``: a threshold that grows with the number of samples, for skewed
-          or heavy-tailed noise of which the mean is wanted.
-        - an :class:`OutlierShare`: as many outliers as it says.
+        - ``"auto"``: the threshold with the least estimated error out of sample, of a
+          grid. For noise that is independent of the features.
+        - ``"adaptive"``: a threshold that grows with the number of samples. For the
+          mean under skewed or heavy-tailed noise.
+        - an :class:`OutlierShare`: the threshold with the given share of outliers.
     scale : {"joint", "mad"} or float, default="joint"
-        Where the scale σ of the residuals comes from.
+        Estimate or value of the scale σ of the residuals.
 
-        - ``"joint"``: minimised together with the coefficients (Huber's concomitant
-          scale, the objective of scikit-learn's HuberRegressor). The objective is
-          convex.
-        - ``"mad"``: the median of the absolute residuals over Φ⁻¹(3/4) ≈ 0.6745, of the
-          very fit that it gives: what R's ``rlm`` and statsmodels' ``RLM`` compute
-          (with ``alpha=0``). At the same efficiency it withstands more outliers than
-          the joint scale.
-        - a number > 0: fixed, in the unit of `y`. With 1.0, `rho` is a threshold in
+        - ``"joint"``: σ is minimised together with the coefficients (Huber's
+          concomitant scale, the objective of scikit-learn's HuberRegressor). The
+          objective is convex.
+        - ``"mad"``: σ is the median of the absolute residuals of the fit, divided by
+          Φ⁻¹(3/4) ≈ 0.6745: what R's ``rlm`` and statsmodels' ``RLM`` compute (with
+          ``alpha=0``). At equal efficiency it withstands more outliers than the joint
+          scale.
+        - a number > 0: σ itself, in the unit of `y`. With 1.0, `rho` is a threshold in
           the unit of `y`.
     alpha : float, default=0.0001
-        Weight of the penalty ‖w‖² on the squared coefficients; at least 0. It
-        stands against a sum over samples, not a mean, and depends on the units of
-        the columns.
+        Weight of the penalty ‖w‖² on the squared coefficients; at least 0. The penalty
+        is added to a sum over samples, not to a mean, and depends on the units of the
+        columns.
     fit_intercept : bool, default=True
         Whether to fit an intercept. It is not penalised.
     max_iter : int, default=1000
@@ -74,14 +75,14 @@ class HuberRegressor(HuberModel):
         about this fraction of itself (`optimality_gap_`), or by no more than the
         rounding of the residuals explains. At least 0.
     warm_start : bool, default=False
-        Whether `fit` starts from the fitted model where there is one (with a `rho`
-        that is a number).
+        Whether `fit` starts from the coefficients of the last fit, if there was one and
+        if `rho` is a number.
     n_jobs : int or None, default=None
         The most threads to use; negative numbers count back from all, as in joblib.
         None: as many as numba's own setting and joblib's limits for its workers
         allow. The result has the same bits for any number of threads.
     verbose : bool, default=False
-        Whether to print a line for each sweep over all samples.
+        Whether to print a line for each evaluation of the objective on all samples.
 
     Attributes
     ----------
@@ -99,13 +100,13 @@ class HuberRegressor(HuberModel):
     n_iter_ : int
         Iterations over all samples (of L-BFGS, or on small data of Newton's method).
     n_sweeps_ : int
-        How often all samples were read.
+        Number of sweeps over all samples.
     outliers_ : ndarray of bool of shape (n_samples,)
         Whether the residual of a sample lies beyond the threshold.
     robust_weights_ : ndarray of shape (n_samples,)
         ψ(r)/r: 1 up to the threshold, ``rho_ * scale_ / |r|`` beyond it. Weighted least
-        squares with these weights (times `sample_weight`) gives the same fit. In the
-        type of X.
+        squares with these weights (times `sample_weight`) gives the same fit. The type
+        is that of X.
     objective_ : float
         Value of the objective.
     optimality_gap_ : float
@@ -113,7 +114,7 @@ class HuberRegressor(HuberModel):
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, where X had names that are all strings.
+        Names of the features, if X had names that are all strings.
 
     See Also
     --------
@@ -140,18 +141,16 @@ class HuberRegressor(HuberModel):
     With several fixed points of ``scale="mad"``, the fit is the one to which iteration
     from the scale of the least-squares residuals leads.
 
-    Of data that the model fits exactly, the scale comes out as the smallest number
-    that rounding errors allow, about 1e-12 of the spread of y.
+    If the model fits the data exactly, the scale is the smallest one that rounding
+    errors allow, about 1e-12 of the spread of y.
 
-    Of ``rho="auto"`` and ``rho="adaptive"`` the module `skhuber._tuning.rules` has the formulas
-    and their sources, and the user guide says which to choose when.
+    The user guide has the formulas of ``rho="auto"`` and ``rho="adaptive"``, their
+    sources, and advice on which to choose.
 
-    Callbacks of scikit-learn (1.9 and later) see one task for each iteration over all
-    samples; one that asks to stop ends the fit there, without a warning. With
-    callbacks, or `verbose`, small data are not fitted in one compiled call, and last
-    digits may differ. With a rule for `rho`, and with at most four samples for each
-    feature (fitted in the basis of singular vectors), there are no tasks within the fit
-    and no lines.
+    Callbacks of scikit-learn (1.9 and later) see one task for each evaluation of the
+    objective on all samples. If a callback asks to stop, the fit ends there, without a
+    warning. Small data are fitted in one compiled call, of which callbacks see one
+    task at the end. With a rule for `rho` there are no tasks within the fit.
 
     References
     ----------
@@ -222,17 +221,16 @@ class HuberRegressor(HuberModel):
         Raises
         ------
         ValueError, TypeError
-            For parameters or data that are not as described; the estimator stays as
-            it was.
+            If parameters or data are not as described. The estimator stays as it was.
 
         Warns
         -----
         ConvergenceWarning
-            Where the fit could not be shown to be within `tol` of the optimum; where a
-            rule for rho does not apply; and where a joint scale fell to zero though
-            residuals did not, since no more than 1/rho² of the weight has any (a small
-            `rho` with few samples for each feature; ``rho=1`` always). A larger `rho`,
-            or another `scale`, then says more.
+            If the fit could not be shown to be within `tol` of the optimum; if a rule
+            for rho does not apply; or if a joint scale fell to zero though residuals
+            did not. A joint scale is zero if no more than 1/rho² of the weight has a
+            nonzero residual: with a small `rho` and few samples for each feature, and
+            always with ``rho=1``. Use a larger `rho` or another `scale` then.
 
         Examples
         --------
@@ -242,16 +240,16 @@ class HuberRegressor(HuberModel):
         1
         """
         with unchanged_on_error(self):
-            complaint = self._fit(X, y, sample_weight)
-        if complaint is not None:
-            warnings.warn(complaint, ConvergenceWarning, stacklevel=2)
+            warning = self._fit(X, y, sample_weight)
+        if warning is not None:
+            warnings.warn(warning, ConvergenceWarning, stacklevel=2)
         return self
 
     @with_callbacks
     def _fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> str | None:
-        """Set the fitted attributes; return what there is to warn of."""
+        """Set the fitted attributes; return the text of a warning, or None."""
         from skhuber._fit import fit_rows
         from skhuber._tuning.rules import fit_by_rule
 
@@ -280,16 +278,16 @@ class HuberRegressor(HuberModel):
 
         is_watched = verbose or tasks.has_listeners
         with tasks.fit():
-            complaint = None
+            warning = None
             rows = data.rows()
             if rule is None:
                 fit = fit_rows(rows, settings, start, watch if is_watched else None)
             else:
-                settings, fit, complaint = fit_by_rule(rows, rule, settings)
+                settings, fit, warning = fit_by_rule(rows, rule, settings)
             self._check_sums([fit], data)
             self._take(fit, settings, data, rows)
         if fit.converged or fit.is_stopped:
-            return complaint and f"HuberRegressor: {complaint}."
+            return warning and f"HuberRegressor: {warning}."
         return (
             f"HuberRegressor did not converge: {fit.status.value}. After {fit.n_iter} "
             f"iterations the estimated optimality gap is {fit.gap:.1e} "
@@ -297,7 +295,7 @@ class HuberRegressor(HuberModel):
         )
 
     def _checked_parameters(self) -> tuple[Rule | None, Settings]:
-        """The rule for rho, if it is none, and the settings."""
+        """Return the rule for rho (None if rho is a number) and the settings."""
         from skhuber._fit import Settings
 
         scale = check_scale(self.scale)

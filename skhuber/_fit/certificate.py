@@ -1,4 +1,4 @@
-"""What a minimum proves: certified, exact to rounding, or a scale fallen to zero.
+"""Checks of a minimum: exact to rounding, or a scale that fell to zero.
 
 **Collapse.** If no more than 1/ρ² of the weight has a residual, F falls with the joint
 scale to zero, where it is 2ρ Σ s|r|, and has its minimum at a vertex: as many rows are
@@ -18,6 +18,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from skhuber._common.scale import weighted_median
 from skhuber._fit.levels import Samples, State, minimise
 from skhuber._fit.problem import Problem
 from skhuber._fit.result import Fit
@@ -108,15 +109,19 @@ def is_zero_to_rounding(rows: RowSource, settings: Settings, fit: Fit) -> bool:
 
     So it is if every target is met exactly: nothing then certifies the fit, as it has
     no digits left. A residual has errors of some units in the last place of the numbers
-    that it is the difference of.
+    that it is the difference of; the sum of p such numbers is at most √p times the root
+    of the sum of their squares. A row counts with its own weight: a light one adds next
+    to nothing to F, however long it is.
     """
-    y, weight = rows.y, rows.weight
-    if weight is not None:
-        y, weight = y[weight > 0], weight[weight > 0]
-    origin, centre = 0.0, np.zeros(rows.n_features)
-    if settings.fit_intercept:
-        origin, centre = float(y[0]), rows.moments(centred=True).centre
-    size = np.abs(y - origin) + np.abs(fit.coef) @ rows.max_abs_deviation(centre)
+    weight = np.ones(rows.n_rows) if rows.weight is None else rows.weight
+    present = weight > 0
+    y = rows.y.astype(np.float64)
+    moments = rows.moments(centred=settings.fit_intercept)
+    origin = weighted_median(y, rows.weight) if settings.fit_intercept else 0.0
+    # Squares of numbers in the unit of y do not overflow.
+    unit = np.abs(fit.coef) * fit.point.y_unit
+    root = np.sqrt(rows.n_features * rows.squared_lengths(moments.centre, unit))
+    size = np.abs(y - origin)[present] + root[present] / fit.point.y_unit
     error = RESIDUAL_ROUNDING * size
     if settings.scale == "joint":
         loss = (2.0 + 2.0 * settings.rho) * error
@@ -124,8 +129,8 @@ def is_zero_to_rounding(rows: RowSource, settings: Settings, fit: Fit) -> bool:
         loss = np.minimum(error / fit.scale, 2.0 * settings.rho) * error
     else:
         loss = 2.0 * settings.rho * error
-    total = loss.sum() if weight is None else weight @ loss
-    return bool(fit.objective <= np.ldexp(total, -rows.weight_power))
+    total = (weight[present] * rows.weight_unit) @ loss
+    return bool(fit.objective <= np.ldexp(total, -rows.weight_power) < np.inf)
 
 
 def _is_at_a_vertex(problem: Problem, solution: Solution) -> bool:

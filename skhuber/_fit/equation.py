@@ -1,11 +1,11 @@
 """A scale, or a threshold, that is a function of the residuals of its own fit.
 
-With r(v) the residuals of the minimum at a value v of the scale, find the fixed point ::
+With r(v) the residuals of the minimum at a scale v, find the fixed point ::
 
     v = update(r(v)).
 
-For ``scale="mad"`` the update is median|r| / Φ⁻¹(3/4), what R's ``rlm`` and statsmodels'
-``RLM`` compute; for a share of outliers it is the quantile of |r| that the share says.
+For ``scale="mad"`` the update is median|r| / Φ⁻¹(3/4), the scale of R's ``rlm`` and of
+statsmodels' ``RLM``.
 There may be several fixed points; the one to which iteration from the start leads is
 taken. The Hessian of one value whitens the fit at the next one: a scale changes it by a
 factor, and few rows change sides.
@@ -102,12 +102,15 @@ def _iterate(
         if abs(new_scale - scale) <= tol * scale + floor:
             return problem, solution
         if n_iter >= max_iter:
-            break
+            return problem, replace(solution, status=Status.MAX_ITER)
         log_scale = search.next(np.log(scale), np.log(new_scale / scale))
         next_scale = max(float(np.exp(log_scale)), floor)
         state = _carried(found, scale, next_scale)
-        problem = problem.with_objective(objective.with_scale(next_scale))
-    return problem, replace(solution, status=Status.MAX_ITER)
+        last, problem = (
+            problem,
+            problem.with_objective(objective.with_scale(next_scale)),
+        )
+    return last, replace(solution, status=Status.UNSETTLED)
 
 
 def _carried(solution: Solution, scale: float, next_scale: float) -> State:

@@ -1,15 +1,16 @@
-"""From rows to a fitted model: plan, standardise, start, descend, certify.
+"""Way of a single fit: plan, standardise, start, descend, certify.
 
 `fit_rows` is the way of every single fit ::
 
-    plan         the way that suits the size of the data         skhuber._fit.plan
-    frame        units in which numbers stay in range            skhuber._fit.standardise
-    start        least squares or the median of y                skhuber._fit.start
-    levels       a sample, a larger one, all rows                skhuber._fit.levels
-    equation     a scale that is a function of its residuals     skhuber._fit.equation
-    certificate  the gap; exact fits; a scale fallen to zero     skhuber._fit.certificate
+    plan          the way that suits the size of the data
+    standardise   units in which numbers stay in range
+    start         least squares or the median of y
+    levels        a sample, a larger one, all rows
+    equation      a scale that is a function of its residuals
+    certificate   the gap; exact fits; a scale fallen to zero
 
-Small data take one compiled call instead (`skhuber._fit.small`).
+(each a module of `skhuber._fit`). Small data take one compiled call instead
+(`skhuber._fit.small`).
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ from skhuber._runtime import one_blas_thread
 from skhuber._solver.solution import Solution, Status
 from skhuber._sums import Floats
 
-# From a joint scale below this (in units of the spread of y) no way leads up to a larger
-# one: there the loss is so stiff that steps and gaps tell no more than rounding errors.
+# From a joint scale below this (in units of the spread of y) no way leads up to a
+# larger one: there the loss is so stiff that steps tell no more than rounding errors.
 _LEAST_START_SCALE = 1e-6
 # Units that are tried one after the other; see `skhuber._fit.standardise.frame_of`.
 _UNITS: tuple[Units, ...] = ("sample", "largest", "wide")
@@ -88,7 +89,7 @@ def _best_attempt(
     start: Start | None,
     watch: WatchModel | None,
 ) -> Fit:
-    """Fit in the basis of the columns, of the singular vectors, or one after the other."""
+    """Fit in the basis of the columns, of singular vectors, or in both by turns."""
     if plan.basis == "first":
         return _fit_rotated(rows, settings, start, watch)
     first = settings
@@ -154,7 +155,7 @@ def _fit_in_some_units(
 
 @dataclass(frozen=True)
 class Ground:
-    """What fits of several settings to the same rows share."""
+    """Rows, plan, samples and frame, which fits of several settings share."""
 
     rows: RowSource
     plan: Plan
@@ -200,6 +201,8 @@ def solve(
         problem, solution = _solve_mad(ground, settings, problem, start)
     else:
         solution = _solve_at_once(ground, settings, problem, start)
+    if solution.status in (Status.STOPPED, Status.NOT_FINITE):
+        return problem, solution
     return without_collapse(problem, ground.samples, solution, settings.max_iter)
 
 
@@ -220,7 +223,7 @@ def _solve_at_once(
         State(theta),
         max_iter=settings.max_iter - kept,
         warm=start is not None,
-        may_stay=start is not None,
+        may_stay=start is not None and start.may_stay,
     )
 
 

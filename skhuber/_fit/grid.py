@@ -149,13 +149,13 @@ class Grid:
 
     @functools.cached_property
     def _surroundings(self) -> _Surroundings | None:
-        """Of the first solution on all rows; None if that is not certified."""
+        """Surroundings of the first solution on all rows; None if it is uncertified."""
         plan = plan_of(self._rows)
         ground = prepare(self._rows, plan, _least(self._grid))
         if ground is None:
             return None
         central = _central(self._grid)
-        problem, first = solve(ground, central)
+        _, first = solve(ground, central)
         if first.status is not Status.CONVERGED:
             return None
         return _Surroundings(ground, self._grid, central, first)
@@ -169,7 +169,7 @@ def _start(rows: RowSource, settings: Settings, last: Fit | None) -> Start | Non
     if settings.scale == "joint":
         distances = np.abs(residuals_of(rows, last))
         scale = joint_scale(distances, settings.rho, rows.weight) or scale
-    return Start(last.coef, last.intercept, scale)
+    return Start(last.coef, last.intercept, scale, may_stay=False)
 
 
 def _fit_small(rows: RowSource, grid: list[Settings]) -> list[Fit | None]:
@@ -224,7 +224,7 @@ class _Near:
 
 
 class _Surroundings:
-    """Where the minima of all settings lie, seen from that of one of them.
+    """Positions of the minima of all settings, relative to that of one setting.
 
     Parameters
     ----------

@@ -31,6 +31,7 @@ from skhuber._fit.problem import (
     Problem,
     Trust,
     sampling_gap,
+    slope_noise,
 )
 from skhuber._objective import HuberObjective
 from skhuber._rows import Picks, RowSource
@@ -110,7 +111,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class State:
-    """Where a fit is on its way up the levels.
+    """Position of a fit on its way up the levels.
 
     Attributes
     ----------
@@ -237,7 +238,8 @@ def _hessian_there(
     if samples.plan.hessian_rows == 0:
         return problem.whitening_model(theta)
     model = _of_larger_sample(samples, problem.objective, theta)
-    return problem.evaluate(theta, Want(squares=True)), model
+    found = problem.evaluate(theta, Want(squares=True))
+    return found, model and replace(model, noise=slope_noise(found.value))
 
 
 def _of_larger_sample(

@@ -58,9 +58,9 @@ _BEST_CONTRACTION = 2000.0
 
 # Numbers of a matrix of p × p: no more than 3,000 columns have one (72 MB).
 _MATRIX_COLUMNS = 3000
-# Rows of the sample that is solved first: 20 for each column, so that its Hessian is off
-# by √(1/20) in its worst direction; a fiftieth of the rows, which costs one sweep; no
-# more than 2,000 for each column, from where on more change nothing.
+# Rows of the sample that is solved first: 20 for each column, so that its Hessian is
+# off by √(1/20) in its worst direction; a fiftieth of the rows, which costs one sweep;
+# no more than 2,000 for each column, from where on more change nothing.
 _SAMPLE_ROWS_PER_COLUMN = 20
 _SAMPLE_SHARE = 50
 _SAMPLE_ROWS_PER_COLUMN_MAX = 2000
@@ -93,7 +93,7 @@ _GROUP_MIN = 3
 
 
 class Shape(NamedTuple):
-    """What a plan needs to know of the data.
+    """Shape and layout of the data, on which a plan depends.
 
     Attributes
     ----------
@@ -236,7 +236,7 @@ def _way(shape: Shape, sample_rows: int, exact: float) -> tuple[str, int]:
 
 
 def _hessians(shape: Shape, sample_rows: int) -> list[tuple[int, float, float]]:
-    """Return candidates for a whitening: rows (0: all), steps, and seconds to make it."""
+    """Return candidates for a whitening: rows (0: all), steps, seconds to make it."""
     n, p = shape.n, max(shape.p, 1)
     steps = 1 + _LOG_GAP / np.log(min(n / p + 2, _BEST_CONTRACTION))
     if not sample_rows:  # from a start that is far off, whitened two or three times

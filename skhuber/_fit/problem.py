@@ -17,6 +17,8 @@ from skhuber._sums import Floats, Sums, Want
 # Damping of a Hessian that whitens: directions that only outliers curve get this part
 # of their parabolas' curvature.
 OUTLIER_DAMPING = 1e-3
+# Rounding error of a sum of many products, relative to the sum of their sizes: 64 ε.
+_SLOPE_ROUNDING = 64 * float(np.finfo(np.float64).eps)
 # Least squared pivot (of a Hessian with a unit diagonal) that products in single
 # precision, which have seven digits, know to some digits.
 _ROUGH_PIVOT = 1e-3
@@ -59,7 +61,7 @@ class Evaluation:
 
     @property
     def is_finite(self) -> bool:
-        """Whether no sum overflowed."""
+        """True if no sum overflowed."""
         return bool(np.isfinite(self.value))
 
     @property
@@ -196,7 +198,8 @@ class Problem:
             self.objective.hessian(found.theta, part, found.sums.weight)
             for part in gram
         )
-        return Model(inside, outside, self.objective.penalty_curvature)
+        penalty = self.objective.penalty_curvature
+        return Model(inside, outside, penalty, noise=slope_noise(found.value))
 
     def whitening_model(self, theta: Floats) -> tuple[Evaluation, Model | None]:
         """Return an evaluation and the Hessian of all rows there, to some digits.
@@ -250,6 +253,14 @@ class Problem:
             matrix_free=self.matrix_free,
             kept=self._kept,
         )
+
+
+def slope_noise(value: float) -> float:
+    """Return the rounding error of a derivative, its variable of unit curvature.
+
+    By Cauchy and Schwarz the sizes of what it is the sum of add up to √(2F) at most.
+    """
+    return _SLOPE_ROUNDING * float(np.sqrt(2.0 * abs(value)))
 
 
 def evaluate_together(

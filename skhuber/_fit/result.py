@@ -1,4 +1,4 @@
-"""What a fit returns, in the units of the data."""
+"""Results of a fit, in the units of the data."""
 
 from __future__ import annotations
 
@@ -92,17 +92,17 @@ class Fit:
 
     @property
     def converged(self) -> bool:
-        """Whether the fit is certified."""
+        """True if the fit is certified."""
         return self.status is Status.CONVERGED
 
     @property
     def is_finite(self) -> bool:
-        """Whether sums over the data were finite."""
+        """True if sums over the data were finite."""
         return self.status is not Status.NOT_FINITE
 
     @property
     def is_stopped(self) -> bool:
-        """Whether a callback stopped the fit."""
+        """True if a callback stopped the fit."""
         return self.status is Status.STOPPED
 
     def as_model(self) -> Model:
@@ -210,7 +210,7 @@ def described_small(
 
 
 def residuals_of(rows: RowSource, fit: Fit) -> Floats:
-    """Return the residuals of a fit to these rows in double precision, in the unit of y.
+    """Return the residuals of a fit to these rows in float64, in the unit of y.
 
     One sweep, unless the fit kept them.
     """

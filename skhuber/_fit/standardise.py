@@ -1,4 +1,4 @@
-"""Units of a fit: the standardisation of the data, and the basis of singular vectors."""
+"""Units of a fit: the standardisation, and the basis of singular vectors."""
 
 from __future__ import annotations
 
@@ -176,10 +176,9 @@ def rotated(rows: RowSource, settings: Settings) -> tuple[RowSource, Rotation]:
     _, singular, basis = scipy.linalg.svd(
         weighted, full_matrices=False, check_finite=False
     )
-    # Z has the rounding errors of X, of which the centre was subtracted.
-    offset = np.abs(np.ldexp(moments.centre, -power)).max(initial=0)
-    size = singular.max(initial=0) + np.sqrt(len(weighted)) * offset
-    rank = np.count_nonzero(singular > max(Z.shape) * _EPS * size)
+    # (Differences from a centre amid a column are exact: Z has no rounding errors of
+    # the size of the centre.)
+    rank = np.count_nonzero(singular > max(Z.shape) * _EPS * singular.max(initial=0))
     basis = basis[: max(rank, 1)].T
     rotation = Rotation(
         basis=basis,

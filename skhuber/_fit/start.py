@@ -1,4 +1,4 @@
-"""Where a fit starts: a given model, least squares, or the median of y.
+"""Starting points of a fit: a given model, least squares, or the median of y.
 
 Under gross outliers least squares can be worse than no coefficients at all, so the
 start with the lower objective is taken.
@@ -29,6 +29,8 @@ class Start:
     coef: Floats
     intercept: float
     scale: float
+    may_stay: bool = True
+    """Whether the model is the result, to the last bit, if it is good enough."""
 
 
 def given_start(objective: HuberObjective, start: Start) -> Floats:
@@ -48,8 +50,8 @@ def best_start(problem: Problem) -> Floats:
 def mad_start(problem: Problem) -> tuple[HuberObjective, Floats]:
     """Return a scale (in the objective) and θ from which to look for a fixed point.
 
-    Least squares and the scale of its residuals, as in R's ``rlm``: if there are several
-    fixed points, the same one should be found.
+    Least squares and the scale of its residuals, as in R's ``rlm``: if there are
+    several fixed points, the same one should be found.
     """
     objective = problem.objective
     fixed = problem.with_objective(objective.with_scale(_ANY_SCALE))

@@ -305,6 +305,12 @@ def _curvature(weight, i, at, damping, residual):
     return damping * s * at.threshold / abs(residual) if s != 0.0 else 0.0
 
 
+# (numba warns of a function with two inlined calls of the same overload.)
+multiply_row = by_layout(
+    csr=csr.project_row_csr, picked=dense.project_row_picked, rows=dense.project_row
+)
+
+
 @block_kernel
 def _multiply_row_by_row(X, y, weight, start, stop, at, v, numbers, g, scalars):
     damping, v_one, v_t = numbers[0], numbers[1], numbers[2]
@@ -316,7 +322,7 @@ def _multiply_row_by_row(X, y, weight, start, stop, at, v, numbers, g, scalars):
         if h == 0.0:
             continue
         t = clip(residual, at.threshold) / at.scale
-        part = h * (project_row(X, i, at.centre, v) + v_one + t * v_t)
+        part = h * (multiply_row(X, i, at.centre, v) + v_one + t * v_t)
         sum_one += part
         sum_t += part * t
         back_project_row(X, i, at.centre, part, g)

@@ -60,7 +60,7 @@ _ORDINARY_SCALE_POWERS = -16, 64
 
 
 def exponent(size: Floats | float) -> NDArray[np.int64]:
-    """Of each size the k with 2ᵏ nearest below it; 0 for zero."""
+    """Return for each size the largest k with 2ᵏ ≤ size; 0 for a size of zero."""
     size = np.asarray(size, dtype=np.float64)
     _, power = np.frexp(size)
     power = np.where(size > 0, power - 1, 0)
@@ -111,12 +111,12 @@ class Frame:
 
     @property
     def unit(self) -> Floats:
-        """(p,), by which centred columns are multiplied."""
+        """(p,), factors of the centred columns."""
         return np.ldexp(1.0, -self.x_power)
 
     @property
     def y_unit(self) -> float:
-        """By which centred y is multiplied."""
+        """Factor of the centred y."""
         return float(np.ldexp(1.0, -self.y_power))
 
     def to_natural(self, u: Floats, intercept: float) -> tuple[Floats, float]:
@@ -131,7 +131,7 @@ class Frame:
         return coef, natural if self.fit_intercept else 0.0
 
     def from_natural(self, coef: Floats, intercept: float) -> tuple[Floats, float]:
-        """Return u and the standardised intercept of a model, as `to_natural` inverted."""
+        """Return u and the standardised intercept of a model."""
         if self.rotation is not None:
             coef, intercept = self.rotation.from_natural(coef, intercept)
         u = np.ldexp(np.asarray(coef, dtype=np.float64), self.x_power - self.y_power)
@@ -221,11 +221,11 @@ class HuberObjective:
         )
 
     def with_scale(self, scale: float) -> HuberObjective:
-        """The same with the scale fixed at this standardised value."""
+        """Return the objective with the scale fixed at this standardised value."""
         return self._with(scale, self._floor)
 
     def with_floor(self, floor: float) -> HuberObjective:
-        """The same with a joint scale that stays above this standardised value."""
+        """Return the objective with a joint scale of at least `floor`, standardised."""
         return self._with(None, floor)
 
     def _with(
@@ -280,7 +280,7 @@ class HuberObjective:
         return theta[:p], intercept, scale
 
     def point(self, theta: Floats) -> Point:
-        """Where the sweep has to look."""
+        """Return the point of a sweep at θ."""
         u, intercept, scale = self.split(theta)
         return Point(
             centre=self.frame.centre,
@@ -343,7 +343,7 @@ class HuberObjective:
         return wide
 
     def product(self, theta: Floats, sums: Sums) -> Floats:
-        """Return the loss's Hessian times the direction that the sums were asked for."""
+        """Return the loss's Hessian times the direction of the sums."""
         assert sums.product is not None
         _, _, scale = self.split(theta)
         return sums.product[self._kept] * (2.0 / (scale * sums.weight))
@@ -351,18 +351,18 @@ class HuberObjective:
     def tolerance(
         self, theta: Floats, value: float, tol: float, most: float = np.inf
     ) -> float:
-        """The gap that is small enough: tol times F, or what rounding makes of it.
+        """Return the gap that is small enough: tol times F plus its rounding error.
 
-        No more than `most`, but for rounding. Of an F that a few gross outliers make
-        large the part above 2ρ + σ does not count: it is that of residuals all as large
-        as the spread of y.
+        The part of tol is at most `most`. F counts up to 2ρ + σ, its value if all
+        residuals are as large as the spread of y: a few gross outliers can make it far
+        larger.
         """
         _, _, scale = self.split(theta)
         enough = min(tol * min(value, 2 * self.rho + scale), most)
         return enough + self.rounding_gap(theta)
 
     def parabola_gap(self, theta: Floats, inlier_share: float) -> float:
-        """The gap up to which F is a parabola.
+        """Return the gap up to which F is a parabola.
 
         A step that gains ½ d²·∂²F moves the inliers' residuals by d (in the mean of
         their squares). Where that is not far below the threshold, others become
@@ -373,7 +373,7 @@ class HuberObjective:
         return reach * reach * scale * inlier_share
 
     def rounding_gap(self, theta: Floats) -> float:
-        """What rounding errors of the residuals alone may add to F.
+        """Return what rounding errors of the residuals alone may add to F.
 
         No minimiser can do better, and a gap below it is none: where a scale comes
         close to zero this is more than any fixed fraction of F.
@@ -383,10 +383,10 @@ class HuberObjective:
         return min(error / scale, self.rho) * error
 
     def natural_value(self, value: float) -> float:
-        """F of the module's docstring, in the units of y, from F per unit of weight."""
+        """Return F in the units of y, from the standardised F per unit of weight."""
         power = self.frame.y_power - self._weight_power + self._shift
         return float(np.ldexp(value * self._total_weight, power))
 
     def natural_scale(self, scale: float) -> float:
-        """A scale in the units of y."""
+        """Return a standardised scale in the units of y."""
         return float(np.ldexp(scale, self.frame.y_power - self._shift))

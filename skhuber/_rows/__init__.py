@@ -2,9 +2,9 @@
 
 All of it is sweeps: each reads the rows once and returns sums (`skhuber._sums.Sums`) or
 one number per row. Sums add up, so code that solves a problem need not know whether the
-rows are a C- or F-ordered array, a CSR matrix, or blocks. X is never copied and never
-changed: the kernels centre and scale it while they read, as a `skhuber._sums.Point`
-says.
+rows are a C- or F-ordered array, a CSR matrix, or blocks. X is never changed, and it is
+copied only if it is sparse with columns far from zero: the kernels centre and scale it
+while they read, as a `skhuber._sums.Point` says.
 
 `base` has the interface, `memory` the sweeps over arrays, `dense` and `csr` what
 differs by layout, `gram` the sums of products, `blocks` several sources taken as one,
@@ -20,7 +20,7 @@ import scipy.sparse as sp
 
 from skhuber._rows.base import Data, RowSource
 from skhuber._rows.blocks import BlockedRows
-from skhuber._rows.csr import CSRRows
+from skhuber._rows.csr import CSRRows, offset_of
 from skhuber._rows.dense import DenseRows
 from skhuber._rows.sampling import Picks, leverage_share
 from skhuber._sums import Floats
@@ -57,6 +57,12 @@ def make_rows(
         if not X.has_canonical_format:  # the squares of duplicates do not add up
             X = X.copy()
             X.sum_duplicates()
-        return CSRRows(X, y, weight, threads=threads, weight_power=weight_power)
+        offset = offset_of(X)
+        if offset is not None:
+            centred = X.data - offset[X.indices]
+            X = type(X)((centred, X.indices, X.indptr), shape=X.shape)
+        return CSRRows(
+            X, y, weight, threads=threads, weight_power=weight_power, offset=offset
+        )
     X = np.asarray(X)
     return DenseRows(X, y, weight, threads=threads, weight_power=weight_power)

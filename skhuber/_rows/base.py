@@ -116,13 +116,13 @@ class RowSource(abc.ABC):
 
     @property
     def takes_no_copies(self) -> bool:
-        """Whether a sample of these rows stores their numbers instead of copies."""
+        """True if a sample of these rows stores their indices instead of copies."""
         return False
 
     @property
     @abc.abstractmethod
     def is_finite(self) -> bool:
-        """Whether X is free of NaN and infinity; meant for few rows."""
+        """True if X has no NaN and no infinity. It is meant for few rows."""
 
     def sweep(
         self,
@@ -203,13 +203,17 @@ class RowSource(abc.ABC):
         """
         root = np.sqrt(mean_square)
         inverse = np.divide(1.0, root, out=np.zeros_like(root), where=root > 0)
+        return self.squared_lengths(point.centre, point.unit * inverse)
+
+    def squared_lengths(self, centre: Floats, unit: Floats) -> Floats:
+        """Return Σ_j ((x_j − centre_j)·unit_j)² of every row. One sweep."""
         out = np.empty(self.n_rows)
         self.n_sweeps += 1
-        self._fill_influences(point.centre, point.unit * inverse, out)
+        self._fill_squared_lengths(centre, unit, out)
         return out
 
     @abc.abstractmethod
-    def _fill_influences(self, centre: Floats, unit: Floats, out: Floats) -> None:
+    def _fill_squared_lengths(self, centre: Floats, unit: Floats, out: Floats) -> None:
         """Fill `out` with Σ_j ((x_j − centre_j)·unit_j)² of every row."""
 
     def max_abs_deviation(self, centre: Floats) -> Floats:

@@ -75,9 +75,9 @@ class BlockedRows(RowSource):
         answers = zip(*(block.sweep(points) for block in self._blocks), strict=True)
         return [reduce(operator.add, sums) for sums in answers]
 
-    def _fill_influences(self, centre: Floats, unit: Floats, out: Floats) -> None:
+    def _fill_squared_lengths(self, centre: Floats, unit: Floats, out: Floats) -> None:
         for block, part in self._parts(out):
-            block._fill_influences(centre, unit, part)
+            block._fill_squared_lengths(centre, unit, part)
 
     def _max_abs_deviation(self, centre: Floats) -> Floats:
         found = [block.max_abs_deviation(centre) for block in self._blocks]

@@ -59,7 +59,7 @@ class GramPlan:
 
 
 class GramAdder(abc.ABC):
-    """What adds the products of some rows to the two matrices `gram`, in their order.
+    """Adder of the products of some rows to the two matrices `gram`, in row order.
 
     They are those of `skhuber._sums.Sums.gram`, but for what `MemoryRows._finish_gram`
     does once for all rows.

@@ -59,6 +59,10 @@ class MemoryRows(RowSource):
     def rows_of_X(self, index: Any) -> Any:
         """Return a copy of some rows of X, dense or sparse as X is."""
 
+    def _kernel_centre(self, centre: Floats) -> Floats:
+        """Return the centre of the columns as they are stored."""
+        return centre
+
     def _kernel_intercept(self, point: Point) -> float:
         """Return the intercept that the kernels subtract."""
         return point.intercept
@@ -80,7 +84,7 @@ class MemoryRows(RowSource):
 
     def _at(self, point: Point) -> sweeps.At:
         return sweeps.At(
-            centre=point.centre,
+            centre=self._kernel_centre(point.centre),
             unit=point.unit,
             slope=point.u * point.unit,
             y_centre=float(point.y_centre),
@@ -121,7 +125,7 @@ class MemoryRows(RowSource):
         return self._centred(point, result)
 
     def _sweep_product(self, point: Point, at: sweeps.At, want: Want) -> Sums:
-        """Return the product with a direction; the sums of the loss are left at zero."""
+        """Return the product with a direction, and zeros as the loss's sums."""
         p = self.n_features
         assert want.direction is not None
         v = want.direction[:p] * point.unit
@@ -240,8 +244,9 @@ class MemoryRows(RowSource):
             return np.ones(rows.stop - rows.start)
         return self.weight[rows] * self.weight_unit
 
-    def _fill_influences(self, centre: Floats, unit: Floats, out: Floats) -> None:
-        self._run(sweeps.influences, (self._kernel_X, self._block, centre, unit, out))
+    def _fill_squared_lengths(self, centre: Floats, unit: Floats, out: Floats) -> None:
+        stored = self._kernel_centre(centre)
+        self._run(sweeps.influences, (self._kernel_X, self._block, stored, unit, out))
 
 
 def _product(a: Floats, X: Any) -> Floats:

@@ -1,4 +1,4 @@
-"""How kernels are compiled and run: compile flags, blocks, threads, BLAS."""
+"""Compilation and launch of kernels: compile flags, blocks, threads, BLAS."""
 
 from skhuber._runtime.blas import one_blas_thread
 from skhuber._runtime.launch import (

@@ -1,20 +1,21 @@
-"""BLAS on one thread while a fit is under way.
+"""One thread for BLAS while a fit runs.
 
-The algebra between two sweeps is small. On several threads it would gain little, its
-waiting threads would take the cores from the kernels', and the order of its additions
-(so the last bits of a fit) would depend on their number.
+The algebra between two sweeps is small. Several threads would gain little, would spin
+on the cores that the kernels need, and would make the order of additions, and so the
+last bits of a fit, depend on their number.
 
 Some libraries have one number of threads for the process (OpenBLAS with threads of its
 own, as in the wheels of NumPy and SciPy), others one for each thread that calls them
-(MKL, OpenBLAS with OpenMP). A number of the process is set to one by the first of the
-fits that are under way, and set back after the last, whichever threads they run in. A
-number of a thread is set and set back by each fit in that thread.
+(MKL, OpenBLAS with OpenMP). If fits run at once, the first one sets a number of the
+process to one and the last one to end restores it, whichever threads they run in. A
+number of a thread is set and restored by each fit in that thread.
 
-A number that is not one any more at the end was set by the caller meanwhile, and stays.
+A number that is no longer one at the end has been set by the caller meanwhile. It is
+left as it is.
 
-An interrupt can come between any two steps of Python's here. So a number is noted
-before it is changed, to give numbers back twice does no harm, and the lock is released
-by whoever has it (see `_Blas._exclusively`).
+An interrupt can come between any two steps of the Python code here. So a number is
+noted before it is changed, restoring twice does no harm, and the thread that holds the
+lock always releases it (see `_Blas._exclusively`).
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-import numpy  # noqa: F401  so that its BLAS is there when libraries are looked for
-import scipy.linalg  # noqa: F401  for its own BLAS
+import numpy  # noqa: F401  loads its BLAS, which is looked for below
+import scipy.linalg  # noqa: F401  loads its own BLAS
 from threadpoolctl import ThreadpoolController
 
 __all__ = ["after_fork_in_child", "limit_helper", "one_blas_thread"]
@@ -37,32 +38,32 @@ R = TypeVar("R")
 
 
 class _Hold:
-    """A fit that wants BLAS to have one thread."""
+    """Request of one fit that BLAS has one thread."""
 
     def __init__(self) -> None:
         self.thread = threading.get_ident()
-        # What to set back in this thread: a number for each library.
+        # Numbers of this thread to restore, by library.
         self.numbers: dict[Any, int] = {}
 
 
 class _Blas:
-    """The BLAS libraries of the process, and who wants them to have one thread."""
+    """BLAS libraries of the process, and the fits that hold them to one thread."""
 
     def __init__(self) -> None:
-        # Reentrant: a signal's handler may fit while its thread is in here.
+        # Reentrant: the handler of a signal may fit a model while its thread holds it.
         self._lock = threading.RLock()
         self._libraries: list[Any] | None = None
-        # Of each library that had more than one thread: is that a number of the thread?
+        # Whether a library has a number for each thread, once that has been tried.
         self._is_own: dict[Any, bool] = {}
         self._holds: set[_Hold] = set()
-        # What to set back in the process: a number for each library.
+        # Numbers of the process to restore, by library.
         self._numbers: dict[Any, int] = {}
 
     def limit(self, hold: _Hold) -> None:
-        """Set the libraries to one thread, until this hold is released."""
+        """Set the libraries to one thread until this hold is released."""
 
         def change() -> None:
-            if self._libraries is None:  # to look for them takes milliseconds
+            if self._libraries is None:  # the search takes milliseconds
                 self._libraries = _loaded_libraries()
             self._holds.add(hold)
             for library in self._libraries:
@@ -76,20 +77,22 @@ class _Blas:
         self._exclusively(change)
 
     def release(self, hold: _Hold) -> None:
-        """Set back what this hold changed, unless others still need it.
+        """Restore what this hold changed, unless other holds need it.
 
-        Called in the hold's thread. Once more does no harm.
+        Call it in the hold's thread. A second call does no harm.
         """
 
         def change() -> None:
-            _set_back(hold.numbers)
+            _restore(hold.numbers)
             self._holds.discard(hold)
             if not self._holds:
-                _set_back(self._numbers)
+                _restore(self._numbers)
 
         self._exclusively(change)
 
     def limit_helper(self) -> None:
+        """Set the libraries' numbers of this thread to one, if a fit runs."""
+
         def change() -> None:
             for library in self._libraries or ():
                 if self._is_own.get(library) is False:
@@ -102,28 +105,30 @@ class _Blas:
             self._exclusively(change)
 
     def after_fork_in_child(self) -> None:
-        self._lock = threading.RLock()  # another thread may have had the old one
+        """Drop the holds of threads that the child does not have."""
+        self._lock = threading.RLock()  # another thread may have held the old one
         here = threading.get_ident()
         self._holds = {hold for hold in self._holds if hold.thread == here}
 
     def _exclusively(self, change: Callable[[], None]) -> None:
+        """Call a function while holding the lock; an interrupt leaves it free."""
         lock = self._lock
         # Not `with lock`: in Python 3.14 an interrupt can come before the block starts.
         try:
             lock.acquire()
             change()
         finally:
-            # Not `suppress`: that is a call, after which an interrupt can come.
+            # Not `suppress`: an interrupt can come right after that call.
             try:  # noqa: SIM105
                 lock.release()
             except RuntimeError:  # interrupted before it was acquired
                 pass
 
     def _is_number_of_thread(self, library: Any, number: int) -> bool:
-        """Whether the library has a number for each thread. Here it is set to `number`.
+        """Return whether the library has a number for each thread; it is `number` here.
 
-        Libraries and versions of threadpoolctl differ. So it is tried out: once, when
-        no fit has changed this library's number.
+        Libraries and versions of threadpoolctl differ, so it is tried: once for each
+        library, when no fit has changed its number.
         """
         own = self._is_own.get(library)
         if own is None:
@@ -141,7 +146,7 @@ class _Blas:
 
 
 def _loaded_libraries() -> list[Any]:
-    """What to set to one thread."""
+    """Return the controllers of the libraries to set to one thread."""
     controller = ThreadpoolController()
     blas = controller.select(user_api="blas").lib_controllers
     by_openmp = [
@@ -151,19 +156,21 @@ def _loaded_libraries() -> list[Any]:
     ]
     libraries = [library for library in blas if library not in by_openmp]
     if by_openmp:
-        # It is OpenMP's number of the calling thread that counts for OpenBLAS then;
-        # what OpenBLAS tells is that of the last call, from whichever thread.
+        # OpenBLAS then uses OpenMP's number of the calling thread. The number that it
+        # reports itself is that of the last call, from any thread.
         libraries += controller.select(user_api="openmp").lib_controllers
     return libraries
 
 
 def _number(library: Any) -> int:
+    """Return the library's number of threads."""
     return library.get_num_threads() or 1
 
 
 def _set(library: Any, number: int) -> None:
-    # threadpoolctl 3.8 lets one thread only set the number of OpenBLAS, until another
-    # takes over by this.
+    """Set the library's number of threads."""
+    # threadpoolctl 3.8 lets a single thread set the number of OpenBLAS, until another
+    # thread takes over by this method.
     take_over = getattr(library, "clear_controlling_thread", None)
     if take_over is None:
         library.set_num_threads(number)
@@ -175,7 +182,8 @@ def _set(library: Any, number: int) -> None:
         take_over(force=True)
 
 
-def _set_back(numbers: dict[Any, int]) -> None:
+def _restore(numbers: dict[Any, int]) -> None:
+    """Restore numbers of threads that are one now, and empty the table."""
     for library, number in list(numbers.items()):
         if _number(library) == 1:
             _set(library, number)
@@ -183,7 +191,8 @@ def _set_back(numbers: dict[Any, int]) -> None:
 
 
 def _in_new_thread(function: Callable[[Any], int], argument: Any) -> int:
-    # (What `threading.Thread` waits for, an interrupt could leave locked.)
+    """Return what a function returns in a new thread."""
+    # Not `threading.Thread`: an interrupt could leave a lock of it locked for ever.
     answers: queue.SimpleQueue[int] = queue.SimpleQueue()
     _thread.start_new_thread(lambda: answers.put(function(argument)), ())
     return answers.get()
@@ -193,9 +202,9 @@ _blas = _Blas()
 
 
 def limit_helper() -> None:
-    """Set what is a number of this thread to one, for as long as the thread lives.
+    """Set BLAS's numbers of this thread to one, for as long as the thread lives.
 
-    For a thread that helps with a fit, which has set what is a number of the process.
+    For a helper thread of a fit. The fit itself sets the numbers of the process.
     """
     _blas.limit_helper()
 
@@ -203,14 +212,15 @@ def limit_helper() -> None:
 def after_fork_in_child() -> None:
     """Forget the fits that run in other threads of the parent.
 
-    If no fit of this thread is under way, the process's numbers are set back after the
-    child's next fit. (To set one starts threads, which a child may not want.)
+    If no fit of this thread is under way, the numbers of the process are restored after
+    the child's next fit. (Setting one now would start threads, which a child may not
+    want.)
     """
     _blas.after_fork_in_child()
 
 
 def one_blas_thread(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function: while it runs, BLAS has one thread."""
+    """Return the function, with BLAS limited to one thread while it runs."""
 
     @functools.wraps(function)
     def limited(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -221,7 +231,7 @@ def one_blas_thread(function: Callable[P, R]) -> Callable[P, R]:
         finally:
             try:
                 _blas.release(hold)
-            finally:  # once more, as an interrupt may have cut it short
+            finally:  # again, since an interrupt may have cut the first call short
                 _blas.release(hold)
 
     return limited

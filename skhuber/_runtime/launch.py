@@ -1,18 +1,20 @@
-"""Compile flags, block size and launch policy: the one file that owns them.
+"""Compile flags, block sizes and threads of all kernels.
 
 Every kernel is a loop over blocks of rows, compiled once, that runs without the GIL.
-`run_blocks` hands ranges of blocks to Python threads. A block's sums are stored in that
-block's own place and added later by the caller, in the order of the blocks; and it is
-the same machine code whoever runs it. So results have the same bits for any number of
-threads.
+`run_blocks` hands ranges of blocks to Python threads. The sums of each block are stored
+separately, and the caller adds them in the order of the blocks. All threads run one
+machine code. So results have equal bits for any number of threads.
 
-These are not the threads of `numba.prange`, for three reasons. numba compiles the body
-of a parallel loop into the loop, where the compiler may add up in another order than in
-the same function on its own (for float32 it did: the last bits differed). numba's
-workqueue layer aborts the process when two Python threads launch at once; GNU OpenMP
-terminates a forked child that launches after its parent did. And OpenMP's threads spin
-between two sweeps, on cores that the algebra between the sweeps wants. A sweep large
-enough to be shared takes far longer than waking a Python thread.
+Python threads are used instead of `numba.prange` for three reasons:
+
+- numba compiles the body of a parallel loop into the loop, where the compiler may add
+  in another order than in a function of its own (with float32 the last bits differed).
+- numba's workqueue layer aborts the process if two Python threads launch at once, and
+  GNU OpenMP terminates a forked child that launches after its parent did.
+- OpenMP's threads spin between two sweeps, on cores that the algebra between the sweeps
+  needs.
+
+A sweep large enough to be shared takes far longer than waking a Python thread.
 """
 
 from __future__ import annotations
@@ -43,55 +45,56 @@ __all__ = [
     "thread_count",
 ]
 
-# False where numba is switched off (NUMBA_DISABLE_JIT) and kernels are interpreted.
+# False if numba is switched off (NUMBA_DISABLE_JIT), so that kernels are interpreted.
 IS_COMPILED = not numba.config.DISABLE_JIT
 
 # Reassociation lets sums be vectorised, contraction gives fused multiply-adds.
-# `nnan` and `ninf` stay out: with them the compiler may assume that no NaN and no
+# `nnan` and `ninf` are left out: they would let the compiler assume that no NaN and no
 # infinity occurs, and bad input would no longer show in the sums.
 _FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 
 # Bytes of X in a block, enough to keep a thread busy for tens of microseconds.
 _BLOCK_BYTES = 2**18
-# In F order all of a block is looked at before the second look: as much as a level-2
-# cache holds. Half as much would fit better, but the runs of a column that lie in a
-# block get too short.
+# Bytes of X in a block in F order, where a kernel reads the whole block twice: about
+# the size of a level-2 cache. With half of it the part of a column that lies in a block
+# is too short to be read fast.
 _COLUMN_BLOCK_BYTES = 2**20
-# A block has at least as many rows as make such a run worth while, and at most as many
-# as leave enough blocks for the threads.
+# Least and most rows of a block: enough to read a part of a column fast, and few enough
+# that there are blocks for all threads.
 _BLOCK_ROWS_MIN = 256
 _BLOCK_ROWS_MAX = 8192
 
-# From this many elements of X a sweep takes about 100 µs, twice what it costs to wake
-# a thread and to wait for it.
+# Elements of X from which a sweep is shared by threads. It then takes about 100 µs,
+# twice what it costs to wake a thread and to wait for it.
 _PARALLEL_ELEMENTS = 2**18
 
-# Ranges of blocks for each thread: enough to even out a thread that is held up.
+# Ranges of blocks for each thread: enough that others take over from a delayed thread.
 _RANGES_PER_THREAD = 4
 
 
 def block_kernel(function: Callable[..., Any]) -> Any:
-    """Compile a function, with a cache on disk where there is a place for it."""
+    """Compile a function, with a cache on disk if a folder for it is writable."""
     return _compiled(function)
 
 
 def formula_kernel(function: Callable[..., Any]) -> Any:
-    """The same for a scalar formula, computed as it is written.
+    """Compile a scalar formula without reordering its operations.
 
-    So its value has the same bits in whichever loop it stands.
+    Its value then has equal bits in all loops.
     """
     return _compiled(function, fastmath=False)
 
 
 def row_kernel(function: Callable[..., Any]) -> Any:
-    """The same for a function that is called for every row.
+    """Compile a function that is called for every row, inlined into its caller.
 
-    It becomes part of its caller: a call costs as much as a short row.
+    A call would cost as much as a short row.
     """
     return _compiled(function, inline="always")
 
 
 def _compiled(function: Callable[..., Any], **options: Any) -> Any:
+    """Return a compiled function with the flags of all kernels, or with other ones."""
     options = {
         "fastmath": _FASTMATH,
         "nogil": True,
@@ -100,17 +103,17 @@ def _compiled(function: Callable[..., Any], **options: Any) -> Any:
     }
     kernel = numba.njit(**options)(function)
     if IS_COMPILED:
-        # As `cache=True` does; without a cache where numba finds no writable folder.
+        # As `cache=True`, but without a cache if numba finds no writable folder.
         with contextlib.suppress(RuntimeError):
             kernel._cache = _ForgivingCache(function)
     return kernel
 
 
 class _ForgivingCache(FunctionCache):
-    """numba's cache on disk, but no fit fails for its damage or for a full disk.
+    """Cache on disk as numba's, whose damage or lack of space lets no fit fail.
 
-    (numba lets either error out of the first call of a function. It has no public name
-    for the place where a function keeps its cache.)
+    numba raises either error at the first call of a function. (numba has no public
+    attribute for the cache of a function.)
     """
 
     def load_overload(self, *args: Any) -> Any:
@@ -118,7 +121,7 @@ class _ForgivingCache(FunctionCache):
             return super().load_overload(*args)
         except Exception:
             with contextlib.suppress(Exception):
-                self.flush()  # so that the next process finds an empty one
+                self.flush()  # the next process then finds an empty cache
             return None
 
     def save_overload(self, *args: Any) -> None:
@@ -127,7 +130,7 @@ class _ForgivingCache(FunctionCache):
 
 
 def block_rows(bytes_per_row: float, *, long_columns: bool = False) -> int:
-    """Rows of a block; it depends on the shape of the data and on nothing else."""
+    """Return the number of rows of a block, which depends on the data's shape alone."""
     size = _COLUMN_BLOCK_BYTES if long_columns else _BLOCK_BYTES
     rows = size / max(bytes_per_row, 1.0)
     # A power of two, so that in F order most blocks start on a cache line.
@@ -136,18 +139,18 @@ def block_rows(bytes_per_row: float, *, long_columns: bool = False) -> int:
 
 
 def thread_count(n_jobs: int | None, elements: int) -> int:
-    """Threads that a fit to so many numbers may use.
+    """Return how many threads a fit to an X with `elements` numbers may use.
 
-    The least of what numba's own setting allows (`numba.set_num_threads`,
-    ``NUMBA_NUM_THREADS``), what joblib leaves to this worker, and `n_jobs`
-    (None: no further limit; negative: counted back from all, as in joblib). To ask
-    them takes longer than a small fit, which is not shared anyway.
+    It is the least of three limits: numba's own setting (`numba.set_num_threads`,
+    ``NUMBA_NUM_THREADS``), what joblib leaves to this worker, and `n_jobs` (None: no
+    limit; negative: counted back from all, as in joblib). Small data get one thread
+    without a look at the limits, which would take longer than the fit.
     """
     if elements < _PARALLEL_ELEMENTS:
         return 1
     try:
         numba.threading_layer()
-    except ValueError:  # not started, so nobody has set another number
+    except ValueError:  # not started, so no other number has been set
         allowed = numba.config.NUMBA_NUM_THREADS
     else:
         allowed = numba.get_num_threads()
@@ -160,9 +163,9 @@ def thread_count(n_jobs: int | None, elements: int) -> int:
 class _Ranges:
     """Ranges of blocks, taken one after another by the threads that share a sweep.
 
-    Nothing here is a lock that an interrupt could leave locked, with a helper before it
-    (`threading.Condition` is one: its methods are written in Python). To take a number
-    from a counter, or to release a lock, is one step for Python.
+    An interrupt must not leave a lock locked for which a helper waits. So there is no
+    `threading.Condition`, whose methods are written in Python, but a counter and a bare
+    lock: taking a number and releasing the lock are single steps of the interpreter.
     """
 
     def __init__(
@@ -183,7 +186,7 @@ class _Ranges:
         self._unfinished.acquire()
 
     def work(self) -> None:
-        """Run ranges until none is left."""
+        """Run ranges until all are taken."""
         if (call := self._call) is None:
             return
         kernel, arguments = call
@@ -205,28 +208,28 @@ class _Ranges:
             raise self._error
 
     def close(self) -> None:
-        """Let go of the data: a helper that comes later has nothing to do."""
+        """Drop the reference to the data; a helper that comes later does nothing."""
         self._call = None
 
 
 class _Helpers:
-    """Threads that wait for a share of a sweep. All fits of the process share them.
+    """Threads that help with sweeps, shared by all fits of the process.
 
-    A fit whose helpers are busy with another one does its sweep alone: who starts a
-    sweep takes ranges, too, and waits only for ranges that a helper has begun.
+    The thread that starts a sweep takes ranges, too, and waits only for ranges that a
+    helper has begun. So if the helpers are busy with another fit, it does all the work.
 
-    `ThreadPoolExecutor` and `threading.Thread` would do, but for conditions of theirs
-    that an interrupt could leave locked: the next sweep would wait for ever.
+    `ThreadPoolExecutor` and `threading.Thread` contain conditions that an interrupt
+    could leave locked. The next sweep would then wait for ever.
     """
 
     def __init__(self) -> None:
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[int] = queue.SimpleQueue()
-        # Who starts the helper of a number is the first to write here.
+        # An entry for each helper. The thread that adds the entry starts the helper.
         self._started: dict[int, object] = {}
 
     def call(self, n_helpers: int, function: Callable[[], None]) -> None:
-        """Let so many helpers call a function, when they have time."""
+        """Let up to `n_helpers` helpers call a function when they are free."""
         for k in range(n_helpers):
             if k not in self._started and not self._start(k):
                 break
@@ -234,7 +237,7 @@ class _Helpers:
             self._work.put(function)
 
     def stop(self) -> None:
-        """Wait until the helpers have ended."""
+        """Tell the helpers to end, and wait until they have."""
         count = len(self._started)
         for _ in range(count):
             self._work.put(None)
@@ -242,6 +245,7 @@ class _Helpers:
             self._ended.get()
 
     def _start(self, k: int) -> bool:
+        """Start a helper; return False if that is impossible."""
         mine = object()
         try:
             if self._started.setdefault(k, mine) is mine:
@@ -256,9 +260,10 @@ class _Helpers:
         return True
 
     def _serve(self, k: int) -> None:
+        """Call what is put in the queue, until None is."""
         threading.current_thread().name = f"skhuber_{k}"
         while (function := self._work.get()) is not None:
-            # Without help the caller does all of the work.
+            # If a helper fails before it takes a range, other threads take them all.
             with contextlib.suppress(Exception):
                 blas.limit_helper()
                 function()
@@ -276,7 +281,7 @@ def run_blocks(
     threads: int,
     arguments: tuple[Any, ...],
 ) -> None:
-    """Call ``kernel(first, last, *arguments)`` for ranges that make up all blocks.
+    """Call ``kernel(first, last, *arguments)`` for ranges that cover all blocks.
 
     Parameters
     ----------
@@ -284,7 +289,7 @@ def run_blocks(
         Compiled loop over the blocks first ≤ k < last.
     n_blocks : int
     elements : int
-        Numbers of X that all blocks have: few are not worth a second thread.
+        Elements of X in all blocks. If they are few, one thread does all.
     threads : int
         The most threads to use.
     arguments : tuple
@@ -304,7 +309,7 @@ def run_blocks(
 
 
 def _stop_helpers() -> None:
-    """Let no helper run compiled code that is about to be freed."""
+    """Stop the helpers before the compiled code that they may run is freed."""
     _helpers.stop()
 
 
@@ -312,7 +317,7 @@ atexit.register(_stop_helpers)
 
 
 def _after_fork_in_child() -> None:
-    """A forked child has no helpers, and none of the other threads."""
+    """Replace the helpers, which a forked child does not have."""
     global _helpers
     _helpers = _Helpers()
     blas.after_fork_in_child()

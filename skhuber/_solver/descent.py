@@ -69,7 +69,7 @@ class Rules:
 
 
 def descend(
-    x: Floats, lower: Floats, rules: Rules, model: AnyModel | None = None
+    x: Floats, lower: Floats, rules: Rules, model: Model | None = None
 ) -> Descent:
     """Minimise within lower bounds from x.
 
@@ -82,10 +82,11 @@ def descend(
     damping = 0.0
     while at.status is Status.STALLED and at.n_iter < rules.max_iter:
         assert at.model is not None
+        trial: AnyModel = at.model
         if model is None:
             trial = at.model.damped(max(damping, _LEAST_DAMPING))
-        else:
-            trial = at.model.stiffened(1.0 + damping) if damping else at.model
+        elif damping and isinstance(at.model, Model):
+            trial = at.model.stiffened(1.0 + damping)
         step = at.step if trial is at.model else None
         if step is None:
             lowest = _lowest_step(at.x, lower)
@@ -98,11 +99,9 @@ def descend(
             if found.value > at.value:
                 return replace(at, status=Status.STOPPED)
             return _place(at.x + step, found, found.model or model, lower, at.n_iter)
-        learnt = found.model
-        if model is not None:
-            learnt = at.model
-            if found.is_finite:
-                learnt = learnt.learnt(step, found.gradient - at.gradient)
+        learnt = found.model if model is None else at.model
+        if model is not None and isinstance(learnt, Model) and found.is_finite:
+            learnt = learnt.learnt(step, found.gradient - at.gradient)
         if _is_enough(at, step, found, trial, lower):
             damping = damping / 10 if damping > 1e-3 and model is None else 0.0
             answer = found
@@ -124,8 +123,8 @@ def _between(
 ) -> Generator[Ask, Answer, tuple[Floats, Answer]]:
     """Return a part of a step that led too far, near the lowest point on the way.
 
-    The tangents at two points meet between them: at the edge, if the function is made of
-    two straight pieces there, and halfway if it is a parabola.
+    The tangents at two points meet between them: at the edge, if the function is made
+    of two straight pieces there, and halfway if it is a parabola.
     """
     low, slope_low, value_low = 0.0, float(at.gradient @ step), at.value
     high, best, best_value = 1.0, (step, far), far.value
@@ -185,9 +184,9 @@ def _place(
 ) -> Solution:
     """Return a point with its gap and the model's best step from there."""
     status, gap, step = Status.STALLED, np.inf, None
-    if not answer.is_finite:
-        status = Status.NOT_FINITE
-    elif model is not None:
+    if model is None or not answer.is_finite:
+        status = Status.NOT_FINITE  # (products overflow before sums do)
+    else:
         model = model.damped(max(model.damping, _LEAST_DAMPING))
         lowest = _lowest_step(x, lower)
         # (Of a fit that ends here some digits of the gap will do.)

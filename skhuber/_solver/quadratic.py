@@ -42,9 +42,6 @@ _ROUNDING = 4
 # The most changes of the set of held variables, for each variable; there are fewer than
 # one usually.
 _MAX_CHANGES = 3
-# A slope (of a function of order one, in variables of unit curvature) along a direction
-# that nothing curves: a smaller one is a rounding error.
-_FLAT_SLOPE = 1e-13
 # A whitening needs a definite matrix. These multiples of the unit diagonal are added
 # until it is one; 1e-6 makes any Gram matrix of ten million rows definite.
 _RIDGES = (0.0, 1e-14, 1e-12, 1e-10, 1e-8, 1e-6)
@@ -64,12 +61,16 @@ class Model:
         The diagonal of D.
     damping : float
         d.
+    noise : float
+        Rounding error of the gradient, in variables of unit curvature: a smaller slope
+        along a direction that A lacks is none.
     """
 
     inside: Floats
     outside: Floats | None
     penalty: Floats
     damping: float = 0.0
+    noise: float = 0.0
 
     def damped(self, damping: float) -> Model:
         """Return the model with this damping."""
@@ -103,13 +104,13 @@ class Model:
     @functools.cached_property
     def factor(self) -> Factor:
         """H, factorised."""
-        return Factor(self.hessian, self._soft)
+        return Factor(self.hessian, self._soft, self.noise)
 
     def _factor_of(self, free: np.ndarray) -> Factor:
         if free.all():
             return self.factor
         index = np.ix_(free, free)
-        return Factor(self.hessian[index], self._soft[index])
+        return Factor(self.hessian[index], self._soft[index], self.noise)
 
     def gap(self, gradient: Floats, held: np.ndarray) -> float:
         """Return how far the model falls to its minimum if some variables are held."""
@@ -188,6 +189,8 @@ class Factor:
         H.
     soft : ndarray of shape (q, q)
         The part of H that is known exactly and may be lost beside the rest.
+    noise : float
+        As for `Model`.
 
     Attributes
     ----------
@@ -197,7 +200,7 @@ class Factor:
         is singular to rounding.
     """
 
-    def __init__(self, hessian: Floats, soft: Floats) -> None:
+    def __init__(self, hessian: Floats, soft: Floats, noise: float = 0.0) -> None:
         diagonal = np.diagonal(hessian)
         # A variable that nothing curves is left as it is.
         self._root = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
@@ -207,7 +210,7 @@ class Factor:
         self._triangle, self.least_pivot = _cholesky(unit)
         self._weak: _Weak | None = None
         if self.least_pivot <= LEAST_PIVOT:
-            self._weak = _Weak(unit, soft / np.outer(self._root, self._root))
+            self._weak = _Weak(unit, soft / np.outer(self._root, self._root), noise)
 
     def solve(self, gradient: Floats) -> Floats:
         """Return x with Hx = g, without a part along flat directions."""
@@ -283,7 +286,7 @@ class _Weak:
         x = y + W N⁻¹(Wᵀg − WᵀU y).
     """
 
-    def __init__(self, unit: Floats, soft: Floats) -> None:
+    def __init__(self, unit: Floats, soft: Floats, noise: float) -> None:
         q = len(unit)
         rounding = _ROUNDING * EPS * q
         factor, pivots, rank, _ = dpstrf(unit, tol=_PIVOT_ROUNDING * EPS * q)
@@ -307,6 +310,7 @@ class _Weak:
         self._curvature = np.maximum(curvature, 0.0)
         self._is_flat = curvature <= _ROUNDING * EPS * q * np.diagonal(soft).max()
         self._curvature[self._is_flat] = rounding
+        self._noise = noise
 
     def _parts(self, scaled: Floats) -> tuple[Floats, Floats, Floats]:
         """Return y whitened, y itself, and Wᵀg − WᵀUy."""
@@ -316,7 +320,7 @@ class _Weak:
             y[self._order] = dtrtrs(self._triangle, white)[0]
         y -= self._directions @ (self._directions.T @ y)
         along = self._directions.T @ scaled - self._coupling @ y
-        along[self._is_flat & (np.abs(along) <= _FLAT_SLOPE)] = 0.0
+        along[np.abs(along) <= self._noise] = 0.0
         return white, y, along
 
     def gap(self, scaled: Floats) -> float:

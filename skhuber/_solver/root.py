@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+# Two changes are equal if their ratio differs from one by no more than this.
+_EQUAL = 0.01
+
 
 class RootSearch:
     """A search for the fixed point of an iteration, by extrapolation and regula falsi.
 
     Two changes of one sign in a row are extrapolated, by at most three times the last
     one; two signs enclose the zero, and regula falsi (the Illinois variant) closes in.
+    Changes that stay equal are those of a number (a logarithm) on its way to minus
+    infinity: each step is then three times the step before it.
     """
 
     def __init__(self) -> None:
@@ -29,7 +34,9 @@ class RootSearch:
             (low, d_low), (high, d_high) = self._ends[True], self._ends[False]
             return low + (high - low) * d_low / (d_low - d_high)
         step = change
-        if last is not None and 0 < change / last[1] < 1:
+        if last is not None and abs(change / last[1] - 1) <= _EQUAL:
+            step = 3 * (place - last[0])
+        elif last is not None and 0 < change / last[1] < 1:
             newton = change * (place - last[0]) / (last[1] - change)
             step = np.sign(change) * min(abs(newton), 3 * abs(change))
         return place + step

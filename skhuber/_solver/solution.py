@@ -1,4 +1,4 @@
-"""What minimisers ask, are told and return."""
+"""Questions and answers of minimisers, and the solutions that they return."""
 
 from __future__ import annotations
 
@@ -19,16 +19,27 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 class Status(enum.Enum):
-    """How a minimisation ended, in words for a person."""
+    """How a minimisation ended, in words for a person, with a remedy in brackets."""
 
     CONVERGED = "the gap is within the tolerance"
-    MAX_ITER = "the limit on the number of iterations was reached"
-    STALLED = "no step decreased the objective any further"
+    MAX_ITER = (
+        "the limit on the number of iterations was reached (a larger max_iter allows "
+        "more)"
+    )
+    STALLED = (
+        "no step decreased the objective any further (a larger alpha or fewer features "
+        "make the minimum easier to find; a larger tol accepts this result)"
+    )
     STOPPED = "a callback stopped the fit"
     NOT_FINITE = "sums over the data are not finite"
     COLLAPSED = (
         "the scale fell to zero (or was given as next to zero) though residuals did "
-        "not; the result is a fit by least absolute deviations"
+        "not; the result is a fit by least absolute deviations (with a larger rho or "
+        'alpha, fewer features, or scale="mad" or a number, the scale stays above zero)'
+    )
+    UNSETTLED = (
+        "no scale was found that is the median absolute residual of its own fit (a "
+        'larger alpha, fewer features, or scale="joint" or a number may help)'
     )
 
 
@@ -58,7 +69,7 @@ class Answer:
 
     @property
     def is_finite(self) -> bool:
-        """Whether the function did not overflow."""
+        """True if the function did not overflow."""
         return bool(np.isfinite(self.value))
 
 
@@ -79,7 +90,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Solution:
-    """Where a minimisation ended.
+    """Point at which a minimisation ended.
 
     Attributes
     ----------

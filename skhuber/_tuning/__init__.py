@@ -1,1 +1,1 @@
-"""Rules for rho: by efficiency, by a share of outliers, by an estimated error."""
+"""Rules for rho: an efficiency, a share of outliers, the least estimated error."""

@@ -30,16 +30,16 @@ from skhuber._common.validation import check_choice, check_real
 
 __all__ = ["OutlierShare", "efficiency_of_rho", "rho_for_efficiency"]
 
-# The strings allowed as `rho`; `skhuber._tuning.rules` defines their rules.
+# The strings allowed as `rho`. `skhuber._tuning.rules` has the rules.
 RULES = ("auto", "adaptive")
-# The efficiency of the median at the normal distribution, the limit at ρ = 0.
+# Efficiency of the median at the normal distribution, the limit of e(ρ) at ρ = 0.
 _LEAST_EFFICIENCY = 2.0 / math.pi
-# A threshold from which on the efficiency is 1 in float64: 1 − e(9) ≤ 4Φ(−9) < 1e-18.
+# Threshold ρ from which on e(ρ) is 1 in float64: 1 − e(9) ≤ 4Φ(−9) < 1e-18.
 _LARGEST_RHO = 9.0
 
 
 def efficiency_of_rho(rho: float, *, scale: str = "joint") -> float:
-    """Efficiency of Huber's estimate at the normal distribution.
+    """Return the efficiency of Huber's estimate at the normal distribution.
 
     Parameters
     ----------
@@ -47,9 +47,9 @@ def efficiency_of_rho(rho: float, *, scale: str = "joint") -> float:
         Threshold in units of the scale of the residuals; > 0, `numpy.inf` allowed.
         Greater than 1 with ``scale="joint"``.
     scale : {"joint", "mad"}, default="joint"
-        The scale that the estimate uses; the default is that of
-        :class:`HuberRegressor`. The one of "mad" is the standard deviation if residuals
-        are normal; so is a known scale. A joint scale is smaller.
+        Scale that the estimate uses; the default is that of :class:`HuberRegressor`.
+        For normal residuals the scale of "mad" is the standard deviation, as a known
+        scale is. A joint scale is smaller.
 
     Returns
     -------
@@ -87,17 +87,16 @@ def efficiency_of_rho(rho: float, *, scale: str = "joint") -> float:
 
 
 def rho_for_efficiency(efficiency: float, *, scale: str = "joint") -> float:
-    """Threshold with which Huber's estimate has a given efficiency.
+    """Return the threshold with which Huber's estimate has a given efficiency.
 
     Parameters
     ----------
     efficiency : float
-        Variance of least squares over that of the estimate where residuals are
-        normal; greater than 2/π = 0.6366, that of the median, and at most 1.
+        Variance of least squares over that of the estimate, for normal residuals;
+        greater than 2/π = 0.6366, the efficiency of the median, and at most 1.
     scale : {"joint", "mad"}, default="joint"
-        The scale that the estimate uses; the default is that of
-        :class:`HuberRegressor`. A rho of one scale has another efficiency with the
-        other.
+        Scale that the estimate uses; the default is that of :class:`HuberRegressor`.
+        The efficiency of a given rho differs between the two.
 
     Returns
     -------
@@ -146,8 +145,8 @@ def rho_for_efficiency(efficiency: float, *, scale: str = "joint") -> float:
 class OutlierShare:
     """Value of `rho` that makes a given share of the samples outliers.
 
-    For the parameter `rho` of :class:`HuberRegressor`. The threshold is the quantile
-    1 − share of the absolute residuals of the fit with that threshold.
+    Pass it as `rho` to :class:`HuberRegressor`. The threshold is the quantile 1 − share
+    of the absolute residuals of the fit with that threshold.
 
     Parameters
     ----------
@@ -194,23 +193,21 @@ def _mean_clipped_square(threshold: float) -> float:
 
 
 def _joint_scale(threshold: float) -> float:
-    """The joint scale of standard normal residuals, at an absolute threshold."""
+    """Return the joint scale of standard normal residuals at the threshold ρσ."""
     if threshold >= 2.0 * _LARGEST_RHO:
         return 1.0
     return math.sqrt(_mean_clipped_square(threshold))
 
 
 def _threshold_of_joint(rho: float) -> float:
-    """Return the absolute threshold that belongs to a joint scale's rho.
-
-    The residuals are standard normal.
-    """
+    """Return the threshold t = ρσ of a joint scale σ, for standard normal residuals."""
     if rho >= _LARGEST_RHO:
         return rho
     return float(brentq(lambda t: t - rho * _joint_scale(t), 1e-16, 2.0 * _LARGEST_RHO))
 
 
 def _efficiency(rho: float) -> float:
+    """Return e(ρ) of the module's docstring."""
     if rho > _LARGEST_RHO:
         return 1.0
     if rho < 1e-5:  # the quotient below would lose digits; the series to first order

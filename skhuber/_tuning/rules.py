@@ -1,9 +1,9 @@
 """Thresholds that the data choose: rho="auto", "adaptive" and a share of outliers.
 
 Up to the weight of the penalty, the coefficients depend on the absolute threshold
-t = ρσ alone, whatever σ is. So each rule chooses among fits with a joint scale, where
-that is the scale asked for, or else among fits with a fixed one; the threshold chosen
-becomes a rho by the scale that goes with it.
+t = ρσ alone, whatever σ is. So each rule chooses among fits with a joint scale if that
+is the scale asked for, and among fits with a fixed scale otherwise. The threshold
+chosen, divided by the scale asked for, is rho.
 
 **auto** minimises an estimate of the out-of-sample error E (x·(ŵ − w))² over a grid of
 thresholds. With ψ = clip(r, ±t), n_in the number of inliers, and p features ::
@@ -20,11 +20,12 @@ Inference 12 (2023), ::
 
     R(t) = ((2 df − p) Σ ψ² + ‖S^(−1/2) Xᵀψ‖²) / (n_in − df)²,
 
-S the covariance matrix of the features, df the trace of G(G + ασI)⁻¹, G = n_in S. (The
-noise being independent of X, so are the inliers.) An intercept adds one to what is
-subtracted from n_in; p is the rank of the features. With as many features as rows S is
-not known; what is minimised then is Σψ²/(n_in − df)², generalised cross-validation.
-Weights count samples: a weight of two is the row twice.
+with the covariance matrix S of the features, and df the trace of G(G + ασI)⁻¹ with
+G = n_in S. (The inliers have the covariance matrix of all rows, since the noise is
+independent of X.) With an intercept, df + 1 is subtracted from n_in. p is the rank of
+the features. With as many features as rows S is not known, and generalised
+cross-validation, Σψ²/(n_in − df)², is minimised instead. A weight of two counts as the
+row twice.
 
 **adaptive** is the rule of L. Wang, C. Zheng, W. Zhou and W.-X. Zhou, "A new principle
 for tuning-free Huber regression", Statistica Sinica 31 (2021), in the form of the
@@ -32,10 +33,12 @@ authors' R package adaHuber: the coefficients are the minimum at the threshold �
 
     Σ min(r²/τ², 1) = p + log(n p).
 
-That is the equation of a joint scale, Σ min(r²/σ², ρ²) = n, with ρ² = n/(p + log(n p)).
-(The authors then fit the intercept once more by itself; here it is of one piece.)
+It is the equation of a joint scale, Σ min(r²/σ², ρ²) = n, with ρ² = n/(p + log(n p)).
+(adaHuber fits the intercept once more by itself; here it is fitted with the
+coefficients.)
 
-**A share of outliers** q: the threshold is the 1 − q quantile of its own |r|.
+**A share of outliers** q: the threshold t is the quantile 1 − q of the |r| of the fit
+with the threshold t.
 """
 
 from __future__ import annotations
@@ -56,25 +59,30 @@ from skhuber._solver.root import RootSearch
 from skhuber._sums import Floats, Point, Want
 from skhuber._tuning.efficiency import OutlierShare
 
-# Thresholds tried by "auto": rho of a joint scale, and multiples of a normal residual's
-# standard deviation. Where noise is normal both go from a third of it to infinity.
+# Thresholds tried by "auto": rho of a joint scale, and of a fixed scale in robust
+# standard deviations of the residuals. For normal noise both go from a third of its
+# standard deviation to infinity.
 _JOINT_RHOS = (1.1, 1.18, 1.27, 1.4, 1.65, 2.1, 3.2, np.inf)
 _FIXED_RHOS = (0.33, 0.53, 0.75, 1.0, 1.4, 2.0, 3.2, np.inf)
-# So many times more inliers than coefficients are sure.
+# Least ratio of inliers to coefficients that a threshold of "auto" has to leave for
+# certain (1 − 1/ρ² of the weight, with a joint scale).
 _MARGIN = 1.05
-# A scale smaller by this factor than that of other thresholds is none.
+# A scale below this fraction of the largest one of the grid is zero to rounding.
 _NO_SCALE = 1e-9
-# Where no rule applies.
+# rho if no rule applies, as the default of HuberRegressor.
 _DEFAULT_RHO = 1.35
-# A share of outliers is met to half a row, or as well as this change of rho can.
+# Relative change of rho at which a share of outliers is as near as it can be, on all
+# rows; the search also ends within half a row of the share.
 _RHO_TOL = 1e-9
+# The most updates of rho.
 _MAX_UPDATES = 100
-# Of more columns the penalty's effect on the estimated error is left out: the
-# decomposition of their covariance matrix would take longer than the fits.
+# The most columns for which the penalty counts in the estimated error. For more, the
+# decomposition of the covariance matrix would take longer than the fits.
 _SPECTRUM_MAX = 1000
-# Eigenvalues of correlations of columns, for each column, that are more than rounding.
+# Eigenvalues of the correlation matrix of p columns up to p times this are zero to
+# rounding.
 _KNOWN = 1e-12
-# Numbers of X up to which a dense copy is the quickest way to the covariance.
+# Elements of X up to which a dense copy is the quickest way to the covariance matrix.
 _DENSE = 2**20
 
 Rule = str | OutlierShare
@@ -87,44 +95,40 @@ def fit_by_rule(
 
     Parameters
     ----------
-    rows : Rows
+    rows : RowSource
     rule : "auto", "adaptive" or OutlierShare
     settings : Settings
-        Its rho does not count.
+        The settings; their rho is ignored.
 
     Returns
     -------
     settings : Settings
-        With rho.
+        The settings with the rho that was chosen.
     fit : Fit
-    complaint : str or None
-        Where the rule does not apply: why, and what was done.
-
-    Raises
-    ------
-    NonFiniteSumsError
-        As `fit_rows`.
+        Not finite if sums over the rows are not.
+    warning : str or None
+        If the rule does not apply: the reason, and the rho that was used.
     """
     if settings.scale == "joint":
         found = _choose(rows, rule, settings)
     else:
         found = _choose_threshold(rows, rule, settings)
     if not isinstance(found, str):
-        complaint = None
+        warning = None
         if isinstance(rule, OutlierShare):
-            complaint = _share_not_met(rows, rule.share, found[1])
-        return *found, complaint
+            warning = _share_not_met(rows, rule.share, found[1])
+        return *found, warning
     settings = replace(settings, rho=_DEFAULT_RHO)
-    complaint = f"rho={rule!r} does not apply: {found}; rho={_DEFAULT_RHO} was used"
-    return settings, fit_rows(rows, settings), complaint
+    warning = f"rho={rule!r} does not apply: {found}; rho={_DEFAULT_RHO} was used"
+    return settings, fit_rows(rows, settings), warning
 
 
 def _choose(
     rows: RowSource, rule: Rule, settings: Settings
 ) -> tuple[Settings, Fit] | str:
-    """The settings with rho, and the fit; or why the rule does not apply.
+    """Return the settings with rho and the fit, for a joint or a fixed scale.
 
-    The scale is a joint or a fixed one.
+    If the rule does not apply, return the reason instead.
     """
     if isinstance(rule, OutlierShare):
         return _with_share(rows, rule.share, settings)
@@ -134,14 +138,19 @@ def _choose(
 def _choose_threshold(
     rows: RowSource, rule: Rule, settings: Settings
 ) -> tuple[Settings, Fit] | str:
-    """The same with a fixed scale or "mad", by way of the absolute threshold."""
+    """Return the settings with rho and the fit, for a fixed scale or "mad".
+
+    The rule chooses an absolute threshold. If it does not apply, return the reason
+    instead.
+    """
     if rule == "adaptive":
-        # Its equation is that of a joint scale.
+        # The equation of the rule is that of a joint scale.
         found = _choose(rows, rule, replace(settings, scale="joint"))
     else:
         unit = _normal_scale(rows, settings)
         alpha = settings.alpha
-        if not isinstance(settings.scale, str):  # the same balance with the penalty
+        if not isinstance(settings.scale, str):
+            # In another scale this alpha weighs as much against the loss.
             alpha = alpha * settings.scale / unit
         found = _choose(rows, rule, replace(settings, scale=unit, alpha=alpha))
     if isinstance(found, str):
@@ -152,7 +161,7 @@ def _choose_threshold(
         scale = _median_scale(rows, fit)
         settings = replace(settings, rho=threshold / scale if scale > 0 else chosen.rho)
         if isinstance(rule, OutlierShare) and rule.share > 0:
-            # At this scale the penalty weighs differently, and residuals are others.
+            # The penalty weighs differently at this scale, so the residuals differ.
             return _iterate(rows, rule.share, settings, tol=_RHO_TOL)
         return settings, fit_rows(rows, settings)
     settings = replace(settings, rho=threshold / given)
@@ -160,18 +169,19 @@ def _choose_threshold(
 
 
 def _normal_scale(rows: RowSource, settings: Settings) -> float:
-    """Return a robust standard deviation of the residuals; one, if they have none."""
+    """Return a robust standard deviation of the residuals; 1 if all are zero."""
     joint = replace(settings, scale="joint", rho=_DEFAULT_RHO)
     fit = fit_rows(rows, joint)
     return _median_scale(rows, fit) or fit.scale or 1.0
 
 
 def _median_scale(rows: RowSource, fit: Fit) -> float:
+    """Return median|r| / Φ⁻¹(3/4) of the residuals of a fit."""
     return mad_scale(np.abs(residuals_of(rows, fit)), rows.weight)
 
 
 def _sample(rows: RowSource) -> RowSource | None:
-    """Return the sample that a fit to these rows solves first."""
+    """Return the sample that a fit to these rows solves first; None without one."""
     n_rows = plan_of(rows).sample_rows
     return rows.sample(rows.pick(n_rows)) if n_rows else None
 
@@ -198,9 +208,9 @@ def _adaptive(rows: RowSource, settings: Settings) -> tuple[Settings, Fit] | str
 def _with_share(
     rows: RowSource, share: float, settings: Settings
 ) -> tuple[Settings, Fit]:
-    """Iterate: fit, and take the rho at which these residuals have the share.
+    """Return the settings with the rho that gives a share of outliers, and the fit.
 
-    On a sample first, where there is one.
+    The rho is found on a sample first, if there is one.
     """
     if share == 0:
         settings = replace(settings, rho=np.inf)
@@ -214,7 +224,7 @@ def _with_share(
 
 
 def _share_not_met(rows: RowSource, share: float, fit: Fit) -> str | None:
-    """Return a complaint if ties, or rows met exactly, make a share impossible."""
+    """Return a warning if the fit misses the share by more than a row, else None."""
     n = rows.natural_weight
     reached = 1.0 - fit.tally.inlier / n
     largest = 1.0 if rows.weight is None else rows.weight.max()
@@ -229,6 +239,10 @@ def _share_not_met(rows: RowSource, share: float, fit: Fit) -> str | None:
 def _iterate(
     rows: RowSource, share: float, settings: Settings, *, tol: float
 ) -> tuple[Settings, Fit]:
+    """Fit and update rho until the fit has the share of outliers.
+
+    The update takes the rho at which the residuals of the last fit have the share.
+    """
     weight = rows.weight
     slack = 0.5 * (1.0 if weight is None else weight.max())
     total = rows.natural_weight
@@ -236,7 +250,8 @@ def _iterate(
     start = None
     for _ in range(_MAX_UPDATES):
         fit = fit_rows(rows, settings, start)
-        if settings.scale != "mad":  # its fixed point is that which cold starts lead to
+        # (With "mad" the start would decide between several fixed points.)
+        if settings.scale != "mad":
             start = Start(fit.coef, fit.intercept, fit.scale)
         if not fit.is_finite:
             break
@@ -256,15 +271,15 @@ def _iterate(
 def _rho_of_share(
     sizes: Floats, share: float, settings: Settings, weight: Floats | None
 ) -> float:
-    """The rho at which these residuals have a share of outliers."""
+    """Return the rho at which these absolute residuals have a share of outliers."""
     threshold = upper_quantile(sizes, share, weight)
-    if not threshold > 0:  # so many residuals are zero: any rho will do
+    if not threshold > 0:  # the residuals within the threshold are zero
         return settings.rho
     if settings.scale == "mad":
         scale = mad_scale(sizes, weight)
         rho = threshold / scale if scale > 0 else settings.rho
     elif isinstance(settings.scale, str):
-        # The joint scale at that threshold.
+        # Σ min(r²/σ², ρ²) = n with the threshold ρσ gives ρ.
         squares = np.minimum(sizes / threshold, 1.0) ** 2
         rho = 1.0 / float(np.sqrt(np.average(squares, weights=weight)))
     else:
@@ -273,7 +288,7 @@ def _rho_of_share(
 
 
 def _least_rho(settings: Settings) -> float:
-    # A joint scale falls to zero at a rho of one.
+    """Return the least rho of a search; a joint scale falls to zero at a rho of 1."""
     return 1.001 if settings.scale == "joint" else 1e-9
 
 
@@ -283,9 +298,10 @@ def _least_rho(settings: Settings) -> float:
 def _auto(rows: RowSource, settings: Settings) -> tuple[Settings, Fit] | str:
     rhos: tuple[float, ...] = _FIXED_RHOS
     if settings.scale == "joint":
-        # A joint scale leaves at least 1 − 1/ρ² of the weight within the threshold. As
-        # long as that may be fewer rows than there are coefficients, it may be zero.
-        # (With as many features as rows it is the penalty that keeps it from that.)
+        # A joint scale leaves at least 1 − 1/ρ² of the weight within the threshold. If
+        # these can be fewer rows than there are coefficients, the scale can be zero,
+        # and the threshold is not tried. (With as many features as rows, where that
+        # would leave none, the penalty keeps the scale from zero.)
         n = rows.natural_weight
         least = _MARGIN * (rows.n_features + settings.fit_intercept) / n
         rhos = tuple(
@@ -307,9 +323,16 @@ def _auto(rows: RowSource, settings: Settings) -> tuple[Settings, Fit] | str:
 
 
 class Spectrum:
-    """Eigenvalues and eigenvectors of the features' covariance matrix.
+    """Eigenvalues and eigenvectors of the features' covariance matrix S.
 
-    Of a sample, where there is one.
+    S is that of the sample that a fit solves first, or of all rows without one.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_features,)
+        Eigenvalues of S, at least 0.
+    rank : int
+        Rank of S, to rounding.
     """
 
     def __init__(self, rows: RowSource, *, centred: bool) -> None:
@@ -326,7 +349,8 @@ class Spectrum:
         self.values = np.maximum(
             scipy.linalg.eigvalsh(covariance, check_finite=False), 0.0
         )
-        # What depends on no penalty is computed of columns of one size.
+        # `rank` and `squared_norm` do not depend on the units of the columns: they come
+        # from the correlation matrix, whose rounding errors do not either.
         deviation = np.sqrt(np.maximum(np.diagonal(covariance), 0.0))
         self._deviation = np.where(deviation > 0, deviation, 1.0)
         correlation = covariance / np.outer(self._deviation, self._deviation)
@@ -336,17 +360,18 @@ class Spectrum:
         self.rank = int(np.count_nonzero(known))
 
     def degrees_of_freedom(self, mass: float, penalty: float) -> float:
-        """Trace of G(G + penalty·I)⁻¹, G = mass·S."""
+        """Return the trace of G(G + penalty·I)⁻¹ with G = mass·S."""
         curvature = mass * self.values[self.values > 0]
         return float(np.sum(curvature / (curvature + penalty)))
 
     def squared_norm(self, v: Floats) -> float:
-        """‖S^(−1/2) v‖², along the directions in which the features vary."""
+        """Return ‖S^(−1/2) v‖², along the directions in which the features vary."""
         parts = self._vectors.T @ (v / self._deviation)
         return float(np.sum(parts**2 / self._values))
 
 
 def _covariance_by_blocks(rows: RowSource, *, centred: bool) -> Floats:
+    """Return the covariance matrix of the features, from one sweep."""
     moments = rows.moments(centred=centred)
     spread = np.where(moments.spread > 0, moments.spread, 1.0)
     p = rows.n_features
@@ -376,13 +401,16 @@ def estimated_errors(
     grid: Sequence[Settings],
     spectrum: Spectrum | None,
 ) -> Floats:
-    """R(t) of the module's docstring, in some unit; infinite where it does not exist.
+    """Return R(t) of the module's docstring for each fit, up to a common factor.
 
-    Without a spectrum the penalty is taken to change nothing.
+    It is infinite for a fit without an estimate: one that is not certified, that
+    interpolates, or that has no more inliers than degrees of freedom. Without a
+    spectrum the penalty is left out.
     """
     p = rows.n_features if spectrum is None else spectrum.rank
     n = rows.natural_weight
-    unit = max(fit.tally.norm for fit in fits) or 1.0  # so that no square overflows
+    # In this unit no square overflows.
+    unit = max(fit.tally.norm for fit in fits) or 1.0
     squares, errors, left = (np.empty(len(fits)) for _ in range(3))
     least = _NO_SCALE * max(fit.scale for fit in fits)
     for k, (fit, settings) in enumerate(zip(fits, grid, strict=True)):
@@ -398,17 +426,18 @@ def estimated_errors(
         if not fit.converged or (has_no_scale and _interpolates(rows, fit)):
             left[k] = -np.inf
     possible = left > 0
-    # (Without columns, or of what is no more than rounding, nothing can be estimated.)
+    # With as many coefficients as rows, or an estimate of zero (without columns, or of
+    # an exact fit), generalised cross-validation takes its place.
     if not (p + grid[0].fit_intercept < n and (errors[possible] > 0).all()):
         errors = squares
     return np.divide(errors, left**2, out=np.full(len(fits), np.inf), where=possible)
 
 
 def _interpolates(rows: RowSource, fit: Fit) -> bool:
-    """Whether it meets no more different rows than its coefficients can.
+    """Return whether a fit meets no more distinct rows than it has coefficients.
 
-    Rows that are repeated may be a majority then (in a bootstrap sample, say), and the
-    scale zero, but nothing is learnt of the error.
+    If rows are repeated (in a bootstrap sample, say), such a fit can meet a majority of
+    them exactly. Its scale is then zero, but says nothing of the error.
     """
     p, coefficients = rows.n_features, rows.n_features + 1
     threshold = fit.point.threshold / fit.point.y_unit

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skhuber._common.validation import check_count
-from skhuber._estimators.cross_validation import HuberPath, huber_path
+from skhuber._estimators.path import HuberPath, huber_path
 from skhuber.inspection import _axes, _checks
 
 # The greatest number of features for which the legend names each one.

@@ -1,0 +1,95 @@
+"""Scales and quantiles of given residuals."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import brentq
+
+from skhuber._common.scale import joint_scale, upper_quantile
+from skhuber._solver.root import RootSearch
+
+sizes = st.lists(st.floats(0, 100, width=16), min_size=1, max_size=12)
+
+
+@given(sizes, st.floats(1.01, 20), st.booleans())
+def test_joint_scale(distance, rho, weighted):
+    distance = np.array(distance)
+    weight = 1.0 + np.arange(len(distance)) % 3 if weighted else None
+    s = np.ones(len(distance)) if weight is None else weight
+    found = joint_scale(distance, rho, weight)
+
+    def excess(scale):
+        return s @ np.minimum(distance / scale, rho) ** 2 - s.sum()
+
+    # As the scale falls to zero, every residual that is not zero counts ρ².
+    if s[distance > 0].sum() * rho**2 <= s.sum():
+        assert found == 0.0
+    else:
+        low = distance[distance > 0].min() / rho / 2
+        assert found == pytest.approx(brentq(excess, low, 1e4, xtol=1e-15), rel=1e-9)
+
+
+def test_joint_scale_of_squares():
+    distance = np.array([3.0, 4.0])
+    assert joint_scale(distance, np.inf, None) == pytest.approx(np.sqrt(12.5))
+    assert joint_scale(distance, 0.9, None) == 0.0
+
+
+@given(sizes, st.floats(0, 0.5))
+def test_upper_quantile(values, share):
+    values = np.array(values)
+    found = upper_quantile(values, share, None)
+    n = len(values)
+    assert (values > found).sum() <= share * n + 1e-9
+    assert (values >= found).sum() >= np.floor(share * n + 1e-9)
+    repeated = np.repeat(values, 2)
+    assert upper_quantile(values, share, np.full(n, 2.0)) == pytest.approx(
+        upper_quantile(values, share, None)
+    )
+    assert upper_quantile(repeated, 0.0, None) == values.max()
+
+
+# --- fixed points -----------------------------------------------------------------
+
+
+def searched(update, place, tol=1e-12, most=60):
+    """The fixed point of an iteration, and the number of updates that it took."""
+    search = RootSearch()
+    for k in range(most):
+        change = update(place) - place
+        if abs(change) <= tol:
+            return place, k
+        place = search.next(place, change)
+    raise AssertionError("no fixed point was found")
+
+
+@pytest.mark.parametrize("slope", [-3.0, -0.9, 0.0, 0.3, 0.6])
+@pytest.mark.parametrize("start", [-4.0, 2.5, 10.0])
+def test_a_fixed_point_of_a_line(slope, start):
+    # (Iteration itself takes 50 updates with a slope of 0.6, and has no limit with one
+    # of −3.)
+    found, updates = searched(lambda x: 2.0 + slope * (x - 2.0), start)
+    assert found == pytest.approx(2.0, abs=1e-9)
+    assert updates <= 12
+
+
+@given(st.floats(-2, 0.6), st.floats(-3, 3))
+def test_a_fixed_point_of_a_curve(slope, start):
+    found, updates = searched(lambda x: slope * np.tanh(x) + 0.1 * np.sin(x), start)
+    assert found == pytest.approx(
+        slope * np.tanh(found) + 0.1 * np.sin(found), abs=1e-9
+    )
+    assert updates <= 60
+
+
+def test_of_several_fixed_points_the_next_one_is_found():
+    # −1, 0 (from which iteration flees) and 1.
+    for start, expected in ((0.5, 1.0), (-0.3, -1.0), (3.0, 1.0)):
+        found, _ = searched(
+            lambda x: (
+                1.5 * x - 0.5 * x**3 if abs(x) < 1.2 else x / 2 + 0.5 * np.sign(x)
+            ),
+            start,
+        )
+        assert found == pytest.approx(expected, abs=1e-9)
