@@ -176,8 +176,8 @@ def rotated(rows: RowSource, settings: Settings) -> tuple[RowSource, Rotation]:
     _, singular, basis = scipy.linalg.svd(
         weighted, full_matrices=False, check_finite=False
     )
-    # (Differences from a centre amid a column are exact: Z has no rounding errors of the
-    # size of the centre.)
+    # (Differences from a centre amid a column are exact: Z has no rounding errors of
+    # the size of the centre.)
     rank = np.count_nonzero(singular > max(Z.shape) * _EPS * singular.max(initial=0))
     basis = basis[: max(rank, 1)].T
     rotation = Rotation(
