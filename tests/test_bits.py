@@ -246,15 +246,18 @@ def test_a_child_has_its_threads_back_after_a_fit(forking):
     parent = os.getpid()
     child = []
 
+    def one(*_):
+        assert numbers() == {{1}}, numbers()
+        return 0.0
+
     def fork(*_):
         if os.getpid() == parent:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)
                 child.append(os.fork())
-        return 0.0
-
-    def one(*_):
-        assert numbers() == {{1}}, numbers()
+        if {forking!r} == "the thread that fits":
+            fit(one)
+            one()
         return 0.0
 
     before = numbers()
@@ -287,6 +290,52 @@ def test_a_child_has_its_threads_back_after_a_fit(forking):
     """
     found = run(program, OPENBLAS_NUM_THREADS="2")
     assert found[0].startswith("True")
+
+
+@forks
+def test_a_fork_while_another_thread_sets_a_number():
+    program = """
+    from skhuber import _blas
+
+    setting, go_on = threading.Event(), threading.Event()
+
+    class Library:
+        user_api = internal_api = threading_layer = "blas"
+        number = 2
+
+        def get_num_threads(self):
+            return self.number
+
+        def set_num_threads(self, number):
+            self.number = number
+            setting.set()
+            go_on.wait()
+
+    class Controller:
+        lib_controllers = [Library()]
+
+        def select(self, user_api):
+            return self
+
+    _blas.ThreadpoolController = Controller
+    fit = _blas.one_blas_thread(lambda: None)
+    thread = threading.Thread(target=fit)
+    thread.start()
+    setting.wait()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if not child:
+        go_on = threading.Event()  # the old one may be locked
+    go_on.set()
+    if child:
+        thread.join()
+    fit()
+    if not child:
+        os._exit(0)
+    print(os.waitpid(child, 0)[1])
+    """
+    assert run(program, limit=60) == ["0"]
 
 
 # --- libraries that are not there -----------------------------------------------------

@@ -298,6 +298,8 @@ def test_start_methods(serial, method, tmp_path):
 def test_an_interrupt_leaves_the_estimator_as_it_was():
     program = """
     import pickle
+    # A shell lets what it runs in the background ignore this signal.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     large = np.tile(X, (10, 1)), np.tile(y, 10)
     small = HuberRegressor(rho=1.2).fit(X[:100], y[:100])
 
