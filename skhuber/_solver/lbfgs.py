@@ -48,17 +48,7 @@ def whitened_lbfgs(
         are equal to rounding.
     """
 
-    def place(x: Floats, answer: Answer) -> Solution:
-        gap, status = np.inf, Status.STALLED
-        if answer.is_finite:
-            gap = model.gap(answer.gradient, held_variables(x, lower, answer.gradient))
-            if gap <= answer.tolerance:
-                status = Status.CONVERGED
-        if answer.stop:
-            status = Status.STOPPED
-        return Solution(x, answer.value, answer.gradient, gap, 0, status, model)
-
-    start = best = place(x, first)
+    start = best = _place(x, first, model, lower)
     if best.status is not Status.STALLED:
         return best
     if max_iter == 0:
@@ -74,7 +64,7 @@ def whitened_lbfgs(
             x_new = np.maximum(start.x + whitening.to_x(v) / root_c, lower)
             if v[-1] <= lowest[-1]:  # rounding must not take it off its bound
                 x_new[-1] = lower[-1]
-            point = place(x_new, function(x_new))
+            point = _place(x_new, function(x_new), model, lower)
             is_best = is_lower(point.value, point.gap, best.value, best.gap)
             if point.status is Status.CONVERGED or is_best:
                 best = point
@@ -109,3 +99,15 @@ def whitened_lbfgs(
     if status is Status.STALLED and n_iter >= max_iter:
         status = Status.MAX_ITER
     return replace(best, n_iter=max(n_iter, 1), status=status)
+
+
+def _place(x: Floats, answer: Answer, model: Model, lower: Floats) -> Solution:
+    """Return a point with its gap."""
+    gap, status = np.inf, Status.STALLED
+    if answer.is_finite:
+        gap = model.gap(answer.gradient, held_variables(x, lower, answer.gradient))
+        if gap <= answer.tolerance:
+            status = Status.CONVERGED
+    if answer.stop:
+        status = Status.STOPPED
+    return Solution(x, answer.value, answer.gradient, gap, 0, status, model)
