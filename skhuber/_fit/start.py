@@ -30,7 +30,7 @@ class Start:
     intercept: float
     scale: float
     may_stay: bool = True
-    """Whether the model is the result, to the last bit, if it is good enough."""
+    """True if the model is to be the result, to the last bit, if it is good enough."""
 
 
 def given_start(objective: HuberObjective, start: Start) -> Floats:
