@@ -10,10 +10,10 @@ import weakref
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from skhuber._rho import fit_by_rule
 
 from skhuber import HuberRegressor, HuberRegressorCV, _fit, _rows, huber_path
-from skhuber._runtime import _Ranges
+from skhuber._runtime.launch import _Ranges
+from skhuber._tuning.rules import fit_by_rule
 
 
 def sparse(n, p, in_a_row, seed=0):
@@ -164,16 +164,3 @@ def test_a_matrix_without_any_stored_number():
     model = HuberRegressor().fit(sp.csr_array((20, 5)), np.arange(20.0))
     np.testing.assert_array_equal(model.coef_, 0.0)
     assert model.intercept_ == pytest.approx(9.5)
-
-
-@pytest.mark.parametrize(
-    ("in_a_row", "expected"), [(10, False), (1000, True)], ids=["few", "many"]
-)
-def test_a_dense_copy_is_a_stated_multiple_of_what_is_stored(in_a_row, expected):
-    n, p = 500, 16_000
-    X, y = sparse(n, p, in_a_row)
-    rows = _rows.make_rows(X, y, None, 1)
-    assert n * p > _fit._ROTATION_ELEMENTS
-    assert _fit._is_rotatable(rows) is expected
-    dense = _rows.make_rows(np.zeros((n, p), dtype=np.float32), y, None, 1)
-    assert _fit._is_rotatable(dense)  # it is no larger than the data
