@@ -39,12 +39,12 @@ from skhuber._runtime import IS_COMPILED
 # (Measured: 100,000 × 50 and 200,000 × 250, float64; CSR of 3 to 30 numbers a row.)
 _SWEEP = {"rows": 0.3e-9, "columns": 0.3e-9, "csr": 1.2e-9}  # a number of X
 _PRODUCT = {"rows": 1.4e-11, "columns": 1.4e-11, "csr": 1.0e-9}  # of two numbers
-_STANDARDISE = 1.0e-9  # a number that is standardised for the products
-_ROUGH = 0.35  # a product in single precision, in units of one in double precision
+_STANDARDISE = 3.5e-10  # a number that is standardised for the products
+_ROUGH = 0.3  # a product in single precision, in units of one in double precision
 _CHOLESKY = 2.0e-11  # p³, one thread
 _MATRIX_STEP = 2.0e-9  # p²: two triangular solves and the like, bound by memory
 _SVD = 2.5e-10  # n·p·min(n, p)
-_CALL = 3e-4  # an iteration in Python
+_CALL = 5e-4  # an iteration in Python
 _COMPILED_GRAM = 3e-10  # a product in the loops of the compiled way, one thread
 
 # Iterations of Newton's method on ordinary data.
@@ -52,10 +52,12 @@ _NEWTON_STEPS = 9
 # Products with the Hessian that a matrix-free fit takes (one-hot, counts: 40 to 110).
 _PRODUCTS = 80
 # log of the factor from the sample's gap to a gap of 1e-12.
-_LOG_GAP = 27.0
+_LOG_GAP = 30.0
 # The contraction of a step with the Hessian of all rows: who is an outlier changes.
 _BEST_CONTRACTION = 2000.0
 
+# A CSR matrix that stores this share of its numbers is planned for as a dense one.
+_DENSE_SHARE = 0.5
 # Numbers of a matrix of p × p: no more than 3,000 columns have one (72 MB).
 _MATRIX_COLUMNS = 3000
 # Rows of the sample that is solved first: 20 for each column, so that its Hessian is
@@ -175,6 +177,9 @@ def make_plan(shape: Shape, *, compiled: bool = True) -> Plan:
         Whether kernels are compiled.
     """
     n, p = shape.n, max(shape.p, 1)
+    if shape.elements >= _DENSE_SHARE * shape.n_rows * p:
+        # Dense data take the same steps in every layout.
+        shape = shape._replace(layout="rows")
     sample_rows = _sample_rows(n, p)
     exact = _gram_cost(shape, n) + _CHOLESKY * p**3
     way, hessian_rows = _way(shape, sample_rows, exact)

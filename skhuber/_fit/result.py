@@ -224,9 +224,12 @@ def residuals_of(rows: RowSource, fit: Fit) -> Floats:
 def robust_weights(
     rows: RowSource, fit: Fit, dtype: np.dtype
 ) -> tuple[Data, NDArray[np.bool_]]:
-    """Return ψ(r)/r of every row, in the type of X, and whether it is an outlier."""
+    """Return ψ(r)/r of every row, in the type of X, and whether it is an outlier.
+
+    The fit's residuals are overwritten.
+    """
     assert fit.residuals is not None
-    residuals = fit.residuals.astype(dtype)
+    residuals = fit.residuals.astype(dtype, copy=False)
     if rows.weight is not None:
         # In absent rows, products that overflow with either sign.
         residuals[np.isnan(residuals)] = np.inf

@@ -38,7 +38,7 @@ LEAST_PIVOT = 1e-10
 # is none. (Sums of ten million products are off by up to 1e-14 with blocked sums.)
 _PIVOT_ROUNDING = 32
 # Rounding error of a curvature WᵀHW, in the same unit.
-_ROUNDING = 4
+_ROUNDING = 16
 # The most changes of the set of held variables, for each variable; there are fewer than
 # one usually.
 _MAX_CHANGES = 3
