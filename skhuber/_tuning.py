@@ -82,7 +82,7 @@ def efficiency_of_rho(rho: float, *, scale: str = "mad") -> float:
     """
     joint = check_choice("scale", scale, ("mad", "joint")) == "joint"
     value = check_real("rho", rho, above=1 if joint else 0, finite=False)
-    return _efficiency(_threshold_of_joint(value) if joint else value)
+    return _efficiency(threshold_of_joint(value) if joint else value)
 
 
 def rho_for_efficiency(efficiency: float, *, scale: str = "mad") -> float:
@@ -191,7 +191,7 @@ def _joint_scale(threshold: float) -> float:
     return 1.0 if math.isinf(threshold) else math.sqrt(_mean_clipped_square(threshold))
 
 
-def _threshold_of_joint(rho: float) -> float:
+def threshold_of_joint(rho: float) -> float:
     """The absolute threshold of a joint scale's rho, where residuals are normal."""
     if rho >= _LARGEST_RHO:
         return rho
