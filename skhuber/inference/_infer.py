@@ -163,13 +163,16 @@ def huber_inference(
         facts = replace(facts, n_jobs=n_jobs)
     data = checked_data(model, X, y, sample_weight)
     group_codes = checked_groups(groups, data.X.shape[0], cov_type)
-    work = _Work(facts, data, weights=weights, cov_type=cov_type, use_t=use_t)
-    return work.result(
-        group_codes,
-        n_resamples=n_resamples,
-        random_state=random_state,
-        verbose=verbose,
-    )
+    from skhuber._numba import one_blas_thread
+
+    with one_blas_thread():
+        work = _Work(facts, data, weights=weights, cov_type=cov_type, use_t=use_t)
+        return work.result(
+            group_codes,
+            n_resamples=n_resamples,
+            random_state=random_state,
+            verbose=verbose,
+        )
 
 
 class _Work:
@@ -385,7 +388,7 @@ class _Work:
         return (
             self.fitted.kind == "joint"
             and sums.scalars["square"] < 0.9 * self.sample.count
-            and 1.0 < _COLLAPSED * float(np.mean(np.abs(t)))
+            and _COLLAPSED * float(np.mean(np.abs(t))) > 1.0
         )
 
     # --- numbers ------------------------------------------------------------------
