@@ -23,7 +23,6 @@ from dataclasses import dataclass
 
 from scipy.optimize import brentq
 from scipy.special import log_ndtr
-from scipy.stats import norm
 
 from skhuber._validation import check_choice, check_real
 
@@ -183,7 +182,8 @@ def _mean_clipped_square(threshold: float) -> float:
         return threshold**2 - cubic
     inside = math.erf(threshold / math.sqrt(2.0))
     outside = 2.0 * threshold**2 * math.exp(log_ndtr(-threshold))
-    return float(inside - 2.0 * threshold * norm.pdf(threshold) + outside)
+    density = math.exp(-0.5 * threshold**2) / math.sqrt(2.0 * math.pi)
+    return float(inside - 2.0 * threshold * density + outside)
 
 
 def _joint_scale(threshold: float) -> float:

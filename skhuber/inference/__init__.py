@@ -7,6 +7,7 @@
 from skhuber.inference._checks import InferenceWarning
 from skhuber.inference._infer import huber_inference
 from skhuber.inference._leverage import LeverageReport
+from skhuber.inference._nested import compare, deviance_test, score_test
 from skhuber.inference._result import HuberInference, Intervals
 from skhuber.inference._tests import ContrastResult, HypothesisResult
 
@@ -17,5 +18,8 @@ __all__ = [
     "InferenceWarning",
     "Intervals",
     "LeverageReport",
+    "compare",
+    "deviance_test",
     "huber_inference",
+    "score_test",
 ]

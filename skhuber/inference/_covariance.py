@@ -70,7 +70,7 @@ class SingularError(ArithmeticError):
 
 @dataclass(frozen=True)
 class Bread:
-    """Derivatives of the equations, in the coordinates γ, and what follows from them."""
+    """Derivatives of the equations, in the coordinates γ, and what follows."""
 
     space: Space
     from_rows: Floats
@@ -210,10 +210,10 @@ def _inverse_root(W: Floats) -> Floats:
         initial=0.0
     ):
         raise SingularError
-    identity = np.eye(len(W))
-    return scipy.linalg.solve_triangular(
-        factor, identity, lower=True, check_finite=False
-    ).T
+    inverse: Floats = scipy.linalg.solve_triangular(
+        factor, np.eye(len(W)), lower=True, check_finite=False
+    )
+    return inverse.T
 
 
 def newton_step(bread: Bread, scale_score: float) -> Floats:
@@ -223,7 +223,8 @@ def newton_step(bread: Bread, scale_score: float) -> Floats:
     """
     right = bread.score - bread.penalty_slope
     if len(bread.jacobian) == len(right) or scale_score == 0.0:
-        return np.linalg.solve(bread.curvature, right)
+        step: Floats = np.linalg.solve(bread.curvature, right)
+        return step
     return bread.solve(np.append(right, scale_score))
 
 
@@ -231,7 +232,7 @@ def huber_covariance(bread: Bread, kind: str, *, sampling: bool) -> Floats:
     """H1, H2 or H3, of γ in units of the scale."""
     K, S, m = bread.covariance_factor, bread.noise, bread.share
     if kind == "H1":
-        half = np.linalg.inv(bread.total + bread.penalty / m)
+        half: Floats = np.linalg.inv(bread.total + bread.penalty / m)
         middle = bread.squared if sampling else bread.total
         if not (sampling or bread.penalty.any()):
             return K**2 * S / m**2 * half
@@ -250,10 +251,11 @@ def includes_scale(cov_type: str, kind: str) -> bool:
 def scale_influence(bread: Bread, *, has_scale: bool) -> tuple[Form, float]:
     """The form of a, and the factor of its own equation, that make the scale's δ."""
     if not has_scale:
-        return form_of(bread.from_rows, np.zeros((bread.space.rank, 1))), 0.0
+        nothing: Floats = np.zeros((bread.space.rank, 1))
+        return form_of(bread.from_rows, nothing), 0.0
     last = np.zeros(len(bread.jacobian))
     last[-1] = 1.0
-    row = np.linalg.solve(bread.jacobian.T, last)
+    row: Floats = np.linalg.solve(bread.jacobian.T, last)
     return form_of(bread.from_rows, row[:-1, np.newaxis]), float(row[-1])
 
 

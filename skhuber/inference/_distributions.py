@@ -29,7 +29,7 @@ def two_sided_quantile(level: float, df: float | None) -> float:
 
 
 def quadratic_tail(statistic: float, q: int, df: float | None) -> float:
-    """P(F > statistic), F of q and df degrees of freedom; of chi-squared/q without df."""
+    """P(F > statistic), F of q and df degrees of freedom; without df chi-squared/q."""
     if df is None:
         return float(chdtrc(q, q * statistic))
     return float(fdtrc(q, df, statistic))

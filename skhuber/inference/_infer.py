@@ -84,8 +84,8 @@ def huber_inference(
 
         - ``"sandwich"``: the one-step jackknife, with the scale's influence. Noise may
           depend on X, and be skewed.
-        - ``"H1"``, ``"H2"``, ``"H3"``: Huber's, as in statsmodels' ``RLM``, for noise of
-          one distribution that is independent of X.
+        - ``"H1"``, ``"H2"``, ``"H3"``: Huber's, as in statsmodels' ``RLM``, for noise
+          of one distribution that is independent of X.
         - ``"HC0"``, ``"HC2"``, ``"HC3"``: sandwiches that take the scale as known, for
           comparison with other software.
         - ``"cluster"``: rows of a group may depend on each other.
@@ -444,9 +444,9 @@ class _Work:
         if self.cov_type in ("sandwich", "HC3") and found < least:
             _warn(
                 f"there are {found:g} rows within the threshold for "
-                f"{bread.space.rank} coefficients: with fewer than {least} the one-step "
-                "jackknife may be several times that of refits. Compare it with "
-                'cov_type="H1" or "bootstrap".'
+                f"{bread.space.rank} coefficients: with fewer than {least} the "
+                "one-step jackknife may be several times that of refits. Compare it "
+                'with cov_type="H1" or "bootstrap".'
             )
 
     def _warn_of_bias(self, result: HuberInference) -> None:

@@ -23,7 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skhuber._regressor import HuberRegressor
 from skhuber._validation import check_target, check_weights
-from skhuber.inference._checks import ModelFacts, new_rows
+from skhuber.inference._checks import InferenceWarning, ModelFacts, new_rows
 from skhuber.inference._covariance import Bread, form_of, huber_covariance
 
 Floats = NDArray[np.float64]
@@ -35,6 +35,7 @@ _LEAST_VALUES = 8
 _MAJORITY = 0.5
 # Robust distances beyond this quantile of χ² are far; in normal data 2.5 % are.
 _FAR = 0.975
+_OUTLYING = float(np.sqrt(chdtri(1, 1.0 - _FAR)))
 # A correlation matrix of the majority with an eigenvalue below this lies in a
 # hyperplane.
 _FLAT = 1e-10
@@ -61,7 +62,9 @@ class LeverageReport:
         Residuals in units of the scale.
     clean_residual : ndarray of shape (n,)
         Residuals of a fit to the rows within the cut-off of robust distances, in units
-        of its scale. Those of `residual` if there is no such fit.
+        of the standard deviation that a new row's would have there: that of the noise
+        and that of the prediction. (Far out a fit is uncertain; a row is not bad for
+        that.) If there is no such fit, of the fit to all rows.
     kind : ndarray of str of shape (n,)
         "regular", "vertical outlier", "good leverage" or "bad leverage".
     columns : tuple of str
@@ -69,7 +72,8 @@ class LeverageReport:
     left_out : tuple of str
         Columns that they are not of: codes, constants, few values.
     distance_cutoff, residual_cutoff : float
-        Beyond which a row is far out in X (√χ² at 0.975), and an outlier (rho).
+        Beyond which a row is far out in X, and its `clean_residual` one of an outlier:
+        √χ² at 0.975, of as many degrees of freedom as there are columns, and of one.
     hat_cutoffs : tuple of float
         2p/n and 3p/n.
     note : str
@@ -142,6 +146,7 @@ def leverage_report(
     y: ArrayLike,
     sample_weight: ArrayLike | None,
     *,
+    normal_scale: float,
     weights: str,
     columns: Any,
     random_state: Any,
@@ -174,7 +179,7 @@ def leverage_report(
         raise ValueError(
             "X, y and sample_weight must be those that huber_inference was given: "
             f"their weights add up to {sample.count:g}, not to "
-            f"{math_count(bread)}."
+            f"{_count_text(bread)}."
             if bread is not None
             else "there is no leverage of a fit whose scale is zero, or whose inliers "
             "do not determine the coefficients."
@@ -196,7 +201,7 @@ def leverage_report(
     )
     inside = np.abs(t) <= model.rho
     expected = bread.share * bread.count
-    if abs(sample_sum(sample, inside) - expected) > 1e-6 * bread.count:
+    if abs(_weight_of(sample, inside) - expected) > 1e-6 * bread.count:
         raise ValueError(
             "X, y and sample_weight must be those that huber_inference was given: "
             "other rows are beyond the threshold."
@@ -209,16 +214,13 @@ def leverage_report(
     )
     cutoff = float(np.sqrt(chdtri(len(chosen), 1.0 - _FAR))) if chosen else np.nan
     far = distance > cutoff
-    clean = t
-    if far.any():
-        found = _clean_residuals(model, rows, target, weight, far)
-        if isinstance(found, str):
-            note = found
-        else:
-            clean = found
-    # (Without a fit to the others, and for rows that lie apart from none, the fit's
-    # own residuals tell.)
-    outlier = np.abs(clean) > model.rho
+    found = _clean_residuals(model, rows, target, weight, far, weights)
+    if isinstance(found, str):
+        note = found
+        clean = t * (model.scale / normal_scale)
+    else:
+        clean = found
+    outlier = np.abs(clean) > _OUTLYING
     kind = np.where(
         far,
         np.where(outlier, KINDS[3], KINDS[2]),
@@ -237,18 +239,18 @@ def leverage_report(
         else (),
         left_out=left_out,
         distance_cutoff=cutoff,
-        residual_cutoff=model.rho,
+        residual_cutoff=_OUTLYING,
         hat_cutoffs=(2 * p / bread.count, 3 * p / bread.count),
         note=note,
     )
 
 
-def math_count(bread: Bread | None) -> str:
+def _count_text(bread: Bread | None) -> str:
     """The sum of weights of a fit, as text."""
     return "nothing" if bread is None else f"{bread.count:g}"
 
 
-def sample_sum(sample: Any, inside: NDArray[np.bool_]) -> float:
+def _weight_of(sample: Any, inside: NDArray[np.bool_]) -> float:
     """Sum of the weights of some rows."""
     if sample.weight is None:
         return float(np.count_nonzero(inside))
@@ -270,9 +272,9 @@ def _chosen_columns(
 def _column_number(column: Any, names: Sequence[str]) -> int:
     if isinstance(column, str) and column in names:
         return list(names).index(column)
-    if isinstance(column, int | np.integer) and not isinstance(column, bool):
-        if 0 <= column < len(names):
-            return int(column)
+    is_number = isinstance(column, int | np.integer) and not isinstance(column, bool)
+    if is_number and 0 <= column < len(names):
+        return int(column)
     raise ValueError(
         f"columns must be names of features or numbers from 0 to {len(names) - 1}, got "
         f"{column!r}."
@@ -341,25 +343,33 @@ def _clean_residuals(
     y: NDArray[Any],
     weight: Floats | None,
     far: NDArray[np.bool_],
+    weights: str,
 ) -> Floats | str:
     """Residuals of the fit to the rows that are not far, or why there is none."""
+    from skhuber.inference._infer import huber_inference
+
+    told = "good and bad are told by the residuals of the fit to all rows."
     kept = np.where(far, 0.0, 1.0 if weight is None else weight)
     if np.count_nonzero(kept) <= 2 * (rows.shape[1] + 1):
-        return (
-            "Too few rows are within the cut-off for a fit to them: good and bad are "
-            "told by the residuals of the fit to all rows."
-        )
+        return f"Too few rows are within the cut-off for a fit to them: {told}"
     scale: Any = model.scale if model.kind == "fixed" else model.kind
     clean = HuberRegressor(
         model.rho, scale=scale, alpha=model.alpha, fit_intercept=model.fit_intercept
     )
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ConvergenceWarning)
-        clean.fit(rows, y, kept)
-    if caught or not clean.scale_ > 0:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        warnings.simplefilter("ignore", InferenceWarning)
+        try:
+            clean.fit(rows, y, kept)
+            result = huber_inference(
+                clean, rows, y, sample_weight=kept, weights=weights, cov_type="H1"
+            )
+        except (ConvergenceWarning, ValueError):
+            return f"The fit to the rows within the cut-off did not converge: {told}"
+    residual: Floats = (y - clean.predict(rows)) / result.prediction_sd(rows)
+    if not np.isfinite(residual).all():
         return (
-            "The fit to the rows within the cut-off did not converge: good and bad are "
-            "told by the residuals of the fit to all rows."
+            "The rows within the cut-off do not determine all predictions, or are "
+            f"fitted exactly: {told}"
         )
-    residual: Floats = (y - clean.predict(rows)) / clean.scale_
     return residual

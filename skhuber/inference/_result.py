@@ -390,12 +390,7 @@ class HuberInference:
         prediction = np.asarray(rows @ self._model.coef + self._model.intercept)
         if interval is None:
             return prediction
-        variance = np.concatenate(
-            [
-                self._variance(_dense(rows[k : k + _ROWS]))
-                for k in range(0, rows.shape[0], _ROWS)
-            ]
-        )
+        variance = self._variances(rows)
         if interval == "prediction" and method == "jackknife":
             lower, upper = self._deletion_quantiles(level)
             undefined = np.where(np.isnan(variance), np.nan, 0.0)
@@ -408,6 +403,31 @@ class HuberInference:
             variance = variance + self._normal_scale**2 * self.nobs / self.df_resid
         half = two_sided_quantile(level, self._df) * np.sqrt(variance)
         return Intervals(prediction, prediction - half, prediction + half)
+
+    def prediction_sd(self, X: ArrayLike) -> Floats:
+        """Return standard deviations of new targets about their predictions.
+
+        Those of normal noise of the model's scale and of the predictions together.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dataframe} of shape (m, p)
+            Features.
+
+        Returns
+        -------
+        ndarray of shape (m,)
+            In the unit of y; NaN where a prediction is not determined.
+        """
+        rows = new_rows(X, self._model.names, has_names=self._model.has_names)
+        noise = self._normal_scale**2 * self.nobs / self.df_resid
+        return np.sqrt(self._variances(rows) + noise)
+
+    def _variances(self, rows: Any) -> Floats:
+        steps = range(0, rows.shape[0], _ROWS)
+        return np.concatenate(
+            [self._variance(_dense(rows[k : k + _ROWS])) for k in steps]
+        )
 
     def _variance(self, X: Floats) -> Floats:
         """aᵀVa of rows; NaN where they are not determined."""
@@ -475,6 +495,7 @@ class HuberInference:
             X,
             y,
             sample_weight,
+            normal_scale=self._normal_scale,
             weights=self.weights,
             columns=columns,
             random_state=random_state,

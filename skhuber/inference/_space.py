@@ -113,6 +113,14 @@ class Space:
         whole = (size / self.spread) @ np.abs(self.null)
         return np.all(part <= _ESTIMABLE * whole, axis=1)
 
+    def reduced(self, scaled: Floats) -> Floats:
+        """γ without its intercept, of coefficients of scaled columns."""
+        if not self.null.shape[1]:
+            return scaled[self.kept]
+        left_out = np.setdiff1d(np.arange(len(scaled)), self.kept)
+        part = np.linalg.lstsq(self.null[left_out], scaled[left_out], rcond=None)[0]
+        return (scaled - self.null @ part)[self.kept]
+
     @property
     def penalty(self) -> Floats:
         """(rank, rank), of ‖w‖² = γᵀ·penalty·γ."""

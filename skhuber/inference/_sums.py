@@ -23,7 +23,7 @@ indicator is d. A row of coefficients is a = (z, 1).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -266,6 +266,13 @@ class Sample:
         if self.weight is None:
             return np.ones(rows.stop - rows.start)
         return self.weight[rows] * self.unit_weight
+
+    def blocks(self, scale: float) -> Iterator[tuple[_Block, Floats]]:
+        """Blocks of the rows, and their y in units of a scale."""
+        self.n_sweeps += 1
+        for k in range(self._n_blocks):
+            block = self._block(k)
+            yield block, self.y[block.rows].astype(np.float64) / scale
 
     def sweep(
         self, collect: Callable[[_Block], Sequence[Floats]], *, parallel: bool = True
