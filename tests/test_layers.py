@@ -43,6 +43,32 @@ MAY_IMPORT = {
     "inspection/_path": {"_model_selection", "_validation", "inspection"},
     "inspection/_residuals": {"_validation", "inspection"},
     "inspection/_weights": {"_validation", "inspection"},
+    "inference/__init__": {"inference"},
+    "inference/_bootstrap": {"_kernels", "_numba", "_regressor", "inference"},
+    "inference/_checks": {"_validation"},
+    "inference/_covariance": {"inference"},
+    "inference/_distributions": set(),
+    "inference/_goodness": {"inference"},
+    "inference/_infer": {
+        "_numba",
+        "_scale",
+        "_tuning",
+        "_validation",
+        "inference",
+    },
+    "inference/_leverage": {"_numba", "_regressor", "_validation", "inference"},
+    "inference/_nested": {
+        "_numba",
+        "_regressor",
+        "_scale",
+        "_validation",
+        "inference",
+    },
+    "inference/_result": {"_validation", "inference"},
+    "inference/_space": set(),
+    "inference/_summary": {"inference"},
+    "inference/_sums": {"_numba", "inference"},
+    "inference/_tests": {"inference"},
     "_tuning": {"_validation"},
     "_validation": set(),
     "_arrays": set(),
@@ -124,6 +150,7 @@ MAY_IMPORT = {
     "_kernels/formulas": {"_kernels", "_numba"},
     "_kernels/elementwise": {"_kernels", "_numba"},
     "_kernels/ctc": {"_numba"},
+    "_kernels/resample": {"_numba"},
 }
 # And who may import what of the outside that shapes the layers.
 ONLY_THERE = {
@@ -134,6 +161,9 @@ ONLY_THERE = {
         "_model_selection",
         "_regressor",
         "_validation",
+        "inference/_bootstrap",
+        "inference/_checks",
+        "inference/_leverage",
         "inspection/_checks",
         "inspection/_path",
         "metrics",
@@ -193,3 +223,4 @@ def test_importing_and_predicting_load_no_numba():
     assert "skhuber" in loaded
     assert "numba" not in loaded
     assert "skhuber._fit" not in loaded
+    assert "skhuber.inference" not in loaded

@@ -37,6 +37,7 @@ scale's row of J times σ.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -60,6 +61,9 @@ COV_TYPES = (
 )
 # Of each kind, the power of 1 − leverage that influences' products are divided by.
 EXPONENTS = {"sandwich": 2.0, "HC0": 0.0, "HC2": 1.0, "HC3": 2.0}
+# A matrix of which a pivot is this part of the largest diagonal number, or less, is
+# singular: it is a rounding error.
+_SINGULAR = 1e-13
 # Of other kinds the scale is taken as known.
 _OF_SCALE = ("sandwich",)
 
@@ -92,6 +96,8 @@ class Bread:
     """(rank, rank), upper triangular, W⁻¹ = root·rootᵀ."""
     jacobian: Floats
     """J; (rank + 1, rank + 1) unless the scale is fixed."""
+    scale_row: Floats
+    """The last row of J⁻¹; zeros if the scale is fixed."""
     penalty: Floats
     """(rank, rank), ασQ."""
     penalty_slope: Floats
@@ -124,8 +130,7 @@ class Bread:
 
     def solve(self, right: Floats) -> Floats:
         """J⁻¹ times some columns."""
-        result: Floats = np.linalg.solve(self.jacobian, right)
-        return result
+        return _solve(self.jacobian, right)
 
 
 def form_of(from_rows: Floats, matrix: Floats) -> Form:
@@ -172,6 +177,10 @@ def bread_of(
             -(A.T @ (upper - lower)),
             -QUARTILE * float(upper[-1] + lower[-1]),
         )
+    scale_row = np.zeros(k + 1)
+    if len(jacobian) > k:
+        scale_row[-1] = 1.0
+        scale_row = _solve(jacobian.T, scale_row)
     df_model = float(k)
     if fitted.alpha > 0:
         df_model = float(np.einsum("ij,ji->", root @ root.T, inliers))
@@ -187,12 +196,21 @@ def bread_of(
         curvature=W,
         root=root,
         jacobian=jacobian,
+        scale_row=scale_row,
         penalty=quadratic,
         penalty_slope=fitted.alpha * space.penalty_slope(fitted.coef),
         score=A.T @ sums.score,
         mean_square=sums.scalars["square"] / count,
         df_model=df_model,
     )
+
+
+def _solve(matrix: Floats, right: Floats) -> Floats:
+    try:
+        result: Any = np.linalg.solve(matrix, right)
+    except np.linalg.LinAlgError:
+        raise SingularError from None
+    return result
 
 
 def _bordered(W: Floats, right: Floats, below: Floats, corner: float) -> Floats:
@@ -202,13 +220,12 @@ def _bordered(W: Floats, right: Floats, below: Floats, corner: float) -> Floats:
 def _inverse_root(W: Floats) -> Floats:
     """An upper triangular matrix whose product with its transpose is W⁻¹."""
     try:
-        factor = np.linalg.cholesky(W)
+        factor: Any = np.linalg.cholesky(W)
     except np.linalg.LinAlgError:
         raise SingularError from None
     # (A column whose variance among inliers is a rounding error makes W singular, too.)
-    if not np.diagonal(factor).min(initial=np.inf) ** 2 > 1e-13 * np.diagonal(W).max(
-        initial=0.0
-    ):
+    least = np.diagonal(factor).min(initial=np.inf) ** 2
+    if not least > _SINGULAR * np.diagonal(W).max(initial=0.0):
         raise SingularError
     inverse: Floats = scipy.linalg.solve_triangular(
         factor, np.eye(len(W)), lower=True, check_finite=False
@@ -223,8 +240,7 @@ def newton_step(bread: Bread, scale_score: float) -> Floats:
     """
     right = bread.score - bread.penalty_slope
     if len(bread.jacobian) == len(right) or scale_score == 0.0:
-        step: Floats = np.linalg.solve(bread.curvature, right)
-        return step
+        return _solve(bread.curvature, right)
     return bread.solve(np.append(right, scale_score))
 
 
@@ -232,7 +248,7 @@ def huber_covariance(bread: Bread, kind: str, *, sampling: bool) -> Floats:
     """H1, H2 or H3, of γ in units of the scale."""
     K, S, m = bread.covariance_factor, bread.noise, bread.share
     if kind == "H1":
-        half: Floats = np.linalg.inv(bread.total + bread.penalty / m)
+        half = _solve(bread.total + bread.penalty / m, np.eye(bread.space.rank))
         middle = bread.squared if sampling else bread.total
         if not (sampling or bread.penalty.any()):
             return K**2 * S / m**2 * half
@@ -253,9 +269,7 @@ def scale_influence(bread: Bread, *, has_scale: bool) -> tuple[Form, float]:
     if not has_scale:
         nothing: Floats = np.zeros((bread.space.rank, 1))
         return form_of(bread.from_rows, nothing), 0.0
-    last = np.zeros(len(bread.jacobian))
-    last[-1] = 1.0
-    row: Floats = np.linalg.solve(bread.jacobian.T, last)
+    row = bread.scale_row
     return form_of(bread.from_rows, row[:-1, np.newaxis]), float(row[-1])
 
 

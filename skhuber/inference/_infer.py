@@ -23,6 +23,7 @@ from skhuber.inference._checks import (
     refuse_bad_values,
 )
 from skhuber.inference._covariance import Bread, SingularError
+from skhuber.inference._goodness import robust_rsquared
 from skhuber.inference._result import HuberInference
 from skhuber.inference._space import Space, space_of
 from skhuber.inference._sums import QUARTILE, Curvature, Fitted, Influence, Sample
@@ -531,7 +532,7 @@ class _Work:
                 bias = space.to_natural @ step * fitted.scale
                 bias[~estimable] = np.nan
         deviance = 2.0 * scalars.get("loss", math.nan)
-        r2 = _rsquared(scalars, fitted, normal_scale)
+        r2 = robust_rsquared(scalars, fitted, normal_scale)
         free = n - 1.0 if facts.fit_intercept else n
         return HuberInference(
             names=names,
@@ -571,33 +572,8 @@ class _Work:
 
 
 def _is_finite(sums: Curvature) -> bool:
-    total = float(np.sum(sums.inside) + np.sum(sums.outside) + np.sum(sums.score))
-    return math.isfinite(total + sum(sums.scalars.values()))
-
-
-def _rsquared(scalars: dict[str, float], fitted: Fitted, normal_scale: float) -> float:
-    """Robust R², with the constant of normal noise at this threshold."""
-    if not scalars:
-        return math.nan
-    mean = scalars["wy"] / scalars["w"] if fitted.fit_intercept else 0.0
-    total = scalars["wyy"] - mean * scalars["wy"]
-    error = scalars["wrr"]
-    threshold = fitted.rho * fitted.scale / normal_scale if normal_scale > 0 else 0.0
-    constant = _consistency(threshold)
-    return (total - error) / (total + error * (constant - 1.0))
-
-
-def _consistency(threshold: float) -> float:
-    """E w/E zψ of standard normal z, w = ψ/z and ψ clipped at the threshold."""
-    from scipy.special import erf, expi
-
-    t = threshold
-    if not math.isfinite(t):
-        return 1.0
-    inside = float(erf(t / math.sqrt(2.0)))
-    # E w = P(|z| ≤ t) + 2t ∫_t^∞ φ(z)/z dz, and the integral is E₁(t²/2)/(2√(2π)).
-    weight = inside - t * float(expi(-0.5 * t * t)) / math.sqrt(2.0 * math.pi)
-    return weight / inside if inside > 0 else math.nan
+    arrays = (sums.inside, sums.outside, sums.score, list(sums.scalars.values()))
+    return all(bool(np.isfinite(array).all()) for array in arrays)
 
 
 def _warn(message: str) -> None:

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,7 @@ from skhuber._scale import joint_scale, mad_scale
 from skhuber._validation import check_choice, check_flag
 from skhuber.inference._checks import (
     Data,
+    InferenceWarning,
     ModelFacts,
     checked_data,
     model_facts,
@@ -43,6 +45,8 @@ Floats = NDArray[np.float64]
 
 # Scales that differ by less than this are one.
 _SAME = 1e-9
+# A scale of the smaller fit below this part of its mean residual is zero.
+_NO_SCALE = 1e-8
 
 
 def compare(
@@ -344,7 +348,10 @@ def _fit_without(
             sigma = mad_scale(np.abs(y), data.weight)
         else:
             sigma = scale
-    t = (y - predicted) / sigma
+    residual = y - predicted
+    if not sigma > _NO_SCALE * float(np.mean(np.abs(residual))):
+        return coef, intercept, 0.0, np.nan  # most residuals are zero
+    t = residual / sigma
     psi = np.clip(t, -facts.rho, facts.rho)
     loss = psi * t - 0.5 * psi * psi
     weight = np.ones(len(y)) if data.weight is None else data.weight
@@ -357,6 +364,14 @@ def _score(
     """The score test at a smaller fit, of which the tested coefficients are zero."""
     from skhuber._numba import one_blas_thread, thread_count
 
+    if null.scale == 0.0:
+        warnings.warn(
+            "score_test: the scale of the fit without the columns is zero, since it "
+            "meets most rows exactly. The statistic is NaN.",
+            InferenceWarning,
+            stacklevel=3,
+        )
+        return f_result("score", np.nan, len(names), None)
     fitted = Fitted(
         null.coef,
         null.intercept,

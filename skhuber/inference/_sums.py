@@ -228,9 +228,8 @@ class Sample:
         for k in range(self._n_blocks):
             z = abs(self._block(k, scaled=False).z)
             peak = z.max(axis=0)
-            np.maximum(
-                largest, peak.toarray().ravel() if self._is_sparse else peak, largest
-            )
+            peak = peak.toarray().ravel() if self._is_sparse else peak
+            np.maximum(largest, peak, out=largest)
         self._take_units(largest)
 
     def _take_units(self, size: Floats) -> None:
