@@ -52,7 +52,9 @@ def test_references(name, case, which):
         (chi2.statistic, expected["wald_chi2"]),
         (chi2.pvalue, expected["wald_p_chi2"]),
     ]:
-        assert found == pytest.approx(value, rel=1e-7, abs=1e-300)
+        # (A p-value of 1e-59 has digits to lose, and so has longley.)
+        tol = 1e-5 if name == "longley" else 1e-7
+        assert found == pytest.approx(value, rel=tol, abs=1e-300)
     assert deviance.df_num == score.df_num == wald.df_num == len(drop)
     assert score.df_denom is None
 
@@ -65,9 +67,8 @@ def test_heteroscedastic_score_by_its_definition():
     psi, d = np.clip(t, -1.35, 1.35), np.abs(t) <= 1.35
     one = np.column_stack([np.ones(200), X[:, 0]])
     two = X[:, 1:]
-    z = two - one @ np.linalg.solve(
-        (one * d[:, None]).T @ one, (one * d[:, None]).T @ two
-    )
+    inside = (one * d[:, None]).T
+    z = two - one @ np.linalg.solve(inside @ one, inside @ two)
     U = z.T @ psi
     expected = U @ np.linalg.solve((z * psi[:, None] ** 2).T @ z, U)
     for data in (X, sp.csr_matrix(X), np.asfortranarray(X)):
