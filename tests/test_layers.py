@@ -40,6 +40,7 @@ MAY_IMPORT = {
     "inspection/_axes": {"_validation", "inspection"},
     "inspection/_checks": {"_validation"},
     "inspection/_cv": {"_validation", "inspection"},
+    "inspection/_inference": {"_validation", "inspection"},
     "inspection/_path": {"_model_selection", "_validation", "inspection"},
     "inspection/_residuals": {"_validation", "inspection"},
     "inspection/_weights": {"_validation", "inspection"},

@@ -1,7 +1,7 @@
-"""Displays for matplotlib: residuals, robust weights, paths and searches over rho.
+"""Displays for matplotlib: residuals, weights, paths, searches, intervals, leverage.
 
 They follow scikit-learn's convention: a display holds what is to be drawn,
-`from_estimator`, `from_predictions` or `from_path` compute that and draw it, and `plot`
+class methods named ``from_…`` compute that and draw it, and `plot`
 draws it (again). What was drawn is in attributes that end in an underscore, so that it
 can be changed afterwards.
 
@@ -10,13 +10,21 @@ plot only.
 """
 
 from skhuber.inspection._cv import CVRhoDisplay
+from skhuber.inspection._inference import (
+    CoefficientIntervalDisplay,
+    InfluenceDisplay,
+    LeverageDisplay,
+)
 from skhuber.inspection._path import HuberPathDisplay
 from skhuber.inspection._residuals import HuberResidualsDisplay
 from skhuber.inspection._weights import HuberWeightsDisplay
 
 __all__ = [
     "CVRhoDisplay",
+    "CoefficientIntervalDisplay",
     "HuberPathDisplay",
     "HuberResidualsDisplay",
     "HuberWeightsDisplay",
+    "InfluenceDisplay",
+    "LeverageDisplay",
 ]
