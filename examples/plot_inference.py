@@ -31,10 +31,10 @@ except NameError:  # in a gallery, which runs its examples where they lie
 # %%
 # The model
 # ---------
-# All in logarithms but the wind, of which the data have the square root. A formula makes
-# the columns; the intercept is the estimator's. Emissions may matter less in strong
-# wind, so there is a product. No penalty: it would bias the coefficients, and intervals
-# would be about what is biased.
+# All in logarithms but the wind, of which the data have the square root. A formula
+# makes the columns; the intercept is the estimator's. How much emissions matter may
+# depend on the wind, so there is a product. No penalty: it would bias the coefficients,
+# and intervals would be about what is biased.
 
 table = pd.read_csv(here / "data" / "NOxEmissions.csv")
 table = table.rename(columns={"LNOx": "nox", "LNOxEm": "emission", "sqrtWS": "wind"})
@@ -49,10 +49,11 @@ print(f"{model.outliers_.mean():.0%} of the hours lie beyond the threshold")
 # %%
 # Which standard errors
 # ---------------------
-# The classical ones, H1, need noise that is the same for all hours and independent from
-# hour to hour. The default allows noise that depends on the columns. Neither allows what
-# these data have: a day of still air makes all its hours high. Whole days are
-# independent, or nearly so; their covariance is that of clusters.
+# The classical ones, H1, need noise that is the same for all hours and independent
+# from hour to hour. The default allows noise that depends on the columns. Neither
+# allows hours that depend on each other, and those of a day do: what the weather was
+# like beside the wind, no column says. Whole days are independent, or nearly so; their
+# covariance is that of clusters.
 
 results = {
     "H1": huber_inference(model, X, nox, cov_type="H1"),
@@ -63,7 +64,8 @@ errors = pd.DataFrame({name: result.bse for name, result in results.items()})
 print(errors.round(4).to_string())
 
 # %%
-# Hours of a day are not independent: the honest errors are several times those of H1.
+# Hours of a day are not independent: the errors that allow for it are twice those of
+# H1.
 
 ratio = (errors["cluster"] / errors["H1"]).drop("const")
 print(f"cluster errors are {ratio.min():.1f} to {ratio.max():.1f} times those of H1")
@@ -109,9 +111,9 @@ for quantile in (0.25, 0.5, 0.75):
 # %%
 # Does the product matter?
 # ------------------------
-# The Wald test of the clusters and the score test. The score test fits the model without
-# the product, and is right for noise that depends on the columns; but it takes hours for
-# independent, and so for more than they are.
+# The Wald test of the clusters and the score test. The score test fits the model
+# without the product, and is right for noise that depends on the columns; but it takes
+# hours for independent, and so for more than they are.
 
 print(report.wald_test("emission:wind"))
 print(score_test(model, X, nox, drop=["emission:wind"]))
@@ -120,8 +122,10 @@ print(score_test(model, X, nox, drop=["emission:wind"]))
 # Which hours weigh most
 # ----------------------
 # Robust distances in the columns, against residuals from a fit to the hours within the
-# cut-off. Rows at the right lie far out; at the right *and* outside the band they do not
-# follow the others. The product column is left out, it is no dimension of its own.
+# cut-off. Rows at the right lie far out; at the right *and* outside the band they do
+# not follow the others. The product column is left out, it is no dimension of its own.
+# More than a fourth of the hours is far: the half that lies closest together is taken
+# for the rule, and hours of little traffic are another cloud.
 
 leverage = results["sandwich"].leverage_report(X, nox, columns=["emission", "wind"])
 print(leverage)
@@ -131,7 +135,9 @@ display = LeverageDisplay.from_report(
 display.figure_.savefig(here / "inference.png", dpi=90)
 
 # %%
-# Do they matter? A fit without the hours of bad leverage says how much.
+# Do they matter? A fit without the hours of bad leverage says how much: the wind's
+# coefficients move by two standard errors. They stay in, since nothing is wrong with
+# them but that the line fits them badly; a report should say so.
 
 kept = leverage.kind != "bad leverage"
 without = HuberRegressor(rho=1.345, scale="mad", alpha=0).fit(X[kept], nox[kept])
@@ -143,8 +149,8 @@ for name, change in zip(X.columns, moved, strict=True):
 # %%
 # A new hour
 # ----------
-# The line is known well, an hour is not: its interval is made of the residuals that each
-# hour would have if it had been left out.
+# The line is known well, an hour is not: its interval is made of the residuals that
+# each hour would have if it had been left out.
 
 hour = X.iloc[[4000]]
 line = report.predict(hour, "confidence")

@@ -93,9 +93,9 @@ def test_bad_arguments(hbk):
 
 
 def test_no_distances_to_draw():
-    X, y = noisy(100, 2)
+    _, y = noisy(100, 2)
     codes = np.eye(3)[np.arange(100) % 3][:, :2]
     model = HuberRegressor(alpha=0).fit(codes, y)
     report = huber_inference(model, codes, y).leverage_report(codes, y)
-    with pytest.raises(ValueError, match="has none.*no column is continuous"):
+    with pytest.raises(ValueError, match="no column is continuous"):
         LeverageDisplay.from_report(report, ax=axes())
