@@ -124,7 +124,7 @@ print(score_test(model, X, nox, drop=["emission:wind"]))
 # Robust distances in the columns, against residuals from a fit to the hours within the
 # cut-off. Rows at the right lie far out; at the right *and* outside the band they do
 # not follow the others. The product column is left out, it is no dimension of its own.
-# More than a fourth of the hours is far: the half that lies closest together is taken
+# A third of the hours is far: the half that lies closest together is taken
 # for the rule, and hours of little traffic are another cloud.
 
 leverage = results["sandwich"].leverage_report(X, nox, columns=["emission", "wind"])

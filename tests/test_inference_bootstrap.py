@@ -11,6 +11,9 @@ from inference_data import RHO, load, noisy
 from skhuber import HuberRegressor
 from skhuber.inference import _sums, huber_inference
 
+# Interpreted, its loops over rows and resamples would take hours.
+pytestmark = pytest.mark.compiled
+
 KINDS = ["joint", "mad", 1.0]
 
 

@@ -284,6 +284,7 @@ def joint_influence(model, X, y):
     return np.linalg.solve(J, g.T).T[:, :-1] @ M.T
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("kind", ["joint", "mad", 1.0])
 @pytest.mark.parametrize("alpha", [0.0, 5.0])
 def test_influence_is_the_derivative_of_refits(kind, alpha):
@@ -315,6 +316,7 @@ def test_influence_is_the_derivative_of_refits(kind, alpha):
     assert_close(found, expected, 1e-5)
 
 
+@pytest.mark.compiled
 def test_h1_fails_and_the_sandwich_holds_under_heteroscedastic_noise():
     covered = {"H1": 0, "sandwich": 0}
     for seed in range(300):

@@ -78,6 +78,7 @@ def test_heteroscedastic_score_by_its_definition():
     assert str(found).startswith("score test: chi2(2) = ")
 
 
+@pytest.mark.compiled
 def test_sizes_under_heteroscedastic_noise():
     """The score test's holds; the deviance test's does not, as its page says."""
     rejected = {"score": 0, "deviance": 0}

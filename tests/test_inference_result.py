@@ -74,6 +74,7 @@ def test_two_sweeps_and_no_data_kept(example):
         result.scale = 1.0
 
 
+@pytest.mark.compiled
 def test_memory_of_the_sweeps_is_blocks_and_one_vector():
     """No copy of X: beside p × p matrices, blocks and a few vectors of n numbers."""
     import tracemalloc
@@ -121,6 +122,7 @@ def test_float32():
     np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 
+@pytest.mark.compiled
 def test_same_bits_for_any_number_of_threads():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40_000, 12))
@@ -328,6 +330,7 @@ def test_jackknife_quantiles():
     assert result.predict(X[:1], "prediction", 0.999).upper[0] == np.inf
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(("kind", "rho"), [("joint", 1.35), ("mad", 1.345), (1.0, 1.5)])
 def test_prediction_intervals_cover(kind, rho):
     covered = {"jackknife": [], "normal": []}
