@@ -17,7 +17,8 @@ PACKAGE = Path(skhuber.__file__).parent
 # its modules or inside functions). Each arrow is a decision about the structure.
 MAY_IMPORT = {
     "__init__": {"_estimators", "_tuning", "losses", "metrics"},
-    "inspection": {"_common", "_estimators"},
+    "inspection": {"_common", "_estimators", "inference"},
+    "inference": {"_common", "_estimators", "_kernels", "_runtime", "_tuning"},
     "_estimators": {"_common", "_fit", "_rows", "_runtime", "_tuning", "metrics"},
     "_tuning": {"_common", "_fit", "_rows", "_runtime", "_solver", "_sums"},
     "_fit": {

@@ -47,7 +47,6 @@ def whitened_lbfgs(
         The evaluated point of the least value, or of the least gap among values that
         are equal to rounding.
     """
-
     start = best = _place(x, first, model, lower)
     if best.status is not Status.STALLED:
         return best

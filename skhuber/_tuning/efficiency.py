@@ -24,7 +24,6 @@ from dataclasses import dataclass
 
 from scipy.optimize import brentq
 from scipy.special import log_ndtr
-from scipy.stats import norm
 
 from skhuber._common.validation import check_choice, check_real
 
@@ -83,7 +82,7 @@ def efficiency_of_rho(rho: float, *, scale: str = "joint") -> float:
     """
     joint = check_choice("scale", scale, ("mad", "joint")) == "joint"
     value = check_real("rho", rho, above=1 if joint else 0, finite=False)
-    return _efficiency(_threshold_of_joint(value) if joint else value)
+    return _efficiency(threshold_of_joint(value) if joint else value)
 
 
 def rho_for_efficiency(efficiency: float, *, scale: str = "joint") -> float:
@@ -189,7 +188,8 @@ def _mean_clipped_square(threshold: float) -> float:
         return threshold**2 - cubic
     inside = math.erf(threshold / math.sqrt(2.0))
     outside = 2.0 * threshold**2 * math.exp(log_ndtr(-threshold))
-    return float(inside - 2.0 * threshold * norm.pdf(threshold) + outside)
+    density = math.exp(-0.5 * threshold**2) / math.sqrt(2.0 * math.pi)
+    return float(inside - 2.0 * threshold * density + outside)
 
 
 def _joint_scale(threshold: float) -> float:
@@ -199,7 +199,7 @@ def _joint_scale(threshold: float) -> float:
     return math.sqrt(_mean_clipped_square(threshold))
 
 
-def _threshold_of_joint(rho: float) -> float:
+def threshold_of_joint(rho: float) -> float:
     """Return the threshold t = ρσ of a joint scale σ, for standard normal residuals."""
     if rho >= _LARGEST_RHO:
         return rho

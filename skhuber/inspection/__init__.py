@@ -1,4 +1,4 @@
-"""Displays for matplotlib: residuals, robust weights, paths and searches over rho.
+"""Displays for matplotlib: residuals, weights, paths, searches, intervals, leverage.
 
 The displays follow scikit-learn's convention. A display holds the data of a figure.
 `from_estimator`, `from_predictions` and `from_path` compute the data and draw them;
@@ -10,13 +10,21 @@ only.
 """
 
 from skhuber.inspection._cv import CVRhoDisplay
+from skhuber.inspection._inference import (
+    CoefficientIntervalDisplay,
+    InfluenceDisplay,
+    LeverageDisplay,
+)
 from skhuber.inspection._path import HuberPathDisplay
 from skhuber.inspection._residuals import HuberResidualsDisplay
 from skhuber.inspection._weights import HuberWeightsDisplay
 
 __all__ = [
     "CVRhoDisplay",
+    "CoefficientIntervalDisplay",
     "HuberPathDisplay",
     "HuberResidualsDisplay",
     "HuberWeightsDisplay",
+    "InfluenceDisplay",
+    "LeverageDisplay",
 ]
