@@ -102,13 +102,16 @@ def descend(
         learnt = found.model if model is None else at.model
         if model is not None and isinstance(learnt, Model) and found.is_finite:
             learnt = learnt.learnt(step, found.gradient - at.gradient)
-        if _is_enough(at, step, found, trial, lower):
+        # (A model is poor, too, if only a part of the step that it promised gains.)
+        if is_poor:
+            damping = max(damping * _DAMPING_GROWTH, _FIRST_DAMPING[kind])
+        else:
             damping = damping / 10 if damping > 1e-3 and model is None else 0.0
+        if not is_poor or _is_enough(at, step, found, trial, lower):
             answer = found
             at = _place(at.x + step, found, learnt, lower, at.n_iter + 1)
             continue
         at = replace(at, model=at.model if model is None else learnt, step=None)
-        damping = max(damping * _DAMPING_GROWTH, _FIRST_DAMPING[kind])
         if damping > _MOST_DAMPING[kind]:
             return at
     if at.status is Status.STALLED:

@@ -29,7 +29,7 @@ import scipy.linalg
 # (`scipy.linalg.solve_triangular` takes longer than the algebra of fifty variables.)
 from scipy.linalg.lapack import dpstrf, dtrtrs
 
-from skhuber._solver.solution import EPS, Floats, Step, clipped_fall
+from skhuber._solver.solution import EPS, Floats, Step
 
 # Least squared pivot of H with a unit diagonal for a factorisation without pivoting:
 # at 1e-10 the solution still has six digits.
@@ -109,13 +109,20 @@ class Model:
     def _factor_of(self, free: np.ndarray) -> Factor:
         if free.all():
             return self.factor
-        index = np.ix_(free, free)
-        return Factor(self.hessian[index], self._soft[index], self.noise)
+        key = free.tobytes()
+        if key not in self._factors:
+            index = np.ix_(free, free)
+            hessian, soft = self.hessian[index], self._soft[index]
+            self._factors[key] = Factor(hessian, soft, self.noise)
+        return self._factors[key]
+
+    @functools.cached_property
+    def _factors(self) -> dict[bytes, Factor]:
+        """H without some variables, factorised."""
+        return {}
 
     def gap(self, gradient: Floats, held: np.ndarray) -> float:
         """Return how far the model falls to its minimum if some variables are held."""
-        if not held.any():
-            return self.factor.gap(gradient)
         return self._factor_of(~held).gap(gradient[~held])
 
     def minimise(
@@ -130,9 +137,7 @@ class Model:
         fixed = (lowest >= 0) & (gradient >= 0)
         for _ in range(_MAX_CHANGES * len(step)):
             free = ~fixed
-            right = gradient[free]
-            if step.any():
-                right = right + self.hessian[np.ix_(free, fixed)] @ step[fixed]
+            right = self._slope_with(gradient, step, fixed)
             target = step.copy()
             if free.any():
                 target[free] = -self._factor_of(free).solve(right)
@@ -156,9 +161,20 @@ class Model:
             if not pull[released] > noise[released]:
                 break
             fixed[released] = False
+        # The fall along variables at their bounds, and that of the others from there.
+        # (Computed from the whole step it would be lost to rounding: parts along weak
+        # directions are long.)
+        moved = np.where(fixed, step, 0.0)
+        fall = self._factor_of(~fixed).gap(self._slope_with(gradient, step, fixed))
+        fall -= float(moved @ (gradient + 0.5 * (self.hessian @ moved)))
+        return Step(step, max(fall, 0.0))
+
+    def _slope_with(self, gradient: Floats, step: Floats, fixed: np.ndarray) -> Floats:
+        """Return the free variables' gradient after the fixed ones' part of a step."""
+        right = gradient[~fixed]
         if step[fixed].any():
-            return Step(step, clipped_fall(gradient, step, self.hessian @ step))
-        return Step(step, self.gap(gradient, fixed))
+            right = right + self.hessian[np.ix_(~fixed, fixed)] @ step[fixed]
+        return right
 
     def learnt(self, step: Floats, change: Floats) -> Model:
         """Return the model after a BFGS update: H·step becomes the gradient's change.
