@@ -223,13 +223,14 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         """Set the fitted attributes."""
         from skhuber._fit import robust_weights
 
+        before = rows.n_sweeps
         weights, outliers = robust_weights(rows, fit, rows.dtype)
         self.coef_ = data.like_X(fit.coef, fit.intercept)
         self.intercept_ = fit.intercept
         self.scale_ = fit.scale
         self.rho_ = settings.rho
         self.n_iter_ = fit.n_iter
-        self.n_sweeps_ = fit.n_sweeps
+        self.n_sweeps_ = fit.n_sweeps + rows.n_sweeps - before
         self.outliers_ = outliers
         self.robust_weights_ = weights
         self.objective_ = fit.objective

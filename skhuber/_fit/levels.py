@@ -297,7 +297,7 @@ def _rounds(
             break
         stalled = solution.status is Status.STALLED
         steps = _STALLED_POLISH if stalled else plan.polish
-        solution = drive(polish(solution, lower, steps), trusting.answer)
+        solution = drive(polish(solution, lower, steps, 1.0), trusting.answer)
         if solution.status is Status.CONVERGED or n_iter >= rules.max_iter:
             break
         if not may_go_on:

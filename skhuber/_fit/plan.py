@@ -47,8 +47,10 @@ _SVD = 2.5e-10  # n·p·min(n, p)
 _CALL = 5e-4  # an iteration in Python
 _COMPILED_GRAM = 3e-10  # a product in the loops of the compiled way, one thread
 
-# Iterations of Newton's method on ordinary data.
-_NEWTON_STEPS = 9
+# Sweeps of Newton's method on ordinary data, from the start to the last digits; and
+# those to the few digits that a sample needs.
+_NEWTON_STEPS = 12
+_SAMPLE_STEPS = 7
 # Products with the Hessian that a matrix-free fit takes (one-hot, counts: 40 to 110).
 _PRODUCTS = 80
 # log of the factor from the sample's gap to a gap of 1e-12.
@@ -232,11 +234,12 @@ def _way(shape: Shape, sample_rows: int, exact: float) -> tuple[str, int]:
         matrix = _CHOLESKY * p**3
         for rows, steps, gram in _hessians(shape, sample_rows):
             one = sweep + _CALL + _MATRIX_STEP * p**2
+            steps += _polish(shape)
             ways["whitened", rows] = gram + matrix + steps * one
             if sample_rows:
                 part = sample_rows / n
                 inner = part * (sweep + exact) + matrix + _CALL
-                ways["whitened", rows] += _NEWTON_STEPS * inner
+                ways["whitened", rows] += _SAMPLE_STEPS * inner
     return min(ways, key=lambda way: ways[way])
 
 

@@ -226,10 +226,13 @@ def robust_weights(
 ) -> tuple[Data, NDArray[np.bool_]]:
     """Return ψ(r)/r of every row, in the type of X, and whether it is an outlier.
 
-    The fit's residuals are overwritten.
+    One sweep, unless the fit kept its residuals, which are overwritten.
     """
-    assert fit.residuals is not None
-    residuals = fit.residuals.astype(dtype, copy=False)
+    if fit.residuals is None:
+        residuals: Data = np.empty(rows.n_rows, dtype)
+        rows.sweep([fit.point], residuals=residuals)
+    else:
+        residuals = fit.residuals.astype(dtype, copy=False)
     if rows.weight is not None:
         # In absent rows, products that overflow with either sign.
         residuals[np.isnan(residuals)] = np.inf

@@ -176,9 +176,10 @@ def rotated(rows: RowSource, settings: Settings) -> tuple[RowSource, Rotation]:
     _, singular, basis = scipy.linalg.svd(
         weighted, full_matrices=False, check_finite=False
     )
-    # (Differences from a centre amid a column are exact: Z has no rounding errors of
-    # the size of the centre.)
-    rank = np.count_nonzero(singular > max(Z.shape) * _EPS * singular.max(initial=0))
+    # Z has the rounding errors of X, of which the centre was subtracted.
+    offset = np.abs(np.ldexp(moments.centre, -power)).max(initial=0)
+    size = singular.max(initial=0) + np.sqrt(len(weighted)) * offset
+    rank = np.count_nonzero(singular > max(Z.shape) * _EPS * size)
     basis = basis[: max(rank, 1)].T
     rotation = Rotation(
         basis=basis,

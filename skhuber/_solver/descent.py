@@ -40,6 +40,8 @@ _FIRST_DAMPING = {"fresh": 1e-2, "learnt": 3.0}
 _DAMPING_GROWTH = 10.0
 # Beyond this damping steps do not change a digit of x.
 _MOST_DAMPING = {"fresh": 1e12, "learnt": 1e3}
+# A step of polish with an exact Hessian gains two digits of the gap, or there are none.
+_ENOUGH_GAIN = 0.01
 # The most tangents that are laid to find the lowest point on the way of a step, and the
 # part of what there is to gain that may be left.
 _MOST_TANGENTS = 6
@@ -155,12 +157,14 @@ def _between(
     return best
 
 
-def polish(at: Solution, lower: Floats, max_steps: int) -> Descent:
+def polish(
+    at: Solution, lower: Floats, max_steps: int, enough: float = _ENOUGH_GAIN
+) -> Descent:
     """Make steps with the model at hand that are judged on the gradient.
 
     Values of a minimum are equal to rounding where the variables still have half of
     their digits; gradients are not. A step is kept if the gap falls and the value does
-    not rise beyond rounding.
+    not rise beyond rounding. Another one follows if it fell to `enough` of itself.
     """
     for _ in range(max_steps):
         assert at.model is not None
@@ -174,7 +178,7 @@ def polish(at: Solution, lower: Floats, max_steps: int) -> Descent:
         highest = at.value + 100 * value_rounding(at.value)
         if not (found.gap < at.gap and found.value <= highest):
             break
-        gained = found.gap <= 0.01 * at.gap
+        gained = found.gap <= enough * at.gap
         is_certified = Status.CONVERGED in (at.status, found.status)
         at = replace(found, status=Status.CONVERGED if is_certified else at.status)
         if answer.stop or not gained:

@@ -133,8 +133,8 @@ class Model:
         The minimum is exact, whatever the tolerance: an active-set method (Nocedal and
         Wright, Numerical Optimization, 2006, algorithm 16.3).
         """
-        step = np.zeros_like(gradient)
-        fixed = (lowest >= 0) & (gradient >= 0)
+        step = np.maximum(lowest, 0.0)  # a point below its bounds is put there
+        fixed = (lowest > 0) | ((lowest == 0) & (gradient >= 0))
         for _ in range(_MAX_CHANGES * len(step)):
             free = ~fixed
             right = self._slope_with(gradient, step, fixed)
@@ -322,10 +322,11 @@ class _Weak:
         curvature, vectors = scipy.linalg.eigh(along, check_finite=False)
         self._directions = weak @ vectors
         self._coupling = self._directions.T @ (soft if is_lost.all() else unit)
-        # A direction that nothing curves: the curvature is at most a rounding error.
+        # A direction along which A is lost and nothing else is known: A may be as small
+        # as one rounding error.
         self._curvature = np.maximum(curvature, 0.0)
         self._is_flat = curvature <= _ROUNDING * EPS * q * np.diagonal(soft).max()
-        self._curvature[self._is_flat] = rounding
+        self._curvature[self._is_flat] = EPS * q
         self._noise = noise
 
     def _parts(self, scaled: Floats) -> tuple[Floats, Floats, Floats]:
