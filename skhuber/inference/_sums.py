@@ -119,7 +119,7 @@ class Influence:
     deletion: Floats
     """Deletion residual of every row of positive weight."""
     weight: Floats | None
-    """Weights of the rows with a deletion residual; None if all are one."""
+    """Weights of the rows with a deletion residual; None if all weights are one."""
     by_group: Floats
     """(groups, q), Σ s ψ a over each group's rows; empty without groups."""
 
