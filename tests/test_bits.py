@@ -295,7 +295,7 @@ def test_a_child_has_its_threads_back_after_a_fit(forking):
 @forks
 def test_a_fork_while_another_thread_sets_a_number():
     program = """
-    from skhuber import _blas
+    from skhuber._runtime import blas as _blas
 
     setting, go_on = threading.Event(), threading.Event()
 

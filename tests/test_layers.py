@@ -17,7 +17,7 @@ PACKAGE = Path(skhuber.__file__).parent
 # its modules or inside functions). Each arrow is a decision about the structure.
 MAY_IMPORT = {
     "__init__": {"_estimators", "_tuning", "losses", "metrics"},
-    "inspection": {"_common", "_estimators", "inference"},
+    "inspection": {"_common", "_estimators"},
     "inference": {"_common", "_estimators", "_kernels", "_runtime", "_tuning"},
     "_estimators": {"_common", "_fit", "_rows", "_runtime", "_tuning", "metrics"},
     "_tuning": {"_common", "_fit", "_rows", "_runtime", "_solver", "_sums"},
@@ -53,6 +53,9 @@ ONLY_THERE = {
         "_estimators/cross_validation",
         "_estimators/path",
         "_estimators/regressor",
+        "inference/_bootstrap",
+        "inference/_checks",
+        "inference/_leverage",
         "inspection/_checks",
         "inspection/_path",
         "metrics",

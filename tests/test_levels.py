@@ -40,7 +40,7 @@ def sampled(kind, layout="C", weight=None, sample_rows=2000):
     rows = make_rows(LAYOUTS[layout](data(kind)), y, weight, 1)
     plan = replace(plan_of(rows), sample_rows=sample_rows)
     samples = Samples(rows, plan)
-    frame = frame_of(rows, samples.any, SETTINGS, by_largest=False)
+    frame = frame_of(rows, samples.any, SETTINGS)
     problem = Problem(objective_of(rows, frame, SETTINGS), rows, Trust(1e-12))
     theta = problem.objective.theta(np.zeros(P), 0.0, 1.0)
     return rows, samples, problem.evaluate(theta, Want(squares=True))
@@ -136,7 +136,7 @@ def problem_of(X, y, sample_rows=None, hessian_rows=None):
     if hessian_rows is not None:
         plan = replace(plan, hessian_rows=hessian_rows)
     samples = Samples(rows, plan)
-    frame = frame_of(rows, samples.any, SETTINGS, by_largest=False)
+    frame = frame_of(rows, samples.any, SETTINGS)
     problem = Problem(objective_of(rows, frame, SETTINGS), rows, Trust(1e-12))
     return problem, samples, problem.objective.theta(np.zeros(X.shape[1]), 0.0, 1.0)
 

@@ -7,8 +7,9 @@ the package and predicting need neither.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,6 +31,9 @@ from skhuber._estimators.callbacks import CallbackSupportMixin
 if TYPE_CHECKING:
     from skhuber._fit import Fit, Settings
     from skhuber._rows import RowSource
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Key and number of the format in the state of a pickled model. The number changes if
 # the names or the meaning of attributes do, not with every version of the package.
@@ -235,6 +239,22 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         self.robust_weights_ = weights
         self.objective_ = fit.objective
         self.optimality_gap_ = fit.gap
+
+
+def with_one_blas_thread(method: Callable[P, R]) -> Callable[P, R]:
+    """Return the method, with BLAS limited to one thread while it runs.
+
+    The fit and whatever it calls, callbacks and scorers too, then see one number of
+    threads in all ways of fitting.
+    """
+
+    @functools.wraps(method)
+    def limited(*args: P.args, **kwargs: P.kwargs) -> R:
+        from skhuber._runtime import one_blas_thread
+
+        return one_blas_thread(method)(*args, **kwargs)
+
+    return limited
 
 
 @contextlib.contextmanager

@@ -29,7 +29,13 @@ from sklearn.utils.metadata_routing import (
 
 from skhuber._common.scale import NORMAL_MAD, weighted_median
 from skhuber._common.validation import check_flag
-from skhuber._estimators.base import Data, HuberModel, linear, unchanged_on_error
+from skhuber._estimators.base import (
+    Data,
+    HuberModel,
+    linear,
+    unchanged_on_error,
+    with_one_blas_thread,
+)
 from skhuber._estimators.callbacks import Tasks, with_callbacks
 from skhuber._estimators.candidates import (
     ALPHAS,
@@ -287,6 +293,7 @@ class HuberRegressorCV(HuberModel):
         )
 
     @with_callbacks
+    @with_one_blas_thread
     def _fit(
         self,
         X: ArrayLike,

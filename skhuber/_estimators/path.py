@@ -138,6 +138,7 @@ def huber_path(
     array([106,  18,   3])
     """
     from skhuber._fit.grid import fit_grid
+    from skhuber._runtime import one_blas_thread
 
     model = HuberRegressor(
         scale=scale,
@@ -150,7 +151,7 @@ def huber_path(
     grid = checked_grid(model, rhos, alphas)
     data = model._checked_data(X, y, sample_weight)
     rows = data.rows()
-    fits = fit_grid(rows, grid)
+    fits = one_blas_thread(fit_grid)(rows, grid)
     model._check_sums(fits, data)
     shape = (len(rhos), len(alphas))
     failures = failures_of(grid, fits)

@@ -14,6 +14,7 @@ from skhuber._estimators.base import (
     check_rho,
     check_scale,
     unchanged_on_error,
+    with_one_blas_thread,
 )
 from skhuber._estimators.callbacks import Tasks, with_callbacks
 from skhuber._tuning.efficiency import RULES, OutlierShare
@@ -246,6 +247,7 @@ class HuberRegressor(HuberModel):
         return self
 
     @with_callbacks
+    @with_one_blas_thread
     def _fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> str | None:

@@ -310,6 +310,8 @@ def _auto(rows: RowSource, settings: Settings) -> tuple[Settings, Fit] | str:
         rhos = rhos or _JOINT_RHOS[-1:]
     grid = [replace(settings, rho=rho) for rho in rhos]
     fits = fit_grid(rows, grid)
+    if not fits[0].is_finite:  # for bad values in X or y, then no fit is
+        return grid[0], fits[0]
     spectrum = None
     if settings.alpha > 0 and rows.n_features <= _SPECTRUM_MAX:
         spectrum = one_blas_thread(Spectrum)(rows, centred=settings.fit_intercept)

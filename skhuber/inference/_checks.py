@@ -35,7 +35,7 @@ class Data:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What inference has to know of a fitted model."""
+    """Parameters and attributes of a fitted model that inference uses."""
 
     name: str
     coef: Floats
@@ -45,11 +45,11 @@ class ModelFacts:
     alpha: float
     fit_intercept: bool
     kind: str
-    """Where the scale comes from: "joint", "mad" or "fixed"."""
+    """Origin of the scale: "joint", "mad" or "fixed"."""
     names: tuple[str, ...]
-    """Of the features."""
+    """Names of the features."""
     has_names: bool
-    """Whether these are the data's own."""
+    """True if the names of the features come from the data."""
     n_jobs: int | None
 
 

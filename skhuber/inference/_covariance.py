@@ -261,7 +261,7 @@ def huber_covariance(bread: Bread, kind: str, *, sampling: bool) -> Floats:
 
 
 def includes_scale(cov_type: str, kind: str) -> bool:
-    """Whether the covariance is that of coefficients and scale together."""
+    """Return whether the covariance is that of coefficients and scale together."""
     return cov_type in _OF_SCALE and kind != "fixed"
 
 

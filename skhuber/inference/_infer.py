@@ -327,7 +327,7 @@ class _Work:
         influence: Influence,
         groups: tuple[NDArray[np.intp], int] | None,
     ) -> Floats:
-        """Of γ, in the unit of y squared; for the bootstrap, H1."""
+        """Return the covariance of γ, in y's unit squared; H1 for the bootstrap."""
         kind = self.cov_type
         if kind in ("H1", "H2", "H3", "bootstrap"):
             kind = "H1" if kind == "bootstrap" else kind

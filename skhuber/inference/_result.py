@@ -137,7 +137,7 @@ class HuberInference:
     replicates: Floats | None
     _params: Floats
     _cov: Floats
-    """Of γ, in the unit of y squared."""
+    """Covariance of γ, in the unit of y squared."""
     _undefined: NDArray[np.bool_]
     """(1 + p,), coefficients without a standard error, though estimable."""
     _df_t: float

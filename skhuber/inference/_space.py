@@ -101,7 +101,7 @@ class Space:
         return np.column_stack([scaled, L[:, 0]])
 
     def are_estimable(self, L: Floats) -> NDArray[np.bool_]:
-        """Whether linear forms of natural coefficients are."""
+        """Return whether linear forms of natural coefficients are estimable."""
         if not self.null.shape[1]:
             return np.ones(len(L), dtype=bool)
         slopes = L[:, 1:] if self.fit_intercept else L

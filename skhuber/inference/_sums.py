@@ -70,13 +70,13 @@ class Fitted:
     rho: float
     fit_intercept: bool
     kind: str
-    """Where the scale comes from: "joint", "mad" or "fixed"."""
+    """Origin of the scale: "joint", "mad" or "fixed"."""
     alpha: float
 
 
 @dataclass(frozen=True)
 class Curvature:
-    """What the first sweep adds up; q = p + 1, and the last number of a is one."""
+    """Sums of the first sweep; q = p + 1, and the last number of a is one."""
 
     inside: Floats
     """(q + 1, q + 1), Σ s d (a, t)(a, t)ᵀ."""
@@ -106,7 +106,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Influence:
-    """What the second sweep adds up."""
+    """Sums and residuals of the second sweep."""
 
     meat: Floats
     """(q + 1, q + 1), Σ s^e f² (ψa, g)(ψa, g)ᵀ with e one or two, of the scale's g."""
@@ -117,9 +117,9 @@ class Influence:
     moved: Floats
     """(1 + p,), Σ |W⁻¹a| over such rows, by coefficient."""
     deletion: Floats
-    """Of every row of positive weight: the residual of its prediction without it."""
+    """Deletion residual of every row of positive weight."""
     weight: Floats | None
-    """Of the same rows."""
+    """Weights of the rows with a deletion residual; None if all weights are one."""
     by_group: Floats
     """(groups, q), Σ s ψ a over each group's rows; empty without groups."""
 
