@@ -15,7 +15,7 @@ import numpy as np
 from skhuber._common.scale import mad_scale
 from skhuber._fit.problem import Problem, Trust
 from skhuber._solver.descent import Rules, descend, drive
-from skhuber._solver.solution import Solution, Status
+from skhuber._solver.solution import Solution, Status, is_lower, value_rounding
 from skhuber._sums import Floats
 
 # Newton steps with a joint scale that have led nowhere by now never will: exact data
@@ -45,7 +45,8 @@ def newton(
     n_iter = first.n_iter + steps
     solution = _newton(problem, theta, max_iter - n_iter)
     n_iter += solution.n_iter
-    if first.value < solution.value and solution.status is not Status.STOPPED:
+    is_first = is_lower(first.value, first.gap, solution.value, solution.gap)
+    if is_first and solution.status is not Status.STOPPED:
         solution = first
     return replace(solution, n_iter=n_iter)
 
@@ -127,4 +128,6 @@ def _ahead(
     next_scale = following.objective.fixed_scale
     line = (x - last[1]) / (scale - last[0])
     ahead = x + line * (next_scale - scale)
-    return min((x, ahead), key=lambda x: following.evaluate(x).value)
+    here, there = following.evaluate(x).value, following.evaluate(ahead).value
+    # Beside gross outliers the values tell nothing; the line is then the better guess.
+    return ahead if there <= here + value_rounding(here) else x

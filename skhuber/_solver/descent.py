@@ -48,6 +48,12 @@ _MOST_TANGENTS = 6
 _TANGENT_PART = 0.1
 # A step has to gain this share of what the model promises (Armijo's rule).
 _PART_OF_PROMISE = 1e-4
+# If values are equal to rounding, slopes stand for them: at its end a step may rise by
+# this part of the slope with which it fell at first. It is 1 − 2δ of a parabola that
+# gains δ = 0.1 of the promise (Hager and Zhang, A new conjugate gradient method with
+# guaranteed descent and an efficient line search, SIAM J. Optim. 16, 2005: the
+# approximate Wolfe conditions).
+_MOST_SLOPE = 0.8
 
 
 @dataclass(frozen=True)
@@ -223,7 +229,10 @@ def _is_enough(
     promise = -float(at.gradient @ step)
     if promise > 1e3 * value_rounding(at.value):
         return answer.value <= at.value - _PART_OF_PROMISE * promise
-    # Values are equal to rounding: the gradient decides.
+    # Values are equal to rounding: the gradient decides. A smaller gap alone does not
+    # tell: the model may know nothing of where the step led.
+    if float(answer.gradient @ step) > _MOST_SLOPE * promise:
+        return False
     lowest = _lowest_step(at.x + step, lower)
     return model.minimise(answer.gradient, lowest, answer.tolerance).fall < at.gap
 

@@ -13,8 +13,9 @@ class RootSearch:
 
     Two changes of one sign in a row are extrapolated, by at most three times the last
     one; two signs enclose the zero, and regula falsi (the Illinois variant) closes in.
-    Changes that stay equal are those of a number (a logarithm) on its way to minus
-    infinity: each step is then three times the step before it.
+    Changes that stay equal are those of a number (a logarithm) far from its fixed
+    point: each step is then three times the change. (Steps that grew from one to the
+    next would lead far beyond it.)
     """
 
     def __init__(self) -> None:
@@ -35,7 +36,7 @@ class RootSearch:
             return low + (high - low) * d_low / (d_low - d_high)
         step = change
         if last is not None and abs(change / last[1] - 1) <= _EQUAL:
-            step = 3 * (place - last[0])
+            step = 3 * change
         elif last is not None and 0 < change / last[1] < 1:
             newton = change * (place - last[0]) / (last[1] - change)
             step = np.sign(change) * min(abs(newton), 3 * abs(change))
