@@ -54,6 +54,11 @@ class MatrixFreeModel:
     penalty: Floats
     damping: float = 0.0
 
+    @property
+    def is_singular(self) -> bool:
+        """Whether H may be singular to rounding, which is not known."""
+        return True
+
     def damped(self, damping: float) -> MatrixFreeModel:
         """Return the model with this damping."""
         return replace(self, damping=damping) if damping != self.damping else self

@@ -121,6 +121,11 @@ class Model:
         """H without some variables, factorised."""
         return {}
 
+    @property
+    def is_singular(self) -> bool:
+        """Whether H is singular to rounding."""
+        return self.factor.least_pivot <= LEAST_PIVOT
+
     def gap(self, gradient: Floats, held: np.ndarray) -> float:
         """Return how far the model falls to its minimum if some variables are held."""
         return self._factor_of(~held).gap(gradient[~held])
