@@ -83,6 +83,20 @@ def test_a_fixed_point_of_a_curve(slope, start):
     assert updates <= 60
 
 
+def test_steps_from_afar_do_not_lead_far_beyond_the_fixed_point():
+    # Far below, a fit beside gross outliers has no digits left.
+    places = []
+
+    def update(place):
+        places.append(place)
+        return place - 1.3 * np.tanh(place)
+
+    found, updates = searched(update, 30.0)
+    assert found == pytest.approx(0.0, abs=1e-9)
+    assert updates <= 20
+    assert min(places) >= -3 * 1.3
+
+
 def test_of_several_fixed_points_the_next_one_is_found():
     # −1, 0 (from which iteration flees) and 1.
     for start, expected in ((0.5, 1.0), (-0.3, -1.0), (3.0, 1.0)):
