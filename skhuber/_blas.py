@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import _thread
 import functools
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -30,7 +31,7 @@ import numpy  # noqa: F401  so that its BLAS is there when libraries are looked 
 import scipy.linalg  # noqa: F401  for its own BLAS
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["after_fork_in_child", "limit_helper", "one_blas_thread"]
+__all__ = ["limit_helper", "one_blas_thread"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -200,13 +201,17 @@ def limit_helper() -> None:
     _blas.limit_helper()
 
 
-def after_fork_in_child() -> None:
+def _after_fork_in_child() -> None:
     """Forget the fits that run in other threads of the parent.
 
     If no fit of this thread is under way, the process's numbers are set back after the
     child's next fit. (To set one starts threads, which a child may not want.)
     """
     _blas.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def one_blas_thread(function: Callable[P, R]) -> Callable[P, R]:

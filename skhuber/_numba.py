@@ -294,10 +294,9 @@ atexit.register(_stop_helpers)
 
 
 def _after_fork_in_child() -> None:
-    """A forked child has no helpers, and none of the other threads."""
+    """Start anew in a forked child: the helpers are not there."""
     global _helpers
     _helpers = _Helpers()
-    _blas.after_fork_in_child()
 
 
 if hasattr(os, "register_at_fork"):
