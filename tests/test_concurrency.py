@@ -73,7 +73,7 @@ def numba_runs_in_parallel():
 """
 
 
-def run(program, *, layer="workqueue", threads=2, limit=LIMIT, **environment):
+def run(program, *, layer="workqueue", threads=2, **environment):
     """Run a program after the prelude; the lines that it prints."""
     code = textwrap.dedent(PRELUDE) + textwrap.dedent(program)
     environment = {
@@ -87,7 +87,7 @@ def run(program, *, layer="workqueue", threads=2, limit=LIMIT, **environment):
         capture_output=True,
         text=True,
         env=environment,
-        timeout=limit,
+        timeout=LIMIT,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.split("\n")[:-1]
@@ -363,7 +363,7 @@ def test_an_interrupt_at_any_step_of_a_sweep_leaves_nothing_locked():
         sweep()
     print(interrupts > 10)
     """
-    assert run(program, limit=60) == ["True"]
+    assert run(program) == ["True"]
 
 
 @compiled

@@ -45,7 +45,7 @@ _CHOLESKY = 2.0e-11  # p³, one thread
 _MATRIX_STEP = 2.0e-9  # p²: two triangular solves and the like, bound by memory
 _SVD = 2.5e-10  # n·p·min(n, p)
 _CALL = 5e-4  # an iteration in Python
-_COMPILED_GRAM = 3e-10  # a product in the loops of the compiled way, one thread
+_COMPILED_GRAM = 5e-10  # a product in the loops of the compiled way, one thread
 
 # Sweeps of Newton's method on ordinary data, from the start to the last digits; and
 # those to the few digits that a sample needs.

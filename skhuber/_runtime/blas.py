@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import _thread
 import functools
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -31,7 +32,7 @@ import numpy  # noqa: F401  loads its BLAS, which is looked for below
 import scipy.linalg  # noqa: F401  loads its own BLAS
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["after_fork_in_child", "limit_helper", "one_blas_thread"]
+__all__ = ["limit_helper", "one_blas_thread"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -209,7 +210,7 @@ def limit_helper() -> None:
     _blas.limit_helper()
 
 
-def after_fork_in_child() -> None:
+def _after_fork_in_child() -> None:
     """Forget the fits that run in other threads of the parent.
 
     If no fit of this thread is under way, the numbers of the process are restored after
@@ -217,6 +218,10 @@ def after_fork_in_child() -> None:
     want.)
     """
     _blas.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def one_blas_thread(function: Callable[P, R]) -> Callable[P, R]:
