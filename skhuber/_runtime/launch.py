@@ -317,16 +317,9 @@ atexit.register(_stop_helpers)
 
 
 def _after_fork_in_child() -> None:
-<<<<<<< HEAD:skhuber/_runtime/launch.py
     """Replace the helpers, which a forked child does not have."""
     global _helpers
     _helpers = _Helpers()
-    blas.after_fork_in_child()
-=======
-    """Start anew in a forked child: the helpers are not there."""
-    global _helpers
-    _helpers = _Helpers()
->>>>>>> threads:skhuber/_numba.py
 
 
 if hasattr(os, "register_at_fork"):
