@@ -54,11 +54,11 @@ WAYS = {
     "singular vectors": (small_numbers, None, "first"),
     "matrix_free": (one_hot, "matrix_free", "never"),
 }
-LARGE = ("whitened", "whitened, sparse", "matrix_free")
+COMPILED = ("compiled", "whitened", "whitened, sparse", "matrix_free")
 each_way = pytest.mark.parametrize(
     "way",
     [
-        pytest.param(way, marks=pytest.mark.compiled if way in LARGE else ())
+        pytest.param(way, marks=pytest.mark.compiled if way in COMPILED else ())
         for way in WAYS
     ],
 )

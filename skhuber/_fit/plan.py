@@ -179,6 +179,7 @@ def make_plan(shape: Shape, *, compiled: bool = True) -> Plan:
         Whether kernels are compiled.
     """
     n, p = shape.n, max(shape.p, 1)
+    compiled = compiled and shape.layout != "csr"
     if shape.elements >= _DENSE_SHARE * shape.n_rows * p:
         # Dense data take the same steps in every layout.
         shape = shape._replace(layout="rows")
