@@ -56,7 +56,7 @@ class MatrixFreeModel:
 
     @property
     def is_singular(self) -> bool:
-        """Whether H may be singular to rounding, which is not known."""
+        """True: H may be singular to rounding, which is not known."""
         return True
 
     def damped(self, damping: float) -> MatrixFreeModel:

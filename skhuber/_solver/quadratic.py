@@ -123,7 +123,7 @@ class Model:
 
     @property
     def is_singular(self) -> bool:
-        """Whether H is singular to rounding."""
+        """True if H is singular to rounding."""
         return self.factor.least_pivot <= LEAST_PIVOT
 
     def gap(self, gradient: Floats, held: np.ndarray) -> float:
