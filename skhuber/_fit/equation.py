@@ -97,6 +97,11 @@ def _iterate(
         solution = replace(found, n_iter=n_iter)
         if solution.status in (Status.STOPPED, Status.NOT_FINITE):
             return problem, solution
+        if state.model is not None and found.n_iter == 0:
+            # A start that a carried Hessian lets pass is too coarse for the search: its
+            # scale's change may have the wrong sign and end the bracket for good.
+            state = State(found.x)
+            continue
         new_scale = max(update(problem.rows, problem.residuals(solution.x)), floor)
         # Below the floor residuals are rounding errors, and so is their median.
         if abs(new_scale - scale) <= tol * scale + floor:
@@ -114,12 +119,8 @@ def _iterate(
 
 
 def _carried(solution: Solution, scale: float, next_scale: float) -> State:
-    """Return the start at another scale: its Hessian is multiplied by their ratio.
-
-    A Hessian with which a start was good enough, though the scale is not yet found, has
-    no more digits to give.
-    """
+    """Return the start at another scale, its Hessian times the ratio of the scales."""
     model = solution.model
-    if not isinstance(model, Model) or solution.n_iter == 0:
+    if not isinstance(model, Model):
         return State(solution.x)
     return State(solution.x, model.scaled(scale / next_scale))
