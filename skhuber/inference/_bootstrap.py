@@ -26,11 +26,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from skhuber._common.scale import NORMAL_MAD
 from skhuber._estimators.regressor import HuberRegressor
 from skhuber._kernels import resample
 from skhuber._runtime import run_blocks
-from skhuber.inference._covariance import Bread
-from skhuber.inference._sums import QUARTILE, Fitted, Form, Sample
+from skhuber.inference._covariance import Bread, form_of
+from skhuber.inference._sums import Fitted, Form, Sample
 
 Floats = NDArray[np.float64]
 
@@ -140,7 +141,7 @@ class _Group:
     def solve(self) -> Floats:
         """(size, rank)."""
         k, size = self.bread.space.rank, len(self.totals)
-        start = self._start()
+        start = self._coordinates(self.fitted.coef, self.fitted.intercept)
         # γ and the scale, of each resample, in units of the fit's scale.
         gamma = np.repeat(start[:, np.newaxis], size, axis=1)
         scale = np.ones(size)
@@ -166,15 +167,14 @@ class _Group:
             gamma[:, j] = self._alone(j)
         return gamma.T * self.fitted.scale
 
-    def _start(self) -> Floats:
-        """γ of the fit, in units of its scale."""
-        space, fitted = self.bread.space, self.fitted
+    def _coordinates(self, coef: Floats, intercept: float) -> Floats:
+        """γ of a model, in units of the fit's scale."""
+        space = self.bread.space
         result = np.zeros(space.rank)
-        scaled = fitted.coef * space.spread
-        result[: len(space.kept)] = space.reduced(scaled)
+        result[: len(space.kept)] = space.reduced(coef * space.spread)
         if space.fit_intercept:
-            result[-1] = fitted.intercept + float(space.mean @ fitted.coef)
-        return result / fitted.scale
+            result[-1] = intercept + float(space.mean @ coef)
+        return result / self.fitted.scale
 
     def _step(
         self, gamma: Floats, scale: Floats, active: NDArray[np.intp]
@@ -183,8 +183,7 @@ class _Group:
         sample, fitted, bread = self.sample, self.fitted, self.bread
         everything = len(active) == len(self.totals)
         counts = self.counts if everything else self.counts[:, active]
-        product = bread.from_rows @ gamma
-        form = Form(product[:-1], product[-1])
+        form = form_of(bread.from_rows, gamma)
         squares = np.zeros(len(active))
         score = np.zeros((sample.n_features + 1, len(active)))
         if fitted.kind == "mad":
@@ -211,12 +210,12 @@ class _Group:
         for block, y in self.sample.blocks(self.fitted.scale):
             resample.store_sizes(y, block.form(form), sizes[:, block.rows])
         medians = np.empty(len(scale))
-        resample.medians(sizes, self.weight, counts, scale * QUARTILE, medians)
-        return medians / QUARTILE
+        resample.medians(sizes, self.weight, counts, scale * NORMAL_MAD, medians)
+        return medians / NORMAL_MAD
 
     def _alone(self, j: int) -> Floats:
         """γ of one resample, in units of the fit's scale, by a fit of its own."""
-        fitted, space = self.fitted, self.bread.space
+        fitted = self.fitted
         scale: Any = fitted.scale if fitted.kind == "fixed" else fitted.kind
         model = HuberRegressor(
             fitted.rho,
@@ -235,9 +234,4 @@ class _Group:
             # (Of a resample that is fitted exactly, the scale is zero.)
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(self.sample.X, self.sample.y, weight)
-        result = np.zeros(space.rank)
-        coef = model.coef_.astype(np.float64)
-        result[: len(space.kept)] = space.reduced(coef * space.spread)
-        if space.fit_intercept:
-            result[-1] = model.intercept_ + float(space.mean @ coef)
-        return result / fitted.scale
+        return self._coordinates(model.coef_.astype(np.float64), model.intercept_)

@@ -43,8 +43,9 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from skhuber._common.scale import NORMAL_MAD
 from skhuber.inference._space import Space
-from skhuber.inference._sums import QUARTILE, Curvature, Fitted, Form
+from skhuber.inference._sums import Curvature, Fitted, Form
 
 Floats = NDArray[np.float64]
 
@@ -175,7 +176,7 @@ def bread_of(
             W,
             -rho * (A.T @ sums.signs),
             -(A.T @ (upper - lower)),
-            -QUARTILE * float(upper[-1] + lower[-1]),
+            -NORMAL_MAD * float(upper[-1] + lower[-1]),
         )
     scale_row = np.zeros(k + 1)
     if len(jacobian) > k:

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skhuber._common.scale import NORMAL_MAD, weighted_median
 from skhuber._common.validation import (
     check_choice,
     check_count,
     check_flag,
     check_n_jobs,
 )
+from skhuber._runtime import one_blas_thread, thread_count
 from skhuber._tuning.efficiency import threshold_of_joint
 from skhuber.inference import _covariance as covariance
 from skhuber.inference._checks import (
@@ -31,7 +33,7 @@ from skhuber.inference._covariance import Bread, SingularError
 from skhuber.inference._goodness import robust_rsquared
 from skhuber.inference._result import HuberInference
 from skhuber.inference._space import Space, space_of
-from skhuber.inference._sums import QUARTILE, Curvature, Fitted, Influence, Sample
+from skhuber.inference._sums import Curvature, Fitted, Influence, Sample
 
 Floats = NDArray[np.float64]
 
@@ -169,7 +171,6 @@ def huber_inference(
         facts = replace(facts, n_jobs=n_jobs)
     data = checked_data(model, X, y, sample_weight)
     group_codes = checked_groups(groups, data.X.shape[0], cov_type)
-    from skhuber._runtime import one_blas_thread
 
     def result() -> HuberInference:
         work = _Work(facts, data, weights=weights, cov_type=cov_type, use_t=use_t)
@@ -195,8 +196,6 @@ class _Work:
         cov_type: str,
         use_t: bool,
     ) -> None:
-        from skhuber._runtime import thread_count
-
         self.facts = facts
         self.data = data
         self.weights = weights
@@ -254,7 +253,7 @@ class _Work:
                 t,
             )
         normal_scale = self._normal_scale(t)
-        distance_median = self._median(t) if self.fitted.kind == "mad" else QUARTILE
+        distance_median = self._median(t) if self.fitted.kind == "mad" else NORMAL_MAD
         influence = self._influence(bread, t, groups)
         cov, replicates = self._covariance(bread, influence, groups), None
         self._check_step(bread, sums, cov, distance_median)
@@ -375,7 +374,7 @@ class _Work:
         if self.fitted.kind == "joint":
             part = max(part, abs(float(step[-1])) / self.fitted.scale * math.sqrt(n))
         if self.fitted.kind == "mad":
-            part = max(part, abs(median / QUARTILE - 1.0) * math.sqrt(n))
+            part = max(part, abs(median / NORMAL_MAD - 1.0) * math.sqrt(n))
         if not part <= _STEP:
             raise ValueError(
                 "X and y are not the data that the model was fitted on, or the fit did "
@@ -402,8 +401,6 @@ class _Work:
     # --- numbers ------------------------------------------------------------------
 
     def _median(self, t: Floats) -> float:
-        from skhuber._common.scale import weighted_median
-
         return weighted_median(np.abs(t), self.data.weight)
 
     def _normal_scale(self, t: Floats) -> float:
@@ -415,7 +412,7 @@ class _Work:
             return scale * (
                 rho / threshold_of_joint(rho) if math.isfinite(rho) else 1.0
             )
-        return self._median(t) / QUARTILE * scale
+        return self._median(t) / NORMAL_MAD * scale
 
     def _scale_bse(self, influence: Influence) -> float:
         if self.fitted.kind == "fixed":
@@ -561,9 +558,7 @@ class _Work:
                 name for name, kept in zip(names, estimable, strict=True) if not kept
             ),
             n_sweeps=sample.n_sweeps,
-            n_outliers=int(sample.n_present - scalars.get("n_inliers", math.nan))
-            if scalars
-            else 0,
+            n_outliers=sample.n_present - int(scalars["n_inliers"]) if scalars else 0,
             replicates=replicates,
             _params=params,
             _cov=cov,

@@ -23,8 +23,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skhuber._common.validation import check_target, check_weights
 from skhuber._estimators.regressor import HuberRegressor
+from skhuber._runtime import thread_count
 from skhuber.inference._checks import InferenceWarning, ModelFacts, new_rows
 from skhuber.inference._covariance import Bread, form_of, huber_covariance
+from skhuber.inference._sums import Fitted, Form, Sample
 
 Floats = NDArray[np.float64]
 
@@ -152,9 +154,6 @@ def leverage_report(
     random_state: Any,
 ) -> LeverageReport:
     """Return the report; see `HuberInference.leverage_report`."""
-    from skhuber._runtime import thread_count
-    from skhuber.inference._sums import Fitted, Form, Sample
-
     rows = new_rows(X, model.names, has_names=model.has_names)
     target = check_target(y, rows.shape[0], "leverage_report")
     weight = check_weights(sample_weight, rows.shape[0])
@@ -175,14 +174,15 @@ def leverage_report(
         thread_count(model.n_jobs, rows.shape[0] * rows.shape[1]),
         sampling=weights == "sampling",
     )
-    if bread is None or not np.isclose(sample.count, bread.count, rtol=1e-9):
+    if bread is None:
+        raise ValueError(
+            "there is no leverage of a fit whose scale is zero, or whose inliers do "
+            "not determine the coefficients."
+        )
+    if not np.isclose(sample.count, bread.count, rtol=1e-9):
         raise ValueError(
             "X, y and sample_weight must be those that huber_inference was given: "
-            f"their weights add up to {sample.count:g}, not to "
-            f"{_count_text(bread)}."
-            if bread is not None
-            else "there is no leverage of a fit whose scale is zero, or whose inliers "
-            "do not determine the coefficients."
+            f"their weights add up to {sample.count:g}, not to {bread.count:g}."
         )
     sample.standardise(centred=model.fit_intercept)
     from_rows = bread.space.from_rows(sample.centre, sample.unit)
@@ -226,7 +226,6 @@ def leverage_report(
         np.where(outlier, KINDS[3], KINDS[2]),
         np.where(outlier, KINDS[1], KINDS[0]),
     )
-    p = bread.space.rank
     return LeverageReport(
         hat=hat_values,
         cook=cook_values,
@@ -240,14 +239,9 @@ def leverage_report(
         left_out=left_out,
         distance_cutoff=cutoff,
         residual_cutoff=_OUTLYING,
-        hat_cutoffs=(2 * p / bread.count, 3 * p / bread.count),
+        hat_cutoffs=(2 * k / bread.count, 3 * k / bread.count),
         note=note,
     )
-
-
-def _count_text(bread: Bread | None) -> str:
-    """Return the sum of weights of a fit, as text."""
-    return "nothing" if bread is None else f"{bread.count:g}"
 
 
 def _weight_of(sample: Any, inside: NDArray[np.bool_]) -> float:

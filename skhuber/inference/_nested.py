@@ -25,8 +25,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skhuber._common.scale import joint_scale, mad_scale
-from skhuber._common.validation import check_choice, check_flag
+from skhuber._common.validation import (
+    check_choice,
+    check_flag,
+    check_target,
+    check_weights,
+)
 from skhuber._estimators.regressor import HuberRegressor
+from skhuber._runtime import one_blas_thread, thread_count
 from skhuber.inference._checks import (
     Data,
     InferenceWarning,
@@ -146,7 +152,6 @@ def compare(
         raise ValueError("both fits must have an intercept, or neither.")
     facts = large._model
     rows = new_rows(X, facts.names, has_names=True)
-    from skhuber._common.validation import check_target, check_weights
 
     data = Data(
         rows,
@@ -362,8 +367,6 @@ def _score(
     null: ModelFacts, data: Data, names: list[str], *, heteroscedastic: bool
 ) -> HypothesisResult:
     """Return the score test at a fit whose tested coefficients are zero."""
-    from skhuber._runtime import one_blas_thread
-
     if null.scale == 0.0:
         warnings.warn(
             "score_test: the scale of the fit without the columns is zero, since it "
@@ -396,8 +399,6 @@ def _score_statistic(
     heteroscedastic: bool,
 ) -> float:
     """Return the χ² statistic of the score test."""
-    from skhuber._runtime import thread_count
-
     threads = thread_count(null.n_jobs, int(np.prod(data.X.shape)))
     sample = Sample(data.X, data.y, data.weight, threads, sampling=False)
     sample.standardise(centred=null.fit_intercept)

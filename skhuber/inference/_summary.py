@@ -30,7 +30,7 @@ def facts_of(result: HuberInference) -> list[tuple[str, str]]:
     facts = [
         ("Model", f"{model.name}, rho = {model.rho:.6g}, {scale} scale"),
         ("Observations", f"{result.nobs:g}"),
-        ("Beyond the threshold", f"{_outliers(result)}"),
+        ("Beyond the threshold", f"{result.n_outliers} rows"),
         ("Degrees of freedom", f"{result.df_resid:g}"),
         ("Scale", f"{result.scale:.6g}"),
         ("Robust R²", f"{result.rsquared:.4f} (adjusted {result.rsquared_adj:.4f})"),
@@ -57,10 +57,6 @@ def notes_of(result: HuberInference) -> list[str]:
             "expectation (penalty_bias)."
         )
     return notes
-
-
-def _outliers(result: HuberInference) -> str:
-    return f"{result.n_outliers} rows"
 
 
 def _cells(result: HuberInference, alpha: float) -> tuple[list[str], list[list[str]]]:

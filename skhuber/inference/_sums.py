@@ -30,8 +30,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
+from skhuber._common.scale import NORMAL_MAD
 from skhuber._runtime import one_blas_thread, run_blocks
 
 Floats = NDArray[np.float64]
@@ -49,8 +49,6 @@ _SUMS_SHARE = 8
 _WORK = 32
 # Rows that the centres of columns are taken from.
 _CENTRE_ROWS = 200
-# Φ⁻¹(3/4): the median of |r| in units of the scale "mad".
-QUARTILE = float(ndtri(0.75))
 # The bandwidth of the density of residuals at ±Φ⁻¹(3/4), in units of the scale, of one
 # residual: that of n residuals is smaller by n^(−1/5). (Silverman's rule for a normal
 # density, Density Estimation, 1986, equation 3.28.)
@@ -338,7 +336,7 @@ class Sample:
             signs = np.where(inlier, 0.0, np.sign(t))
             per_row = [s * psi, s * signs]
             if fitted.kind == "mad":
-                for side in (QUARTILE, -QUARTILE):
+                for side in (NORMAL_MAD, -NORMAL_MAD):
                     z = (t - side) / width
                     per_row.append(
                         s * np.exp(-0.5 * z * z) / (width * np.sqrt(2 * np.pi))
@@ -518,5 +516,5 @@ def _scale_equation(t: Floats, psi: Floats, kind: str) -> Floats:
     if kind == "joint":
         return 0.5 * (psi * psi - 1.0)
     if kind == "mad":
-        return np.where(np.abs(t) <= QUARTILE * _TIE, 0.5, -0.5)
+        return np.where(np.abs(t) <= NORMAL_MAD * _TIE, 0.5, -0.5)
     return np.zeros_like(t)
