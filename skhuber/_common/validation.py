@@ -32,12 +32,14 @@ def check_real(
     *,
     above: float | None = None,
     least: float | None = None,
+    below: float | None = None,
     finite: bool = True,
     allowed: str = "",
 ) -> float:
     """Return the value as a float, or raise an error that names it.
 
-    With `above`, a valid number is greater than it; with `least`, at least as large.
+    With `above`, a valid number is greater than it; with `least`, at least as large;
+    with `below`, smaller than it.
 
     A number too large for a float is infinite, as it would be by rounding.
     """
@@ -58,6 +60,7 @@ def check_real(
         or (finite and math.isinf(number))
         or (above is not None and number <= above)
         or (least is not None and number < least)
+        or (below is not None and number >= below)
     ):
         raise ValueError(f"{name} must be {allowed}, got {_shown(value)}.")
     return number

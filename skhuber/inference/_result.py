@@ -234,7 +234,7 @@ class HuberInference:
         TypeError, ValueError
             If alpha is no such number.
         """
-        limits = self._limits(_checked_alpha(alpha))
+        limits = self._limits(_checked_probability("alpha", alpha))
         pandas = _pandas()
         if pandas is None:
             return limits
@@ -383,9 +383,7 @@ class HuberInference:
         if interval is not None:
             check_choice("interval", interval, ("confidence", "prediction"))
         check_choice("method", method, ("jackknife", "normal"))
-        level = check_real("level", level, above=0, allowed="a number > 0 and < 1")
-        if level >= 1:
-            raise ValueError(f"level must be a number > 0 and < 1, got {level!r}.")
+        level = _checked_probability("level", level)
         rows = new_rows(X, self._model.names, has_names=self._model.has_names)
         prediction = np.asarray(rows @ self._model.coef + self._model.intercept)
         if interval is None:
@@ -503,7 +501,7 @@ class HuberInference:
 
     def summary(self, alpha: float = 0.05) -> str:
         """Return a table of the coefficients, and what it is based on, as text."""
-        return text_of(self, _checked_alpha(alpha))
+        return text_of(self, _checked_probability("alpha", alpha))
 
     def summary_frame(self, alpha: float = 0.05, library: str | None = None) -> Any:
         """Return the table of the coefficients as a frame.
@@ -529,11 +527,11 @@ class HuberInference:
         """
         if library is not None:
             check_choice("library", library, ("pandas", "polars"))
-        return frame_of(self, _checked_alpha(alpha), library)
+        return frame_of(self, _checked_probability("alpha", alpha), library)
 
     def table(self, alpha: float = 0.05) -> dict[str, Floats]:
         """Return the columns of `summary_frame` as arrays."""
-        limits = self._limits(_checked_alpha(alpha))
+        limits = self._limits(_checked_probability("alpha", alpha))
         return {
             "coef": self._params,
             "std_err": self._bse,
@@ -554,12 +552,8 @@ class HuberInference:
         return html_of(self, 0.05)
 
 
-def _checked_alpha(alpha: float) -> float:
-    allowed = "a number > 0 and < 1"
-    value = check_real("alpha", alpha, above=0, allowed=allowed)
-    if value >= 1:
-        raise ValueError(f"alpha must be {allowed}, got {alpha!r}.")
-    return value
+def _checked_probability(name: str, value: float) -> float:
+    return check_real(name, value, above=0, below=1, allowed="a number > 0 and < 1")
 
 
 def _dense(rows: Any) -> Floats:

@@ -333,15 +333,13 @@ class SDMLLoss(Loss):
         reduction: str = "batch",
     ) -> None:
         super().__init__(weight, batch_axis, reduction=reduction)
-        allowed = "a number >= 0 and < 1"
-        smoothing = check_real(
-            "smoothing_parameter", smoothing_parameter, least=0, allowed=allowed
+        self.smoothing_parameter = check_real(
+            "smoothing_parameter",
+            smoothing_parameter,
+            least=0,
+            below=1,
+            allowed="a number >= 0 and < 1",
         )
-        if smoothing >= 1:
-            raise ValueError(
-                f"smoothing_parameter must be {allowed}, got {smoothing_parameter!r}."
-            )
-        self.smoothing_parameter = smoothing
 
     def __call__(self, x1: ArrayLike, x2: ArrayLike) -> Any:
         """Return the value of the loss."""
