@@ -58,8 +58,11 @@ def test_leverage(hbk):
     )
     farthest = int(np.argmax(np.where(np.arange(75) < 10, report.robust_distance, 0)))
     assert few.annotations_[0].get_text() == f"row {farthest + 1}"
-    red = LeverageDisplay.from_report(report, ax=axes(), scatter_kwargs={"c": "red"})
-    assert red.points_["regular"].get_facecolor()[0][:3].tolist() == [1.0, 0.0, 0.0]
+    for name in ("c", "color", "facecolor", "facecolors"):
+        red = LeverageDisplay.from_report(
+            report, ax=axes(), scatter_kwargs={name: "red"}
+        )
+        assert red.points_["regular"].get_facecolor()[0][:3].tolist() == [1.0, 0.0, 0.0]
 
 
 def test_influence(hbk):

@@ -86,6 +86,11 @@ def prepare(
     return ax, keywords
 
 
+def sets_colour(given: Mapping[str, Any]) -> bool:
+    """Return whether keywords of `prepare` set the colour of a scatter's points."""
+    return not {"c", "color", "facecolor"}.isdisjoint(given)
+
+
 def three_axes_in(ax: Any, room_at_right: bool) -> NDArray[np.object_]:
     """Return three axes with a shared x axis that replace `ax`; hide `ax`."""
     figure = ax.figure
@@ -176,11 +181,16 @@ def _round_numbers(rhos: Array) -> list[float]:
     return ticks if len(ticks) >= 2 else sorted({low, high})
 
 
-def annotate(ax: Any, x: Array, y: Array, labels: Sequence[str]) -> list[Any]:
-    """Write labels beside points, each where it meets no other label or point.
+def annotate(
+    ax: Any, x: Array, y: Array, rows: NDArray[np.intp], names: Sequence[Any] | None
+) -> list[Any]:
+    """Write the names of some rows beside their points; without names, their numbers.
 
-    Labels are names from data, and are shown as they are.
+    Each name stands where it meets no other one and no point of these rows. It comes
+    from data, and is shown as it is.
     """
+    labels = [str(i if names is None else names[i]) for i in rows]
+    x, y = x[rows], y[rows]
     ax.get_xlim(), ax.get_ylim()  # settles the limits, which transData depends on
     to_points = 72.0 / ax.figure.dpi
     centres = ax.transData.transform(np.column_stack([x, y])) * to_points

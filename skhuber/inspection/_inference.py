@@ -295,8 +295,9 @@ class LeverageDisplay:
         self.points_ = {}
         for name, rows in which.items():
             if rows.any():
-                style = {"s": 22, "c": _CORNERS[name], "label": name, "zorder": 3}
-                style = {k: v for k, v in style.items() if k not in _other(given)}
+                style = {"s": 22, "label": name, "zorder": 3}
+                if not _axes.sets_colour(given):
+                    style["c"] = _CORNERS[name]
                 self.points_[name] = ax.scatter(
                     self.distance[rows], self.residual[rows], **style | given
                 )
@@ -310,9 +311,8 @@ class LeverageDisplay:
         ax.legend(**_axes.BESIDE)
         bad = np.flatnonzero(which["bad leverage"])
         bad = bad[np.argsort(-self.distance[bad], kind="stable")[:n_labels]]
-        texts = [str(i if self.labels is None else self.labels[i]) for i in bad]
         self.annotations_ = _axes.annotate(
-            ax, self.distance[bad], self.residual[bad], texts
+            ax, self.distance, self.residual, bad, self.labels
         )
         return self
 
@@ -437,7 +437,7 @@ class InfluenceDisplay:
         n_labels = check_count("n_labels", n_labels, least=0)
         ax, given = _axes.prepare(self, ax, "line_kwargs", line_kwargs)
         self.ax_, self.figure_ = ax, ax.figure
-        places = np.arange(len(self.cook))
+        places = np.arange(len(self.cook), dtype=np.float64)
         colour = _axes.COLOURS[0]
         self.stems_ = ax.vlines(places, 0.0, self.cook, color=colour, linewidth=0.8)
         style = {"color": colour, "marker": ".", "linestyle": "none"}
@@ -446,10 +446,7 @@ class InfluenceDisplay:
         ax.set_xlabel("row")
         ax.set_ylabel("Cook-type distance")
         largest = np.argsort(-self.cook, kind="stable")[:n_labels]
-        texts = [str(i if self.labels is None else self.labels[i]) for i in largest]
-        self.annotations_ = _axes.annotate(
-            ax, places[largest].astype(np.float64), self.cook[largest], texts
-        )
+        self.annotations_ = _axes.annotate(ax, places, self.cook, largest, self.labels)
         return self
 
     @classmethod
@@ -497,9 +494,3 @@ class InfluenceDisplay:
 def _report(report: Any) -> None:
     if not hasattr(report, "robust_distance"):
         raise TypeError(f"report must be a LeverageReport, got {report!r}.")
-
-
-def _other(given: Mapping[str, Any]) -> set[str]:
-    """Names of scatter's colours that a given one replaces."""
-    colours = {"c", "color", "facecolors", "edgecolors"}
-    return colours if colours & set(given) else set()

@@ -150,7 +150,7 @@ class HuberResidualsDisplay:
         if MarkerStyle(given.get("marker", "o")).is_filled():
             # Points of weight 1 are yellow; a thin edge makes them visible on white.
             style |= {"edgecolor": _axes.QUIET, "linewidth": 0.4}
-        coloured = not {"c", "color", "facecolor"} & given.keys()
+        coloured = not _axes.sets_colour(given)
         if coloured:
             style |= {"c": self.weights, "cmap": "viridis"}
             if "norm" not in given:
@@ -167,10 +167,8 @@ class HuberResidualsDisplay:
         size = np.abs(self.residuals)
         farthest = np.argsort(-size, kind="stable")[:n_labels]
         chosen = farthest[size[farthest] > self.threshold]
-        names = range(len(size)) if self.labels is None else self.labels
-        labels = [str(names[i]) for i in chosen]
         self.annotations_ = _axes.annotate(
-            ax, self.y_pred[chosen], self.residuals[chosen], labels
+            ax, self.y_pred, self.residuals, chosen, self.labels
         )
         # For "best" matplotlib visits every point, and warns if that is slow.
         corner = "best" if len(size) <= 10_000 else "upper right"
