@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from skhuber._common.scale import NORMAL_MAD
-from skhuber._estimators.regressor import HuberRegressor
 from skhuber._kernels import resample
 from skhuber._runtime import run_blocks
+from skhuber.inference._checks import ModelFacts
 from skhuber.inference._covariance import Bread, form_of
-from skhuber.inference._sums import Fitted, Form, Sample
+from skhuber.inference._sums import Form, Sample
 
 Floats = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ _LEAST_SCALE = 0.1
 
 def bootstrap(
     sample: Sample,
-    fitted: Fitted,
+    fitted: ModelFacts,
     bread: Bread,
     *,
     n_resamples: int,
@@ -105,7 +105,7 @@ class _Group:
     def __init__(
         self,
         sample: Sample,
-        fitted: Fitted,
+        fitted: ModelFacts,
         bread: Bread,
         generator: np.random.Generator,
         size: int,
@@ -216,15 +216,7 @@ class _Group:
     def _alone(self, j: int) -> Floats:
         """γ of one resample, in units of the fit's scale, by a fit of its own."""
         fitted = self.fitted
-        scale: Any = fitted.scale if fitted.kind == "fixed" else fitted.kind
-        model = HuberRegressor(
-            fitted.rho,
-            scale=scale,
-            alpha=fitted.alpha,
-            fit_intercept=fitted.fit_intercept,
-            warm_start=True,
-            n_jobs=1,
-        )
+        model = fitted.regressor(warm_start=True, n_jobs=1)
         model.coef_, model.intercept_ = fitted.coef, fitted.intercept
         model.scale_, model.rho_ = fitted.scale, fitted.rho
         weight = self.counts[:, j].astype(np.float64)

@@ -13,6 +13,7 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from skhuber._common.validation import check_n_jobs, check_target, check_weights, naming
+from skhuber._estimators.regressor import HuberRegressor
 
 Floats = NDArray[np.float64]
 
@@ -51,6 +52,17 @@ class ModelFacts:
     has_names: bool
     """True if the names of the features come from the data."""
     n_jobs: int | None
+
+    def regressor(self, **changed: Any) -> HuberRegressor:
+        """Return an unfitted model with these parameters, but for those changed."""
+        parameters: dict[str, Any] = {
+            "rho": self.rho,
+            "scale": self.scale if self.kind == "fixed" else self.kind,
+            "alpha": self.alpha,
+            "fit_intercept": self.fit_intercept,
+            "n_jobs": self.n_jobs,
+        }
+        return HuberRegressor(**parameters | changed)
 
 
 def model_facts(model: Any) -> ModelFacts:
@@ -178,6 +190,27 @@ def new_rows(X: Any, names: tuple[str, ...], *, has_names: bool) -> Any:
             f"X must have {len(names)} features, got {rows.shape[1]} features."
         )
     return rows
+
+
+def named_data(
+    model: ModelFacts,
+    X: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None,
+    caller: str,
+) -> Data:
+    """Return the data of a model of which only the facts are at hand."""
+    rows = new_rows(X, model.names, has_names=model.has_names)
+    target = check_target(y, rows.shape[0], caller)
+    return Data(rows, target, check_weights(sample_weight, rows.shape[0]))
+
+
+def column_number(column: Any, names: Sequence[str]) -> int | None:
+    """Return the number of a column given by name or number; None for any other."""
+    if isinstance(column, str):
+        return list(names).index(column) if column in names else None
+    is_number = isinstance(column, int | np.integer) and not isinstance(column, bool)
+    return int(column) if is_number and 0 <= column < len(names) else None
 
 
 def checked_forms(L: Any, names: Sequence[str]) -> Floats:

@@ -44,8 +44,9 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from skhuber._common.scale import NORMAL_MAD
+from skhuber.inference._checks import ModelFacts
 from skhuber.inference._space import Space
-from skhuber.inference._sums import Curvature, Fitted, Form
+from skhuber.inference._sums import Curvature, Form
 
 Floats = NDArray[np.float64]
 
@@ -144,7 +145,7 @@ def bread_of(
     space: Space,
     from_rows: Floats,
     sums: Curvature,
-    fitted: Fitted,
+    fitted: ModelFacts,
     count: float,
     n_present: int,
 ) -> Bread:

@@ -10,11 +10,11 @@ import math
 
 from scipy.special import erf, expi
 
-from skhuber.inference._sums import Fitted
+from skhuber.inference._checks import ModelFacts
 
 
 def robust_rsquared(
-    scalars: dict[str, float], fitted: Fitted, normal_scale: float
+    scalars: dict[str, float], fitted: ModelFacts, normal_scale: float
 ) -> float:
     """Robust R², with the constant of normal noise at this threshold."""
     if not scalars:

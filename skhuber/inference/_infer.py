@@ -17,7 +17,7 @@ from skhuber._common.validation import (
     check_flag,
     check_n_jobs,
 )
-from skhuber._runtime import one_blas_thread, thread_count
+from skhuber._runtime import one_blas_thread
 from skhuber._tuning.efficiency import threshold_of_joint
 from skhuber.inference import _covariance as covariance
 from skhuber.inference._checks import (
@@ -33,7 +33,7 @@ from skhuber.inference._covariance import Bread, SingularError
 from skhuber.inference._goodness import robust_rsquared
 from skhuber.inference._result import HuberInference
 from skhuber.inference._space import Space, space_of
-from skhuber.inference._sums import Curvature, Fitted, Influence, Sample
+from skhuber.inference._sums import Curvature, Influence, Sample
 
 Floats = NDArray[np.float64]
 
@@ -202,20 +202,9 @@ class _Work:
         self.cov_type = cov_type
         self.use_t = use_t
         self.sampling = weights == "sampling"
-        threads = thread_count(facts.n_jobs, int(np.prod(data.X.shape)))
-        self.sample = Sample(
-            data.X, data.y, data.weight, threads, sampling=self.sampling
-        )
-        self.fitted = Fitted(
-            coef=facts.coef,
-            intercept=facts.intercept,
-            scale=facts.scale,
-            rho=facts.rho,
-            fit_intercept=facts.fit_intercept,
-            kind=facts.kind,
-            # (Weights that are divided by a number need a penalty that is.)
-            alpha=facts.alpha * self.sample.unit_weight,
-        )
+        self.sample = Sample(data, facts.n_jobs, sampling=self.sampling)
+        # (Weights that are divided by a number need a penalty that is.)
+        self.fitted = replace(facts, alpha=facts.alpha * self.sample.unit_weight)
 
     def result(
         self,

@@ -21,12 +21,15 @@ from scipy.special import chdtri
 from sklearn.covariance import MinCovDet
 from sklearn.exceptions import ConvergenceWarning
 
-from skhuber._common.validation import check_target, check_weights
-from skhuber._estimators.regressor import HuberRegressor
-from skhuber._runtime import thread_count
-from skhuber.inference._checks import InferenceWarning, ModelFacts, new_rows
+from skhuber.inference._checks import (
+    Data,
+    InferenceWarning,
+    ModelFacts,
+    column_number,
+    named_data,
+)
 from skhuber.inference._covariance import Bread, form_of, huber_covariance
-from skhuber.inference._sums import Fitted, Form, Sample
+from skhuber.inference._sums import Form, Sample
 
 Floats = NDArray[np.float64]
 
@@ -154,26 +157,10 @@ def leverage_report(
     random_state: Any,
 ) -> LeverageReport:
     """Return the report; see `HuberInference.leverage_report`."""
-    rows = new_rows(X, model.names, has_names=model.has_names)
-    target = check_target(y, rows.shape[0], "leverage_report")
-    weight = check_weights(sample_weight, rows.shape[0])
+    data = named_data(model, X, y, sample_weight, "leverage_report")
+    rows, weight = data.X, data.weight
     chosen, left_out = _chosen_columns(rows, weight, model.names, columns)
-    fitted = Fitted(
-        model.coef,
-        model.intercept,
-        model.scale,
-        model.rho,
-        model.fit_intercept,
-        model.kind,
-        model.alpha,
-    )
-    sample = Sample(
-        rows,
-        target,
-        weight,
-        thread_count(model.n_jobs, rows.shape[0] * rows.shape[1]),
-        sampling=weights == "sampling",
-    )
+    sample = Sample(data, model.n_jobs, sampling=weights == "sampling")
     if bread is None:
         raise ValueError(
             "there is no leverage of a fit whose scale is zero, or whose inliers do "
@@ -197,7 +184,7 @@ def leverage_report(
     half = np.linalg.cholesky(np.linalg.inv(h1))
     cook: Form = form_of(from_rows, bread.root @ bread.root.T @ half)
     t, hat_values, inner, lengths = sample.diagnostics(
-        fitted, hat, hat_scale, form_of(from_rows, bread.root), cook
+        model, hat, hat_scale, form_of(from_rows, bread.root), cook
     )
     inside = np.abs(t) <= model.rho
     expected = bread.share * bread.count
@@ -214,7 +201,7 @@ def leverage_report(
     )
     cutoff = float(np.sqrt(chdtri(len(chosen), 1.0 - _FAR))) if chosen else np.nan
     far = distance > cutoff
-    found = _clean_residuals(model, rows, target, weight, far, weights)
+    found = _clean_residuals(model, data, far, weights)
     if isinstance(found, str):
         note = found
         clean = t * (model.scale / normal_scale)
@@ -258,21 +245,19 @@ def _chosen_columns(
     if columns is None:
         chosen = [j for j in range(rows.shape[1]) if _is_continuous(rows, weight, j)]
     else:
-        chosen = [_column_number(column, names) for column in columns]
+        chosen = [_checked_column(column, names) for column in columns]
     others = tuple(name for j, name in enumerate(names) if j not in set(chosen))
     return chosen, others
 
 
-def _column_number(column: Any, names: Sequence[str]) -> int:
-    if isinstance(column, str) and column in names:
-        return list(names).index(column)
-    is_number = isinstance(column, int | np.integer) and not isinstance(column, bool)
-    if is_number and 0 <= column < len(names):
-        return int(column)
-    raise ValueError(
-        f"columns must be names of features or numbers from 0 to {len(names) - 1}, got "
-        f"{column!r}."
-    )
+def _checked_column(column: Any, names: Sequence[str]) -> int:
+    number = column_number(column, names)
+    if number is None:
+        raise ValueError(
+            "columns must be names of features or numbers from 0 to "
+            f"{len(names) - 1}, got {column!r}."
+        )
+    return number
 
 
 def _is_continuous(rows: Any, weight: Floats | None, j: int) -> bool:
@@ -333,23 +318,19 @@ def _robust_distances(
 
 def _clean_residuals(
     model: ModelFacts,
-    rows: Any,
-    y: NDArray[Any],
-    weight: Floats | None,
+    data: Data,
     far: NDArray[np.bool_],
     weights: str,
 ) -> Floats | str:
     """Residuals of the fit to the rows that are not far, or why there is none."""
     from skhuber.inference._infer import huber_inference
 
+    rows, y, weight = data.X, data.y, data.weight
     told = "good and bad are told by the residuals of the fit to all rows."
     kept = np.where(far, 0.0, 1.0 if weight is None else weight)
     if np.count_nonzero(kept) <= 2 * (rows.shape[1] + 1):
         return f"Too few rows are within the cut-off for a fit to them: {told}"
-    scale: Any = model.scale if model.kind == "fixed" else model.kind
-    clean = HuberRegressor(
-        model.rho, scale=scale, alpha=model.alpha, fit_intercept=model.fit_intercept
-    )
+    clean = model.regressor()
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         warnings.simplefilter("ignore", InferenceWarning)

@@ -25,26 +25,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skhuber._common.scale import joint_scale, mad_scale
-from skhuber._common.validation import (
-    check_choice,
-    check_flag,
-    check_target,
-    check_weights,
-)
-from skhuber._estimators.regressor import HuberRegressor
-from skhuber._runtime import one_blas_thread, thread_count
+from skhuber._common.validation import check_choice, check_flag
+from skhuber._runtime import one_blas_thread
 from skhuber.inference._checks import (
     Data,
     InferenceWarning,
     ModelFacts,
     checked_data,
+    column_number,
     model_facts,
-    new_rows,
+    named_data,
 )
 from skhuber.inference._infer import huber_inference
 from skhuber.inference._result import HuberInference
 from skhuber.inference._space import space_of
-from skhuber.inference._sums import Fitted, Form, Sample
+from skhuber.inference._sums import Form, Sample
 from skhuber.inference._tests import HypothesisResult, f_result
 
 Floats = NDArray[np.float64]
@@ -151,13 +146,7 @@ def compare(
     if "const" in tested:
         raise ValueError("both fits must have an intercept, or neither.")
     facts = large._model
-    rows = new_rows(X, facts.names, has_names=True)
-
-    data = Data(
-        rows,
-        check_target(y, rows.shape[0], "compare"),
-        check_weights(sample_weight, rows.shape[0]),
-    )
+    data = named_data(facts, X, y, sample_weight, "compare")
     coef = np.zeros(len(facts.coef))
     places = [facts.names.index(name) for name in small._model.names]
     coef[places] = small._model.coef
@@ -214,9 +203,7 @@ def score_test(
     facts = model_facts(model)
     data = checked_data(model, X, y, sample_weight)
     tested, kept = _split(facts, drop)
-    scale: Any = facts.scale if facts.kind == "fixed" else facts.kind
-    coef, intercept, sigma, _ = _fit_without(facts, data, kept, scale)
-    null = replace(facts, coef=coef, intercept=intercept, scale=sigma)
+    null, _ = _fit_without(facts, data, kept)
     names = [facts.names[j] for j in tested]
     return _score(null, data, names, heteroscedastic=heteroscedastic)
 
@@ -272,7 +259,7 @@ def deviance_test(
     tested, kept = _split(facts, drop)
     names = [facts.names[j] for j in tested]
     _refuse_not_estimable(large.not_estimable, names)
-    *_, deviance = _fit_without(facts, data, kept, facts.scale)
+    _, deviance = _fit_without(replace(facts, kind="fixed"), data, kept)
     return _deviance(deviance, large, len(tested))
 
 
@@ -297,16 +284,10 @@ def _split(facts: ModelFacts, drop: Any) -> tuple[list[int], list[int]]:
         raise TypeError(f"drop must be {allowed}, got {drop!r}.")
     tested = []
     for one in drop:
-        if isinstance(one, str) and one in facts.names:
-            tested.append(facts.names.index(one))
-        elif (
-            isinstance(one, int | np.integer)
-            and not isinstance(one, bool)
-            and 0 <= one < len(facts.names)
-        ):
-            tested.append(int(one))
-        else:
+        number = column_number(one, facts.names)
+        if number is None:
             raise ValueError(f"drop must be {allowed}, got {one!r} in it.")
+        tested.append(number)
     if not tested or len(set(tested)) < len(tested):
         raise ValueError(f"drop must be {allowed}, got {drop!r}.")
     return tested, [j for j in range(len(facts.names)) if j not in tested]
@@ -322,45 +303,41 @@ def _refuse_not_estimable(not_estimable: Sequence[str], names: list[str]) -> Non
 
 
 def _fit_without(
-    facts: ModelFacts, data: Data, kept: list[int], scale: Any
-) -> tuple[Floats, float, float, float]:
-    """Return coefficients, intercept, scale and deviance of a fit to some columns."""
+    facts: ModelFacts, data: Data, kept: list[int]
+) -> tuple[ModelFacts, float]:
+    """Return the model that is fitted to some columns, and its deviance."""
     coef = np.zeros(len(facts.names))
     y = data.y.astype(np.float64)
     if kept:
-        model = HuberRegressor(
-            facts.rho,
-            scale=scale,
-            alpha=facts.alpha,
-            fit_intercept=facts.fit_intercept,
-            n_jobs=facts.n_jobs,
-        ).fit(data.X[:, kept], data.y, data.weight)
+        model = facts.regressor().fit(data.X[:, kept], data.y, data.weight)
         coef[kept] = model.coef_
         predicted = model.predict(data.X[:, kept])
         intercept, sigma = float(model.intercept_), float(model.scale_)
     elif facts.fit_intercept:
         ones = np.ones((len(y), 1))
-        model = HuberRegressor(
-            facts.rho, scale=scale, alpha=0.0, fit_intercept=False
-        ).fit(ones, data.y, data.weight)
+        model = facts.regressor(alpha=0.0, fit_intercept=False)
+        model.fit(ones, data.y, data.weight)
         predicted = model.predict(ones)
         intercept, sigma = float(model.coef_[0]), float(model.scale_)
     else:
         predicted, intercept = np.zeros(len(y)), 0.0
-        if scale == "joint":
+        if facts.kind == "joint":
             sigma = joint_scale(np.abs(y), facts.rho, data.weight)
-        elif scale == "mad":
+        elif facts.kind == "mad":
             sigma = mad_scale(np.abs(y), data.weight)
         else:
-            sigma = scale
+            sigma = facts.scale
     residual = y - predicted
     if not sigma > _NO_SCALE * float(np.mean(np.abs(residual))):
-        return coef, intercept, 0.0, np.nan  # most residuals are zero
+        sigma = 0.0  # most residuals are zero
+    null = replace(facts, coef=coef, intercept=intercept, scale=sigma)
+    if sigma == 0.0:
+        return null, np.nan
     t = residual / sigma
     psi = np.clip(t, -facts.rho, facts.rho)
     loss = psi * t - 0.5 * psi * psi
     weight = np.ones(len(y)) if data.weight is None else data.weight
-    return coef, intercept, sigma, 2.0 * float(weight @ loss)
+    return null, 2.0 * float(weight @ loss)
 
 
 def _score(
@@ -375,34 +352,19 @@ def _score(
             stacklevel=3,
         )
         return f_result("score", np.nan, len(names), None)
-    fitted = Fitted(
-        null.coef,
-        null.intercept,
-        null.scale,
-        null.rho,
-        null.fit_intercept,
-        null.kind,
-        0.0,
-    )
     value = one_blas_thread(_score_statistic)(
-        null, data, names, fitted, heteroscedastic=heteroscedastic
+        null, data, names, heteroscedastic=heteroscedastic
     )
     return f_result("score", value / len(names), len(names), None)
 
 
 def _score_statistic(
-    null: ModelFacts,
-    data: Data,
-    names: list[str],
-    fitted: Fitted,
-    *,
-    heteroscedastic: bool,
+    null: ModelFacts, data: Data, names: list[str], *, heteroscedastic: bool
 ) -> float:
     """Return the χ² statistic of the score test."""
-    threads = thread_count(null.n_jobs, int(np.prod(data.X.shape)))
-    sample = Sample(data.X, data.y, data.weight, threads, sampling=False)
+    sample = Sample(data, null.n_jobs, sampling=False)
     sample.standardise(centred=null.fit_intercept)
-    sums, t = sample.curvature(fitted)
+    sums, t = sample.curvature(null)
     space = space_of(
         sums.inside[:-1, :-1] + sums.outside,
         sample.centre,
@@ -430,7 +392,7 @@ def _score_statistic(
     if heteroscedastic:
         nothing = Form(np.zeros((q - 1, 1)), np.zeros(1))
         meat = sample.influence(
-            fitted,
+            null,
             t,
             nothing,
             np.zeros((1, 1)),

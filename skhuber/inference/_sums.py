@@ -32,7 +32,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from skhuber._common.scale import NORMAL_MAD
-from skhuber._runtime import one_blas_thread, run_blocks
+from skhuber._runtime import one_blas_thread, run_blocks, thread_count
+from skhuber.inference._checks import Data, ModelFacts
 
 Floats = NDArray[np.float64]
 
@@ -56,20 +57,6 @@ _BANDWIDTH = 1.06
 # Residuals up to this many medians count as lying at the median, which one of an odd
 # number of rows does: a scale "mad" is known to 1e-10 of itself.
 _TIE = 1.0 + 1e-8
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """The model that sums are taken at, in the units of the data."""
-
-    coef: Floats
-    intercept: float
-    scale: float
-    rho: float
-    fit_intercept: bool
-    kind: str
-    """Origin of the scale: "joint", "mad" or "fixed"."""
-    alpha: float
 
 
 @dataclass(frozen=True)
@@ -164,11 +151,10 @@ class Sample:
 
     Parameters
     ----------
-    X : ndarray of any layout or CSR matrix of shape (n, p), float32 or float64
-    y : ndarray of shape (n,)
-    weight : ndarray of shape (n,) or None
-    threads : int
-        The most threads that a sweep may use.
+    data : Data
+        X of any layout or in CSR format, float32 or float64.
+    n_jobs : int or None
+        The most threads that a sweep may use; None: no limit.
     sampling : bool
         Whether weights are of sampling, and not counts of repeated rows. They are
         then divided by their mean over the rows of positive weight.
@@ -181,13 +167,12 @@ class Sample:
         Sweeps over all rows so far.
     """
 
-    def __init__(
-        self, X: Any, y: Any, weight: Floats | None, threads: int, *, sampling: bool
-    ) -> None:
+    def __init__(self, data: Data, n_jobs: int | None, *, sampling: bool) -> None:
+        X, weight = data.X, data.weight
         self.X = X
-        self.y = y
+        self.y = data.y
         self.weight = weight
-        self.threads = threads
+        self.threads = thread_count(n_jobs, int(np.prod(X.shape)))
         self.sampling = sampling
         self.n_sweeps = 0
         self.n_rows, self.n_features = X.shape
@@ -306,7 +291,7 @@ class Sample:
 
     # --- the two sweeps -----------------------------------------------------------
 
-    def residuals(self, fitted: Fitted) -> tuple[Form, float, float]:
+    def residuals(self, fitted: ModelFacts) -> tuple[Form, float, float]:
         """Return the form of predictions of the centred y, in units of the scale."""
         coef = np.asarray(fitted.coef, dtype=np.float64)
         y_centre = float(np.median(self.y)) if fitted.fit_intercept else 0.0
@@ -317,7 +302,7 @@ class Sample:
         )
         return form, y_centre, 1.0 / fitted.scale
 
-    def curvature(self, fitted: Fitted) -> tuple[Curvature, Floats]:
+    def curvature(self, fitted: ModelFacts) -> tuple[Curvature, Floats]:
         """Return the sums of the first sweep, and t of every row."""
         predicted, y_centre, unit = self.residuals(fitted)
         t_all = np.empty(self.n_rows)
@@ -385,7 +370,7 @@ class Sample:
 
     def influence(
         self,
-        fitted: Fitted,
+        fitted: ModelFacts,
         t: Floats,
         root: Form,
         back: Floats,
@@ -400,7 +385,7 @@ class Sample:
 
         Parameters
         ----------
-        fitted : Fitted
+        fitted : ModelFacts
         t : ndarray of shape (n,)
             Residuals in units of the scale. They are overwritten.
         root : Form
@@ -471,7 +456,7 @@ class Sample:
         )
 
     def diagnostics(
-        self, fitted: Fitted, hat: Form, hat_scale: Floats, root: Form, cook: Form
+        self, fitted: ModelFacts, hat: Form, hat_scale: Floats, root: Form, cook: Form
     ) -> Floats:
         """Return (4, n): t, the leverage of J, of W, and the length of `cook`, squared.
 
