@@ -18,6 +18,8 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skhuber._common.validation import (
+    check_count,
+    check_flag,
     check_n_jobs,
     check_real,
     check_target,
@@ -128,6 +130,10 @@ class Data(NamedTuple):
 class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """Base class of the linear models that are fitted with a Huber loss."""
 
+    scale: str | float
+    fit_intercept: bool
+    max_iter: int
+    tol: float
     n_jobs: int | None
 
     def predict(self, X: ArrayLike) -> NDArray[np.floating]:
@@ -189,6 +195,19 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 "with the version that pickled it, or fit it again."
             )
         super().__setstate__({k: v for k, v in state.items() if k != _FORMAT_NAME})
+
+    def _checked_settings(self) -> Settings:
+        """Return the checked settings that all fits share, of rho 1 and no penalty."""
+        from skhuber._fit import Settings
+
+        return Settings(
+            rho=1.0,
+            scale=check_scale(self.scale),
+            alpha=0.0,
+            fit_intercept=check_flag("fit_intercept", self.fit_intercept),
+            max_iter=check_count("max_iter", self.max_iter, least=0),
+            tol=check_real("tol", self.tol, least=0),
+        )
 
     def _checked_data(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from skhuber._common.validation import check_count, check_flag, check_real
-from skhuber._estimators.base import check_rho, check_scale
+from skhuber._common.validation import check_real
+from skhuber._estimators.base import HuberModel, check_rho
 
 if TYPE_CHECKING:
     from skhuber._fit import Fit, Settings
@@ -20,31 +21,19 @@ RHOS = (1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0)
 ALPHAS = (0.0001,)
 
 
-class Parameters(Protocol):
-    """Parameters that all fits of a grid share, as attributes of an estimator."""
-
-    scale: str | float
-    fit_intercept: bool
-    max_iter: int
-    tol: float
-
-
 def checked_grid(
-    model: Parameters, rhos: list[float], alphas: list[float]
+    model: HuberModel, rhos: list[float], alphas: list[float]
 ) -> list[Settings]:
     """Return the settings of each candidate, by rho first and then by alpha."""
-    from skhuber._fit import Settings
-
-    scale = check_scale(model.scale)
-    fit_intercept = check_flag("fit_intercept", model.fit_intercept)
-    max_iter = check_count("max_iter", model.max_iter, least=0)
-    tol = check_real("tol", model.tol, least=0)
-    checked_rhos = [check_rho(f"rhos[{k}]", rho, scale) for k, rho in enumerate(rhos)]
+    shared = model._checked_settings()
+    checked_rhos = [
+        check_rho(f"rhos[{k}]", rho, shared.scale) for k, rho in enumerate(rhos)
+    ]
     checked_alphas = [
         check_real(f"alphas[{k}]", alpha, least=0) for k, alpha in enumerate(alphas)
     ]
     return [
-        Settings(rho, scale, alpha, fit_intercept, max_iter, tol)
+        replace(shared, rho=rho, alpha=alpha)
         for rho in checked_rhos
         for alpha in checked_alphas
     ]

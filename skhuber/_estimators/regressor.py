@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 
-from skhuber._common.validation import check_count, check_flag, check_real
+from skhuber._common.validation import check_flag, check_real
 from skhuber._estimators.base import (
     HuberModel,
     check_rho,
-    check_scale,
     unchanged_on_error,
     with_one_blas_thread,
 )
@@ -298,25 +298,17 @@ class HuberRegressor(HuberModel):
 
     def _checked_parameters(self) -> tuple[Rule | None, Settings]:
         """Return the rule for rho (None if rho is a number) and the settings."""
-        from skhuber._fit import Settings
-
-        scale = check_scale(self.scale)
+        settings = self._checked_settings()
         rule: Rule | None = None
-        rho = 1.0
         if isinstance(self.rho, OutlierShare) or (
             isinstance(self.rho, str) and self.rho in RULES
         ):
             rule = self.rho
         else:
-            rho = check_rho("rho", self.rho, scale, allowed=_RHOS)
-        return rule, Settings(
-            rho=rho,
-            scale=scale,
-            alpha=check_real("alpha", self.alpha, least=0),
-            fit_intercept=check_flag("fit_intercept", self.fit_intercept),
-            max_iter=check_count("max_iter", self.max_iter, least=0),
-            tol=check_real("tol", self.tol, least=0),
-        )
+            rho = check_rho("rho", self.rho, settings.scale, allowed=_RHOS)
+            settings = replace(settings, rho=rho)
+        alpha = check_real("alpha", self.alpha, least=0)
+        return rule, replace(settings, alpha=alpha)
 
     def _start(self, n_features: int) -> Start | None:
         from skhuber._fit import Start

@@ -10,9 +10,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
-from skhuber._common.scale import mad_scale
 from skhuber._fit.problem import Problem, Trust
 from skhuber._solver.descent import Rules, descend, drive
 from skhuber._solver.solution import Solution, Status, is_lower, value_rounding
@@ -62,7 +59,7 @@ def _newton(
 
 def _comfortable_scale(problem: Problem, theta: Floats) -> float:
     """Return a scale at which most residuals lie within the threshold."""
-    scale = mad_scale(np.abs(problem.residuals(theta)), problem.rows.weight)
+    scale = problem.median_scale(theta)
     return scale * max(1.0, _USUAL_RHO / problem.objective.rho)
 
 

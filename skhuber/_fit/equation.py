@@ -1,14 +1,13 @@
-"""A scale, or a threshold, that is a function of the residuals of its own fit.
+"""The scale "mad": the median absolute residual of its own fit.
 
-With r(v) the residuals of the minimum at a scale v, find the fixed point ::
+With r(σ) the residuals of the minimum at a scale σ, find the fixed point ::
 
-    v = update(r(v)).
+    σ = median|r(σ)| / Φ⁻¹(3/4),
 
-For ``scale="mad"`` the update is median|r| / Φ⁻¹(3/4), the scale of R's ``rlm`` and of
-statsmodels' ``RLM``.
-There may be several fixed points; the one to which iteration from the start leads is
-taken. The Hessian of one value whitens the fit at the next one: a scale changes it by a
-factor, and few rows change sides.
+the scale of R's ``rlm`` and of statsmodels' ``RLM``. There may be several fixed points;
+the one to which iteration from the start leads is taken. The Hessian at one scale
+whitens the fit at the next one: a scale changes it by a factor, and few rows change
+sides.
 """
 
 from __future__ import annotations
@@ -18,38 +17,23 @@ from dataclasses import replace
 
 import numpy as np
 
-from skhuber._common.scale import mad_scale
 from skhuber._fit.continuation import newton
 from skhuber._fit.levels import Samples, State, minimise
 from skhuber._fit.problem import Problem, Trust
-from skhuber._rows import RowSource
 from skhuber._solver.quadratic import Model
 from skhuber._solver.root import RootSearch
 from skhuber._solver.solution import Solution, Status
 from skhuber._sums import Floats
 
-# Relative change of one more update at which the value is found, on a sample and on all
+# Relative change of one more update at which the scale is found, on a sample and on all
 # rows; and the most updates (six to fifteen are usual).
 SAMPLE_TOL = 1e-4
 TOL = 1e-10
 MAX_UPDATES = 100
 
-# Rows and their standardised residuals → the scale.
-Update = Callable[[RowSource, Floats], float]
-
-
-def mad_update(rows: RowSource, residuals: Floats) -> float:
-    """Return median|r| / Φ⁻¹(3/4) of the rows' residuals."""
-    return mad_scale(np.abs(residuals), rows.weight)
-
 
 def solve_scale(
-    problem: Problem,
-    samples: Samples,
-    theta: Floats,
-    update: Update,
-    *,
-    max_iter: int,
+    problem: Problem, samples: Samples, theta: Floats, *, max_iter: int
 ) -> tuple[Problem, Solution]:
     """Return the problem with the scale at a fixed point, and its minimum.
 
@@ -60,7 +44,6 @@ def solve_scale(
     samples : Samples
     theta : ndarray
         The start.
-    update : callable
     max_iter : int
         The most iterations of all minimisations together.
     """
@@ -74,15 +57,14 @@ def solve_scale(
 
     if samples.first is not None:
         part = Problem(problem.objective, samples.first, Trust(1e-8), double=True)
-        near, solution = _iterate(part, theta, update, on_sample, SAMPLE_TOL, 100)
+        near, solution = _iterate(part, theta, on_sample, SAMPLE_TOL, 100)
         problem, theta = problem.with_objective(near.objective), solution.x
-    return _iterate(problem, theta, update, on_all, TOL, max_iter)
+    return _iterate(problem, theta, on_all, TOL, max_iter)
 
 
 def _iterate(
     problem: Problem,
     theta: Floats,
-    update: Update,
     solve: Callable[[Problem, State, int], Solution],
     tol: float,
     max_iter: int,
@@ -102,7 +84,7 @@ def _iterate(
             # scale's change may have the wrong sign and end the bracket for good.
             state = State(found.x)
             continue
-        new_scale = max(update(problem.rows, problem.residuals(solution.x)), floor)
+        new_scale = max(problem.median_scale(solution.x), floor)
         # Below the floor residuals are rounding errors, and so is their median.
         if abs(new_scale - scale) <= tol * scale + floor:
             return problem, solution

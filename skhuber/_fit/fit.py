@@ -22,7 +22,7 @@ import numpy as np
 
 from skhuber._fit import small
 from skhuber._fit.certificate import is_zero_to_rounding, without_collapse
-from skhuber._fit.equation import mad_update, solve_scale
+from skhuber._fit.equation import solve_scale
 from skhuber._fit.levels import Samples, State, minimise
 from skhuber._fit.plan import Plan, plan_of
 from skhuber._fit.problem import Problem, Trust, Watch
@@ -237,14 +237,13 @@ def _solve_mad(
         objective, theta = mad_start(_sampled(ground, problem))
     else:
         objective = problem.objective
-        scale = float(np.ldexp(start.scale, -objective.frame.y_power))
+        scale = start.standardised_scale(objective.frame)
         objective = objective.with_scale(max(scale, objective.scale_floor))
         theta = given_start(objective, start)
     return solve_scale(
         problem.with_objective(objective),
         ground.samples,
         theta,
-        mad_update,
         max_iter=settings.max_iter,
     )
 
@@ -262,7 +261,7 @@ def _is_start(problem: Problem, start: Start) -> bool:
     A model of data in other units is not.
     """
     objective = problem.objective
-    scale = np.ldexp(start.scale, -objective.frame.y_power)
+    scale = start.standardised_scale(objective.frame)
     if objective.joint and scale < _LEAST_START_SCALE:
         return False
     given, median = (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skhuber._common.scale import mad_scale
 from skhuber._objective import HuberObjective
 from skhuber._rows import RowSource
 from skhuber._solver.matrix_free import MatrixFreeModel
@@ -164,6 +165,10 @@ class Problem:
         self.evaluate(theta)
         return self._kept.array
 
+    def median_scale(self, theta: Floats) -> float:
+        """Return median|r| / Φ⁻¹(3/4) at θ, standardised."""
+        return mad_scale(np.abs(self.residuals(theta)), self.rows.weight)
+
     def at(self, theta: Floats) -> Answer:
         """Return value and gradient at θ as minimisers want them."""
         return self.told(self.evaluate(theta))
@@ -234,22 +239,24 @@ class Problem:
 
     def with_objective(self, objective: HuberObjective) -> Problem:
         """Return another objective on these rows."""
-        return self._with(objective, self.trust)
+        return self._with(objective, self.trust, self._watch)
 
     def trusting(self, trust: Trust) -> Problem:
         """Return the problem with another tolerance."""
-        return self._with(self.objective, trust)
+        return self._with(self.objective, trust, self._watch)
 
     def unwatched(self) -> Problem:
         """Return the problem without its callable `watch`."""
-        return Problem(self.objective, self.rows, self.trust, kept=self._kept)
+        return self._with(self.objective, self.trust, None)
 
-    def _with(self, objective: HuberObjective, trust: Trust) -> Problem:
+    def _with(
+        self, objective: HuberObjective, trust: Trust, watch: Watch | None
+    ) -> Problem:
         return Problem(
             objective,
             self.rows,
             trust,
-            self._watch,
+            watch,
             matrix_free=self.matrix_free,
             kept=self._kept,
         )

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skhuber._common.scale import joint_scale, mad_scale
+from skhuber._common.scale import joint_scale
 from skhuber._fit.problem import Problem
-from skhuber._objective import HuberObjective
+from skhuber._objective import Frame, HuberObjective
 from skhuber._solver.solution import Ask
 from skhuber._sums import Floats
 
@@ -32,11 +32,15 @@ class Start:
     may_stay: bool = True
     """True if the model is to be the result, to the last bit, if it is good enough."""
 
+    def standardised_scale(self, frame: Frame) -> float:
+        """Return the scale in units of that of y."""
+        return float(np.ldexp(self.scale, -frame.y_power))
+
 
 def given_start(objective: HuberObjective, start: Start) -> Floats:
     """Return θ of a model."""
     u, intercept = objective.frame.from_natural(start.coef, start.intercept)
-    scale = float(np.ldexp(start.scale, -objective.frame.y_power))
+    scale = start.standardised_scale(objective.frame)
     return objective.theta(u, intercept, max(scale, objective.scale_floor))
 
 
@@ -57,16 +61,11 @@ def mad_start(problem: Problem) -> tuple[HuberObjective, Floats]:
     fixed = problem.with_objective(objective.with_scale(_ANY_SCALE))
     for make in (least_squares_start, median_start):
         theta = make(fixed)
-        scale = median_scale(fixed, theta)
+        scale = fixed.median_scale(theta)
         scaled = objective.with_scale(max(scale, objective.scale_floor))
         if problem.with_objective(scaled).evaluate(theta).is_finite:
             break  # it is not, of least squares under outliers of 1e200 and more
     return scaled, theta
-
-
-def median_scale(problem: Problem, theta: Floats) -> float:
-    """Return median|r| / Φ⁻¹(3/4), standardised."""
-    return mad_scale(np.abs(problem.residuals(theta)), problem.rows.weight)
 
 
 def median_start(problem: Problem) -> Floats:
@@ -96,7 +95,7 @@ def _with_scale(problem: Problem, u: Floats, intercept: float) -> Floats:
     objective = problem.objective
     theta = objective.theta(u, intercept, 1.0)
     if objective.joint:
-        scale, least = median_scale(problem, theta), np.sqrt(objective.scale_floor)
+        scale, least = problem.median_scale(theta), np.sqrt(objective.scale_floor)
         if scale < least:
             # If most residuals are next to zero, the floor itself is no place to start:
             # its curvature is all that Newton's method would see.
