@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Data = NDArray[np.float64] | NDArray[np.float32]
+# Columns of X, as an index of its second axis.
+Columns = NDArray[np.intp] | slice
 
 
 @dataclass(frozen=True)

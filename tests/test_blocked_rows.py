@@ -115,6 +115,26 @@ def test_one_number_per_row_or_column(layout, dtype, has_weights):
         np.testing.assert_array_equal(a.spread, b.spread)
 
 
+def test_columns_that_store_a_number():
+    X, y, _ = data()
+    X = X * (np.arange(P) % 3 > 0)  # every third column is empty
+    sparse = LAYOUTS["CSR"](X)
+    whole = make_rows(sparse, y, None, 1)
+    blocks = [
+        make_rows(sparse[start:stop], y[start:stop], None, 1)
+        for start, stop in pairwise(ENDS)
+    ]
+    for rows in (whole, BlockedRows(blocks)):
+        stored, columns = rows.without_empty_columns()
+        np.testing.assert_array_equal(columns, np.flatnonzero(np.arange(P) % 3))
+        np.testing.assert_array_equal(
+            stored.standardised(np.zeros(len(columns)), np.ones(len(columns))),
+            X[:, columns],
+        )
+    dense = make_rows(X, y, None, 1)
+    assert dense.without_empty_columns() == (dense, slice(None))
+
+
 @each_main_layout
 @each_type
 @each_weight

@@ -272,11 +272,10 @@ def _is_small(shape: Shape) -> bool:
 
 
 def _basis(shape: Shape) -> str:
-    n, p = shape.n_rows, shape.p
-    is_affordable = _SVD * n * p * min(
-        n, p
-    ) <= _BASIS_SECONDS and n * p <= _BASIS_COPIES * max(shape.elements, 2**20)
-    if not is_affordable:
+    n, p = shape.n_rows, min(shape.p, shape.elements)  # (others are empty)
+    seconds = _SVD * n * p * min(n, p)
+    copies = n * p / max(shape.elements, 2**20)
+    if seconds > _BASIS_SECONDS or copies > _BASIS_COPIES:
         return "never"
     return "first" if shape.n <= _BASIS_ROWS_PER_COLUMN * p else "rescue"
 

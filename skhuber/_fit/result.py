@@ -167,8 +167,8 @@ def _fit(
         power = -objective.frame.y_power
         threshold = float(np.ldexp(settings.rho * settings.scale, power))
         point = replace(point, threshold=threshold)
-    numbers = [*model.coef, model.intercept, model.scale, model.objective]
-    if not np.isfinite(numbers).all():
+    numbers = [model.intercept, model.scale, model.objective]
+    if not (np.isfinite(model.coef).all() and np.isfinite(numbers).all()):
         return Fit.not_finite(rows)
     unit = rows.weight_unit
     norm = float(np.sqrt(sums.cc / unit)) / point.y_unit

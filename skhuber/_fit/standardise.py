@@ -153,6 +153,8 @@ def objective_of(rows: RowSource, frame: Frame, settings: Settings) -> HuberObje
 def rotated(rows: RowSource, settings: Settings) -> tuple[RowSource, Rotation]:
     """Return the rows in the basis of the singular vectors of X; a dense copy is made.
 
+    An empty column of a sparse X has a coefficient of zero, and no part in the basis.
+
     With X − centre = U S Vᵀ (of the columns in one unit if there is a penalty, so that
     the penalty stays what it is) and w = V v, the rows U S have orthogonal columns, as
     many as X has rank, and ‖w‖ = ‖v‖. Two kinds of data need that, whose Hessian in the
@@ -163,6 +165,8 @@ def rotated(rows: RowSource, settings: Settings) -> tuple[RowSource, Rotation]:
     - A few rows far longer than the others (leverage points of 1e9, say), along which
       all columns look alike.
     """
+    n_features = rows.n_features
+    rows, columns = rows.without_empty_columns()
     moments = rows.moments(centred=settings.fit_intercept)
     power = exponent(moments.spread)
     if settings.alpha > 0:
@@ -185,6 +189,8 @@ def rotated(rows: RowSource, settings: Settings) -> tuple[RowSource, Rotation]:
         basis=basis,
         centre=moments.centre if settings.fit_intercept else np.zeros(len(power)),
         power=power,
+        columns=columns,
+        n_features=n_features,
     )
     return DenseRows(Z @ basis, rows.y, rows.weight, threads=rows.threads), rotation
 

@@ -38,7 +38,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skhuber._sums import Floats, Point, Sums
+from skhuber._sums import Columns, Floats, Point, Sums
 
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -71,26 +71,35 @@ def exponent(size: Floats | float) -> NDArray[np.int64]:
 class Rotation:
     """The basis of singular vectors in which data are fitted.
 
-    The rows of the fit are those of ((X − centre)/2^power) @ basis.
+    The rows of the fit are those of ((X[:, columns] − centre)/2^power) @ basis.
 
     Attributes
     ----------
-    basis : ndarray of shape (p, rank)
-    centre : ndarray of shape (p,)
-    power : ndarray of int of shape (p,)
+    basis : ndarray of shape (k, rank)
+    centre : ndarray of shape (k,)
+    power : ndarray of int of shape (k,)
+    columns : ndarray of int of shape (k,) or slice
+        All columns of X but empty ones, whose coefficients are zero.
+    n_features : int
+        Columns of X.
     """
 
     basis: Floats
     centre: Floats
     power: NDArray[np.int64]
+    columns: Columns
+    n_features: int
 
     def to_natural(self, coef: Floats, intercept: float) -> tuple[Floats, float]:
         """Return coefficients and intercept with respect to the columns of X."""
         natural = np.ldexp(self.basis @ coef, -self.power)
-        return natural, intercept - float(self.centre @ natural)
+        wide = np.zeros(self.n_features)
+        wide[self.columns] = natural
+        return wide, intercept - float(self.centre @ natural)
 
     def from_natural(self, coef: Floats, intercept: float) -> tuple[Floats, float]:
         """Return coefficients and intercept with respect to the basis."""
+        coef = coef[self.columns]
         shifted = intercept + float(self.centre @ coef)
         return self.basis.T @ np.ldexp(coef, self.power), shifted
 

@@ -18,17 +18,16 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from skhuber._rows.base import Data, RowSource
+from skhuber._rows.base import RowSource
 from skhuber._rows.blocks import BlockedRows
 from skhuber._rows.csr import CSRRows, offset_of
 from skhuber._rows.dense import DenseRows
 from skhuber._rows.sampling import Picks, leverage_share
-from skhuber._sums import Floats
+from skhuber._sums import Data, Floats
 
 __all__ = [
     "BlockedRows",
     "CSRRows",
-    "Data",
     "DenseRows",
     "Picks",
     "RowSource",

@@ -14,7 +14,7 @@ from skhuber._kernels import sweeps
 from skhuber._rows import sampling
 from skhuber._rows.sampling import Picks
 from skhuber._runtime import block_rows, run_blocks
-from skhuber._sums import Floats, Moments, Point, Sums, Want
+from skhuber._sums import Columns, Data, Floats, Moments, Point, Sums, Want
 
 # Rows of a large sample that are copied at a time: n / 100, but at least 500. The copy
 # then takes at most 1 % of the memory of X, and a piece is worth a sweep of its own.
@@ -29,8 +29,6 @@ _LEAST_MEDIAN = 2.0**-200
 # Entries of these rows in the columns that are taken at a time: 256 KiB in float64,
 # which fits in a level-2 cache.
 _COLUMNS_ELEMENTS = 2**15
-
-Data = NDArray[np.float64] | NDArray[np.float32]
 
 GRADIENT_ONLY = Want()
 
@@ -227,6 +225,13 @@ class RowSource(abc.ABC):
     @abc.abstractmethod
     def _max_abs_deviation(self, centre: Floats) -> Floats:
         """Return the largest |x − centre| of each column."""
+
+    def without_empty_columns(self) -> tuple[RowSource, Columns]:
+        """Return the rows with the columns that store a number, and which these are.
+
+        No column of dense rows is empty.
+        """
+        return self, slice(None)
 
     @abc.abstractmethod
     def standardised(self, centre: Floats, unit: Floats) -> Floats:

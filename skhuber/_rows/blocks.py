@@ -11,11 +11,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from skhuber._rows.base import Data, RowSource
+from skhuber._rows.base import RowSource
 from skhuber._rows.csr import CSRRows
 from skhuber._rows.dense import DenseRows
 from skhuber._rows.memory import MemoryRows
-from skhuber._sums import Floats, Point, Sums, Want
+from skhuber._sums import Columns, Data, Floats, Point, Sums, Want
 
 
 class BlockedRows(RowSource):
@@ -82,6 +82,12 @@ class BlockedRows(RowSource):
     def _max_abs_deviation(self, centre: Floats) -> Floats:
         found = [block.max_abs_deviation(centre) for block in self._blocks]
         return np.maximum.reduce(found)
+
+    def without_empty_columns(self) -> tuple[RowSource, Columns]:
+        if self.layout != "csr":
+            return self, slice(None)
+        # (Few rows, of which a dense copy is made next.)
+        return self._take(np.arange(self.n_rows), self.weight).without_empty_columns()
 
     def standardised(self, centre: Floats, unit: Floats) -> Floats:
         return np.vstack([block.standardised(centre, unit) for block in self._blocks])

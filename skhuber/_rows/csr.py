@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from skhuber._common.arrays import read_only
 from skhuber._kernels import sweeps
-from skhuber._rows.base import Data
+from skhuber._rows.base import RowSource
 from skhuber._rows.gram import CSRGramAdder
 from skhuber._rows.memory import MemoryRows
 from skhuber._runtime import block_rows
-from skhuber._sums import Floats, Point, Sums
+from skhuber._sums import Columns, Data, Floats, Point, Sums
 
 # Rows of a chunk, of which the kernel keeps r.
 _CHUNK = 256
@@ -132,6 +132,20 @@ class CSRRows(MemoryRows):
 
     def _centred_part(self, rows: slice, centre: Floats, space: Floats) -> Any:
         return self.X[rows]
+
+    def without_empty_columns(self) -> tuple[RowSource, Columns]:
+        stored = np.unique(self.X.indices)
+        if len(stored) in (0, self.n_features):
+            return self, slice(None)
+        rows = CSRRows(
+            self.X[:, stored],
+            self.y,
+            self.weight,
+            threads=self.threads,
+            weight_power=self.weight_power,
+            offset=self._offset[stored],
+        )
+        return rows, stored
 
     def standardised(self, centre: Floats, unit: Floats) -> Floats:
         return (self.X.toarray() - self._kernel_centre(centre)) * unit

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from skhuber._common.arrays import read_only
 from skhuber._kernels import dense, sweeps
-from skhuber._rows.base import Data
 from skhuber._rows.gram import DenseGramAdder
 from skhuber._rows.memory import MemoryRows
 from skhuber._runtime import block_rows
-from skhuber._sums import Floats
+from skhuber._sums import Data, Floats
 
 # Bytes of a chunk of rows in C order, which are read twice: a small part of a level-2
 # cache.

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from skhuber._kernels import sweeps
-from skhuber._rows.base import Data, RowSource
+from skhuber._rows.base import RowSource
 from skhuber._rows.gram import GramAdder, GramPlan
 from skhuber._runtime import run_blocks
-from skhuber._sums import Floats, Point, Sums, Want
+from skhuber._sums import Data, Floats, Point, Sums, Want
 
 # Entries of X and of r that a sweep at several points takes at a time: 1 MiB in
 # float64, which fits in a level-2 cache. The least number of rows keeps Python's part
