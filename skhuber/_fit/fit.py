@@ -122,9 +122,8 @@ def _fit_rotated(
         return Fit.not_finite(rows)
     turned, rotation = rotated(rows, settings)
     turned_settings = rotated_settings(settings, rotation)
-    fit = _fit_in_some_units(
-        turned, plan_of(turned), turned_settings, start, watch, rotation
-    )
+    plan = replace(plan_of(turned), basis="never")
+    fit = _fit_in_some_units(turned, plan, turned_settings, start, watch, rotation)
     # (That of the turned rows has as many coefficients as X has rank.)
     return fit if fit.is_finite else Fit.not_finite(rows)
 
