@@ -201,7 +201,12 @@ def test_without_intercept_the_intercept_is_zero():
     assert isinstance(fit.intercept_, float)
 
 
-def check_the_reported_gap(problem):
+def check_the_reported_gap(problem, quadratic_below=1e-3):
+    """Stop at each iteration, and compare with the distance to the true minimum.
+
+    The gap never says too little. It says how much from the excess `quadratic_below`
+    on, where the objective is its quadratic model.
+    """
     X, y = problem.X, problem.y
     best = naive.minimise(X, y)
     compared = 0
@@ -212,9 +217,9 @@ def check_the_reported_gap(problem):
         point = fit.coef_, fit.intercept_, fit.scale_
         true = naive.objective(X, y, *point, RHO, ALPHA)
         true = float(true / best.objective - 1)
-        if true > 1e-3:
-            # Too far away for a quadratic, but known to be far away.
-            assert fit.optimality_gap_ > 1e-4
+        if true > quadratic_below:
+            assert fit.optimality_gap_ > quadratic_below / 10
+            assert fit.optimality_gap_ > min(true / 10, 1e-4)
         elif true > 1e-13:
             assert true / 10 < fit.optimality_gap_ < 10 * true
             compared += 1
@@ -232,7 +237,10 @@ def test_the_reported_gap_is_the_distance_to_the_minimum(name):
 @pytest.mark.parametrize("name", ["house_prices", "dummies", "heavy_tailed"])
 def test_the_reported_gap_is_the_distance_to_the_minimum_on_larger_data(name):
     make, _, shape = LARGER[name]
-    check_the_reported_gap(make(*shape))
+    # All rows of a rare dummy may be outliers on the way. Nothing but the bound of
+    # their curvature then tells how far away the minimum is.
+    quadratic_below = 1e-5 if name == "dummies" else 1e-3
+    check_the_reported_gap(make(*shape), quadratic_below)
 
 
 @pytest.mark.parametrize("tol", [1e-3, 1e-6, 1e-9, 1e-12])

@@ -358,8 +358,9 @@ def test_auto_costs_few_fits():
 @pytest.mark.compiled
 def test_auto_costs_few_sweeps_of_large_data():
     X, y, _ = simulated(100_000, 20, heavy)
-    one = HuberRegressor().fit(X, y).n_sweeps_
-    assert HuberRegressor("auto").fit(X, y).n_sweeps_ <= 4 * one
+    # Four fits; one takes six sweeps at most (test_large).
+    assert HuberRegressor().fit(X, y).n_sweeps_ <= 6
+    assert HuberRegressor("auto").fit(X, y).n_sweeps_ <= 4 * 6
 
 
 @pytest.mark.parametrize("rule", ["auto", "adaptive"])
