@@ -314,9 +314,15 @@ def _rounds(
             # So near to least absolute deviations no Hessian leads far.
             solution = replace(solution, status=Status.STALLED)
             break
-    solution = replace(solution, n_iter=n_iter)
-    left = rules.max_iter - n_iter
-    if solution.status is Status.STALLED and plan.may_rescue and left > 0:
-        rescued = newton(problem.trusting(Trust(tol)), solution.x, left)
-        solution = replace(rescued, n_iter=n_iter + rescued.n_iter)
-    return solution
+    return _rescued(problem, plan, replace(solution, n_iter=n_iter), rules)
+
+
+def _rescued(
+    problem: Problem, plan: Plan, solution: Solution, rules: Rules
+) -> Solution:
+    """Return the minimum by Newton's method if a whitened fit stalled."""
+    left = rules.max_iter - solution.n_iter
+    if solution.status is not Status.STALLED or not plan.may_rescue or left <= 0:
+        return solution
+    rescued = newton(problem.trusting(Trust(problem.trust.tol)), solution.x, left)
+    return replace(rescued, n_iter=solution.n_iter + rescued.n_iter)

@@ -75,29 +75,22 @@ def whitened_lbfgs(
         # Values are taken from the start's: their differences then keep all digits.
         return root_c**2 * (point.value - start.value), gradient
 
-    n_iter = 0
-
-    def count(_: Floats) -> None:
-        nonlocal n_iter
-        n_iter += 1
-
     lowest = np.full(len(x), -np.inf)
     if lower[-1] > -np.inf:
         lowest[-1] = whitening.of_last(lower[-1] - x[-1]) * root_c
-    scipy.optimize.minimize(
+    result = scipy.optimize.minimize(
         white_function,
         np.zeros(len(x)),
         jac=True,
         method="L-BFGS-B",
         bounds=scipy.optimize.Bounds(lowest, np.inf),
-        callback=count,
         # `Answer.tolerance` decides, not scipy's tolerances.
         options={"maxiter": max_iter, "ftol": 0.0, "gtol": 0.0},
     )
     status: Status = best.status
-    if status is Status.STALLED and n_iter >= max_iter:
+    if status is Status.STALLED and result.nit >= max_iter:
         status = Status.MAX_ITER
-    return replace(best, n_iter=max(n_iter, 1), status=status)
+    return replace(best, n_iter=max(result.nit, 1), status=status)
 
 
 def _place(x: Floats, answer: Answer, model: Model, lower: Floats) -> Solution:

@@ -166,19 +166,7 @@ def bread_of(
     W = inliers + quadratic
     root = _inverse_root(W)
     share = sums.scalars["inliers"] / count
-    jacobian = W
-    if fitted.kind == "joint":
-        cross = A.T @ sums.inside[:q, q]
-        jacobian = _bordered(W, cross, cross, sums.inside[q, q])
-    elif fitted.kind == "mad":
-        rho = fitted.rho if np.isfinite(fitted.rho) else 0.0  # then nothing is outside
-        upper, lower = sums.density
-        jacobian = _bordered(
-            W,
-            -rho * (A.T @ sums.signs),
-            -(A.T @ (upper - lower)),
-            -NORMAL_MAD * float(upper[-1] + lower[-1]),
-        )
+    jacobian = _jacobian_of(W, A, sums, fitted)
     scale_row = np.zeros(k + 1)
     if len(jacobian) > k:
         scale_row[-1] = 1.0
@@ -205,6 +193,24 @@ def bread_of(
         mean_square=sums.scalars["square"] / count,
         df_model=df_model,
     )
+
+
+def _jacobian_of(W: Floats, A: Floats, sums: Curvature, fitted: ModelFacts) -> Floats:
+    """Return W, bordered by the derivatives of the scale's equation, if it has one."""
+    q = len(A)
+    if fitted.kind == "joint":
+        cross = A.T @ sums.inside[:q, q]
+        return _bordered(W, cross, cross, sums.inside[q, q])
+    if fitted.kind == "mad":
+        rho = fitted.rho if np.isfinite(fitted.rho) else 0.0  # then nothing is outside
+        upper, lower = sums.density
+        return _bordered(
+            W,
+            -rho * (A.T @ sums.signs),
+            -(A.T @ (upper - lower)),
+            -NORMAL_MAD * float(upper[-1] + lower[-1]),
+        )
+    return W
 
 
 def _solve(matrix: Floats, right: Floats) -> Floats:

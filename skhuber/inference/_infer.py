@@ -235,30 +235,15 @@ class _Work:
                 space, from_rows, sums, self.fitted, sample.count, sample.n_present
             )
         except SingularError:
-            return self._without_errors(
-                "the rows within the threshold do not determine the coefficients",
-                space,
-                sums,
-                t,
-            )
+            reason = "the rows within the threshold do not determine the coefficients"
+            return self._without_errors(reason, space, sums, t)
         normal_scale = self._normal_scale(t)
         distance_median = self._median(t) if self.fitted.kind == "mad" else NORMAL_MAD
         influence = self._influence(bread, t, groups)
         cov, replicates = self._covariance(bread, influence, groups), None
         self._check_step(bread, sums, cov, distance_median)
         if self.cov_type == "bootstrap":
-            from skhuber.inference._bootstrap import bootstrap
-
-            gammas = bootstrap(
-                self.sample,
-                self.fitted,
-                bread,
-                n_resamples=n_resamples,
-                random_state=random_state,
-                verbose=verbose,
-            )
-            replicates = gammas @ space.to_natural.T
-            cov = np.atleast_2d(np.cov(gammas, rowvar=False))
+            cov, replicates = self._bootstrap(bread, n_resamples, random_state, verbose)
         undefined = self._undefined(bread, influence)
         self._warn_of_few_inliers(bread, sums)
         result = self._build(
@@ -330,6 +315,23 @@ class _Work:
         n_groups = 0 if groups is None else groups[1]
         factor = covariance.small_sample_factor(kind, bread, n_groups=n_groups)
         return cov * (factor * self.fitted.scale**2)
+
+    def _bootstrap(
+        self, bread: Bread, n_resamples: int, random_state: Any, verbose: bool
+    ) -> tuple[Floats, Floats]:
+        """Return the covariance of γ, and the coefficients, over resampled rows."""
+        from skhuber.inference._bootstrap import bootstrap
+
+        gammas = bootstrap(
+            self.sample,
+            self.fitted,
+            bread,
+            n_resamples=n_resamples,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        cov = np.atleast_2d(np.cov(gammas, rowvar=False))
+        return cov, gammas @ bread.space.to_natural.T
 
     # --- checks -------------------------------------------------------------------
 
@@ -492,6 +494,20 @@ class _Work:
             replicates=None,
         )
 
+    def _penalty_bias(
+        self, space: Space, bread: Bread | None, estimable: NDArray[np.bool_]
+    ) -> Floats:
+        """Return how far the penalty moves each coefficient, to first order."""
+        bias = np.zeros(len(self._names))
+        if bread is None or not self.fitted.alpha > 0:
+            return bias
+        others = len(bread.jacobian) - space.rank
+        slope = np.append(bread.penalty_slope, np.zeros(others))
+        step = -bread.solve(slope)[: space.rank]
+        bias = space.to_natural @ step * self.fitted.scale
+        bias[~estimable] = np.nan
+        return bias
+
     def _build(
         self,
         space: Space,
@@ -511,19 +527,11 @@ class _Work:
         params = np.append([facts.intercept] * facts.fit_intercept, facts.coef)
         estimable = space.are_estimable(np.eye(len(names)))
         n = sample.count
-        bias = np.zeros(len(names))
         scalars: dict[str, float] = {}
         lam = math.nan
         if bread is not None and sums is not None:
             scalars = sums.scalars
             lam = bread.mean_square / bread.share
-            if fitted.alpha > 0:
-                slope = np.append(
-                    bread.penalty_slope, [0.0] * (len(bread.jacobian) - space.rank)
-                )
-                step = -bread.solve(slope)[: space.rank]
-                bias = space.to_natural @ step * fitted.scale
-                bias[~estimable] = np.nan
         deviance = 2.0 * scalars.get("loss", math.nan)
         r2 = robust_rsquared(scalars, fitted, normal_scale)
         free = n - 1.0 if facts.fit_intercept else n
@@ -542,7 +550,7 @@ class _Work:
             cov_type=self.cov_type,
             weights=self.weights,
             use_t=self.use_t,
-            penalty_bias=bias,
+            penalty_bias=self._penalty_bias(space, bread, estimable),
             not_estimable=tuple(
                 name for name, kept in zip(names, estimable, strict=True) if not kept
             ),

@@ -29,7 +29,7 @@ from skhuber.inference._checks import (
     named_data,
 )
 from skhuber.inference._covariance import Bread, form_of, huber_covariance
-from skhuber.inference._sums import Form, Sample
+from skhuber.inference._sums import Sample
 
 Floats = NDArray[np.float64]
 
@@ -160,62 +160,26 @@ def leverage_report(
     data = named_data(model, X, y, sample_weight, "leverage_report")
     rows, weight = data.X, data.weight
     chosen, left_out = _chosen_columns(rows, weight, model.names, columns)
-    sample = Sample(data, model.n_jobs, sampling=weights == "sampling")
-    if bread is None:
-        raise ValueError(
-            "there is no leverage of a fit whose scale is zero, or whose inliers do "
-            "not determine the coefficients."
-        )
-    if not np.isclose(sample.count, bread.count, rtol=1e-9):
-        raise ValueError(
-            "X, y and sample_weight must be those that huber_inference was given: "
-            f"their weights add up to {sample.count:g}, not to {bread.count:g}."
-        )
-    sample.standardise(centred=model.fit_intercept)
-    from_rows = bread.space.from_rows(sample.centre, sample.unit)
-    k = bread.space.rank
-    if model.kind == "joint":
-        factor = np.linalg.cholesky(bread.jacobian)
-        inverse = scipy.linalg.solve_triangular(factor, np.eye(k + 1), lower=True).T
-        hat, hat_scale = form_of(from_rows, inverse[:k]), inverse[k]
-    else:
-        hat, hat_scale = form_of(from_rows, bread.root), np.zeros(k)
-    h1 = huber_covariance(bread, "H1", sampling=weights == "sampling")
-    half = np.linalg.cholesky(np.linalg.inv(h1))
-    cook: Form = form_of(from_rows, bread.root @ bread.root.T @ half)
-    t, hat_values, inner, lengths = sample.diagnostics(
-        model, hat, hat_scale, form_of(from_rows, bread.root), cook
-    )
-    inside = np.abs(t) <= model.rho
-    expected = bread.share * bread.count
-    if abs(_weight_of(sample, inside) - expected) > 1e-6 * bread.count:
-        raise ValueError(
-            "X, y and sample_weight must be those that huber_inference was given: "
-            "other rows are beyond the threshold."
-        )
-    psi = np.clip(t, -model.rho, model.rho)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        cook_values = (psi / (1.0 - inner)) ** 2 * lengths / k
+    hat, cook, t = _influences(model, bread, data, weights)
     distance, note = _robust_distances(
         rows, weight, chosen, model.names, random_state=random_state
     )
     cutoff = float(np.sqrt(chdtri(len(chosen), 1.0 - _FAR))) if chosen else np.nan
     far = distance > cutoff
-    found = _clean_residuals(model, data, far, weights)
-    if isinstance(found, str):
-        note = found
-        clean = t * (model.scale / normal_scale)
-    else:
-        clean = found
+    clean = _clean_residuals(model, data, far, weights)
+    if isinstance(clean, str):
+        note, clean = clean, t * (model.scale / normal_scale)
     outlier = np.abs(clean) > _OUTLYING
     kind = np.where(
         far,
         np.where(outlier, KINDS[3], KINDS[2]),
         np.where(outlier, KINDS[1], KINDS[0]),
     )
+    assert bread is not None
+    per_row = bread.space.rank / bread.count
     return LeverageReport(
-        hat=hat_values,
-        cook=cook_values,
+        hat=hat,
+        cook=cook,
         robust_distance=distance,
         residual=t,
         clean_residual=clean,
@@ -226,9 +190,50 @@ def leverage_report(
         left_out=left_out,
         distance_cutoff=cutoff,
         residual_cutoff=_OUTLYING,
-        hat_cutoffs=(2 * k / bread.count, 3 * k / bread.count),
+        hat_cutoffs=(2 * per_row, 3 * per_row),
         note=note,
     )
+
+
+def _influences(
+    model: ModelFacts, bread: Bread | None, data: Data, weights: str
+) -> tuple[Floats, Floats, Floats]:
+    """Return hat values, Cook-type distances, and residuals in units of the scale."""
+    if bread is None:
+        raise ValueError(
+            "there is no leverage of a fit whose scale is zero, or whose inliers do "
+            "not determine the coefficients."
+        )
+    sample = Sample(data, model.n_jobs, sampling=weights == "sampling")
+    if not np.isclose(sample.count, bread.count, rtol=1e-9):
+        raise ValueError(
+            "X, y and sample_weight must be those that huber_inference was given: "
+            f"their weights add up to {sample.count:g}, not to {bread.count:g}."
+        )
+    sample.standardise(centred=model.fit_intercept)
+    from_rows = bread.space.from_rows(sample.centre, sample.unit)
+    k = bread.space.rank
+    root = form_of(from_rows, bread.root)
+    hat, hat_scale = root, np.zeros(k)
+    if model.kind == "joint":
+        factor = np.linalg.cholesky(bread.jacobian)
+        inverse = scipy.linalg.solve_triangular(factor, np.eye(k + 1), lower=True).T
+        hat, hat_scale = form_of(from_rows, inverse[:k]), inverse[k]
+    h1 = huber_covariance(bread, "H1", sampling=sample.sampling)
+    half = np.linalg.cholesky(np.linalg.inv(h1))
+    cook = form_of(from_rows, bread.root @ bread.root.T @ half)
+    t, hat_values, inner, lengths = sample.diagnostics(
+        model, hat, hat_scale, root, cook
+    )
+    inside = _weight_of(sample, np.abs(t) <= model.rho)
+    if abs(inside - bread.share * bread.count) > 1e-6 * bread.count:
+        raise ValueError(
+            "X, y and sample_weight must be those that huber_inference was given: "
+            "other rows are beyond the threshold."
+        )
+    psi = np.clip(t, -model.rho, model.rho)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return hat_values, (psi / (1.0 - inner)) ** 2 * lengths / k, t
 
 
 def _weight_of(sample: Any, inside: NDArray[np.bool_]) -> float:

@@ -58,6 +58,10 @@ _BANDWIDTH = 1.06
 # number of rows does: a scale "mad" is known to 1e-10 of itself.
 _TIE = 1.0 + 1e-8
 
+# Sums over the rows of one number each, with w = ψ(t)/t, in the order of `_scalars`:
+# Σ s d, the number of inliers, Σ s ψ², Σ s loss, Σ s w, Σ s w y, Σ s w y², Σ s w t².
+_SCALARS = ("inliers", "n_inliers", "square", "loss", "w", "wy", "wyy", "wrr")
+
 
 @dataclass(frozen=True)
 class Curvature:
@@ -76,7 +80,7 @@ class Curvature:
     density: Floats
     """(2, q), Σ s f± a: densities of t at ±Φ⁻¹(3/4), of single rows."""
     scalars: dict[str, float]
-    """Sums over rows of one number each, by name."""
+    """The sums of `_SCALARS`, by name."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,16 @@ class _Block:
             return gram
         stacked = np.column_stack([self.z * factor[:, np.newaxis], extra])
         return stacked.T @ stacked
+
+    def add_by_group(
+        self, factor: Floats, codes: NDArray[np.intp], sums: Floats
+    ) -> None:
+        """Add Σ factor·(z, 1) over the rows of each group to its line of `sums`."""
+        names, numbers = np.unique(codes, return_inverse=True)
+        place = (factor, (numbers, np.arange(len(factor))))
+        indicator = sp.csr_array(place, shape=(len(names), len(factor)))
+        sums[names, :-1] += _dense(indicator @ self.z)
+        sums[names, -1] += indicator.sum(axis=1)
 
     def some(self, kept: NDArray[np.bool_]) -> _Block:
         """Return a block of some of the rows."""
@@ -306,54 +320,20 @@ class Sample:
         """Return the sums of the first sweep, and t of every row."""
         predicted, y_centre, unit = self.residuals(fitted)
         t_all = np.empty(self.n_rows)
-        rho = fitted.rho
         width = _BANDWIDTH * self.count**-0.2
-        names = ["inliers", "n_inliers", "square", "loss", "w", "wy", "wyy", "wrr"]
 
         def collect(block: _Block) -> Sequence[Floats]:
-            s = block.weight
             y = (self.y[block.rows].astype(np.float64) - y_centre) * unit
-            t = y - block.form(predicted)[:, 0]
-            t_all[block.rows] = t
-            size = np.abs(t)
-            inlier = size <= rho
-            psi = np.clip(t, -rho, rho)
-            signs = np.where(inlier, 0.0, np.sign(t))
-            per_row = [s * psi, s * signs]
-            if fitted.kind == "mad":
-                for side in (NORMAL_MAD, -NORMAL_MAD):
-                    z = (t - side) / width
-                    per_row.append(
-                        s * np.exp(-0.5 * z * z) / (width * np.sqrt(2 * np.pi))
-                    )
-            robust = s * np.divide(rho, size, out=np.ones_like(t), where=~inlier)
-            loss = np.where(inlier, 0.5 * t * t, psi * t - 0.5 * psi * psi)
-            scalars = np.array(
-                [
-                    s @ inlier,
-                    np.count_nonzero(inlier & (s > 0)),
-                    s @ (psi * psi),
-                    s @ loss,
-                    robust.sum(),
-                    robust @ y,
-                    robust @ (y * y),
-                    robust @ (t * t),
-                ]
-            )
-            inside = block.some(inlier)
-            root = np.sqrt(inside.weight)
-            extra = np.column_stack([root, root * t[inlier]])
-            outside = block.some(~inlier)
-            root_out = np.sqrt(outside.weight)
+            t = t_all[block.rows] = y - block.form(predicted)[:, 0]
             squared = np.empty((0, 0))
             if self.sampling:
-                squared = block.gram(s, s[:, np.newaxis])
+                squared = block.gram(block.weight, block.weight[:, np.newaxis])
+            vectors = _row_sums(t, block.weight, fitted, width)
             return (
-                inside.gram(root, extra),
-                outside.gram(root_out, root_out[:, np.newaxis]),
+                *_grams(block, t, fitted.rho),
                 squared,
-                block.dot(np.column_stack(per_row)),
-                scalars,
+                block.dot(np.column_stack(vectors)),
+                _scalars(y, t, block.weight, fitted.rho),
             )
 
         inside, outside, squared, vectors, scalars = self.sweep(collect)
@@ -364,7 +344,7 @@ class Sample:
             score=vectors[:, 0],
             signs=vectors[:, 1],
             density=vectors[:, 2:].T,
-            scalars=dict(zip(names, map(float, scalars), strict=True)),
+            scalars=dict(zip(_SCALARS, map(float, scalars), strict=True)),
         )
         return curvature, t_all
 
@@ -404,19 +384,17 @@ class Sample:
         groups : (ndarray of int of shape (n,), int), default=None
             The group of each row, and the number of groups.
         """
-        rho = fitted.rho
         codes, n_groups = (None, 0) if groups is None else groups
         by_group = np.zeros((n_groups, self.n_features + 1))
 
         def collect(block: _Block) -> Sequence[Floats]:
-            s = block.weight
-            here = t[block.rows]
-            psi = np.clip(here, -rho, rho)
+            s, here = block.weight, t[block.rows]
+            psi = np.clip(here, -fitted.rho, fitted.rho)
             g = _scale_equation(here, psi, fitted.kind)
             whitened = block.form(root)
-            hat = np.einsum("ij,ij->i", whitened, whitened)
             alone = s if self.sampling else (s > 0).astype(np.float64)
-            h = np.where(np.abs(here) <= rho, alone * hat, 0.0)
+            hat = alone * np.einsum("ij,ij->i", whitened, whitened)
+            h = np.where(np.abs(here) <= fitted.rho, hat, 0.0)
             rests = h > pivotal
             left = np.where(rests, 1.0, 1.0 - h)
             mass = s * alone  # s or s²
@@ -428,13 +406,9 @@ class Sample:
                 meat = block.gram(fpsi, np.column_stack([fpsi, factor * g]))
             if codes is not None:
                 # (One thread: see `sweep`.)
-                names, numbers = np.unique(codes[block.rows], return_inverse=True)
-                place = (s * psi, (numbers, np.arange(len(s))))
-                indicator = sp.csr_array(place, shape=(len(names), len(s)))
-                by_group[names, :-1] += _dense(indicator @ block.z)
-                by_group[names, -1] += indicator.sum(axis=1)
+                block.add_by_group(s * psi, codes[block.rows], by_group)
             moved = np.abs(whitened[rests] @ back.T).sum(axis=0)
-            t[block.rows] = here + psi * np.where(rests, 0.0, alone * hat) / left
+            t[block.rows] = here + psi * np.where(rests, 0.0, hat) / left
             scalars = np.array([mass @ (scale * scale), np.count_nonzero(rests)])
             return meat, scalars, moved
 
@@ -488,6 +462,48 @@ class Sample:
 
         self.sweep(collect)
         return result
+
+
+def _grams(block: _Block, t: Floats, rho: float) -> tuple[Floats, Floats]:
+    """Return Σ s (a, t)(a, t)ᵀ of the inliers and Σ s a aᵀ of the outliers."""
+    inlier = np.abs(t) <= rho
+    inside, outside = block.some(inlier), block.some(~inlier)
+    root, root_out = np.sqrt(inside.weight), np.sqrt(outside.weight)
+    extra = np.column_stack([root, root * t[inlier]])
+    return inside.gram(root, extra), outside.gram(root_out, root_out[:, np.newaxis])
+
+
+def _row_sums(t: Floats, s: Floats, fitted: ModelFacts, width: float) -> list[Floats]:
+    """Return s ψ and s (1 − d) sign(t) of each row, and for "mad" two densities."""
+    psi = np.clip(t, -fitted.rho, fitted.rho)
+    signs = np.where(np.abs(t) <= fitted.rho, 0.0, np.sign(t))
+    rows = [s * psi, s * signs]
+    if fitted.kind == "mad":
+        for side in (NORMAL_MAD, -NORMAL_MAD):
+            z = (t - side) / width
+            rows.append(s * np.exp(-0.5 * z * z) / (width * np.sqrt(2 * np.pi)))
+    return rows
+
+
+def _scalars(y: Floats, t: Floats, s: Floats, rho: float) -> Floats:
+    """Return the sums that `_SCALARS` names."""
+    size = np.abs(t)
+    inlier = size <= rho
+    psi = np.clip(t, -rho, rho)
+    robust = s * np.divide(rho, size, out=np.ones_like(t), where=~inlier)
+    loss = np.where(inlier, 0.5 * t * t, psi * t - 0.5 * psi * psi)
+    return np.array(
+        [
+            s @ inlier,
+            np.count_nonzero(inlier & (s > 0)),
+            s @ (psi * psi),
+            s @ loss,
+            robust.sum(),
+            robust @ y,
+            robust @ (y * y),
+            robust @ (t * t),
+        ]
+    )
 
 
 def _dense(product: Any) -> Floats:

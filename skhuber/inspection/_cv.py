@@ -143,42 +143,10 @@ class CVRhoDisplay:
         True
         """
         ax, given = _axes.prepare(self, ax, "errorbar_kwargs", errorbar_kwargs)
-        from matplotlib import colormaps
-
         self.ax_, self.figure_ = ax, ax.figure
         scale = _axes.RhoScale(self.rhos, self.chosen_rho)
-        order = np.argsort(self.rhos, kind="stable")
-        lines = ["mean score"] * len(order) if self.lines is None else self.lines
-        names = [_axes.literal(line) for line in lines]
-        # (Of infinite ones matplotlib would make axes without limits.)
-        scores = np.where(np.isfinite(self.scores), self.scores, np.nan)
-        different = list(dict.fromkeys(names))
-        # From dark to light, without the palest end, in the order of the search.
-        shades = colormaps["viridis"](np.linspace(0.0, 0.85, len(different)))
-        sizes = {"markersize": 4, "linewidth": 1.3, "elinewidth": 0.9, "capsize": 2.5}
-        self.errorbars_ = []
-        for k, name in enumerate(different):
-            mine = [i for i in order if names[i] == name]
-            look = {"color": shades[k], "marker": "osD^v"[k % 5], "label": name}
-            bars = ax.errorbar(
-                scale.places(self.rhos[mine]),
-                scores[mine],
-                yerr=None if self.errors is None else self.errors[mine],
-                **sizes | look | given,
-            )
-            self.errorbars_.append(bars)
-
-        self.chosen_line_ = self.chosen_point_ = None
-        if self.chosen_rho is not None:
-            colour = _axes.COLOURS[1]
-            line = scale.mark(ax, self.chosen_rho, "chosen: ", colour)
-            self.chosen_line_ = line
-            if self.chosen_score is not None:
-                (x, _), label = line.get_xdata(), line.get_label()
-                (self.chosen_point_,) = ax.plot(
-                    x, self.chosen_score, "o", color=colour, label=label, zorder=4
-                )
-                self.chosen_point_.set(mfc="none", markersize=11.0, mew=1.8)
+        self.errorbars_ = self._draw_scores(ax, scale, given)
+        self._mark_chosen(ax, scale)
         chosen = self.chosen_point_ or self.chosen_line_
         scale.apply(ax)
         ax.set_ylabel("score (greater is better)")
@@ -193,6 +161,48 @@ class CVRhoDisplay:
             **(_axes.BESIDE if beside else {"loc": "best"}),
         )
         return self
+
+    def _draw_scores(
+        self, ax: Any, scale: _axes.RhoScale, given: dict[str, Any]
+    ) -> list[Any]:
+        """Draw each line of scores with its error bars, and return these."""
+        from matplotlib import colormaps
+
+        order = np.argsort(self.rhos, kind="stable")
+        lines = ["mean score"] * len(order) if self.lines is None else self.lines
+        names = [_axes.literal(line) for line in lines]
+        # (Of infinite ones matplotlib would make axes without limits.)
+        scores = np.where(np.isfinite(self.scores), self.scores, np.nan)
+        different = list(dict.fromkeys(names))
+        # From dark to light, without the palest end, in the order of the search.
+        shades = colormaps["viridis"](np.linspace(0.0, 0.85, len(different)))
+        sizes = {"markersize": 4, "linewidth": 1.3, "elinewidth": 0.9, "capsize": 2.5}
+        drawn = []
+        for k, name in enumerate(different):
+            mine = [i for i in order if names[i] == name]
+            look = {"color": shades[k], "marker": "osD^v"[k % 5], "label": name}
+            bars = ax.errorbar(
+                scale.places(self.rhos[mine]),
+                scores[mine],
+                yerr=None if self.errors is None else self.errors[mine],
+                **sizes | look | given,
+            )
+            drawn.append(bars)
+        return drawn
+
+    def _mark_chosen(self, ax: Any, scale: _axes.RhoScale) -> None:
+        """Mark the chosen rho and its score."""
+        self.chosen_line_ = self.chosen_point_ = None
+        if self.chosen_rho is not None:
+            colour = _axes.COLOURS[1]
+            line = scale.mark(ax, self.chosen_rho, "chosen: ", colour)
+            self.chosen_line_ = line
+            if self.chosen_score is not None:
+                (x, _), label = line.get_xdata(), line.get_label()
+                (self.chosen_point_,) = ax.plot(
+                    x, self.chosen_score, "o", color=colour, label=label, zorder=4
+                )
+                self.chosen_point_.set(mfc="none", markersize=11.0, mew=1.8)
 
     @classmethod
     def from_estimator(

@@ -166,14 +166,8 @@ class HuberPathDisplay:
         top.axhline(0.0, color="0.7", linewidth=0.8, zorder=1)
         self.coef_lines_ = []
         for j in range(n_features):
-            # Features that share a colour differ in the line style.
-            kind = ["-", "--", ":"][j // len(_axes.COLOURS) % 3]
-            look = {"color": _axes.COLOURS[j % len(_axes.COLOURS)], "linestyle": kind}
-            if named:
-                names = self.feature_names
-                name = f"feature {j}" if names is None else names[j]
-                look["label"] = _axes.literal(name)
-            (line,) = top.plot(x, self.coefs[order, j], **style | look | given)
+            look = style | self._look_of(j, named=named) | given
+            (line,) = top.plot(x, self.coefs[order, j], **look)
             self.coef_lines_.append(line)
         style["color"] = _axes.COLOURS[0]
         (self.scale_line_,) = middle.plot(x, self.scales[order], **style | given)
@@ -197,6 +191,18 @@ class HuberPathDisplay:
         elif self.rho is not None:
             _axes.draw_legend(top, fontsize="small", loc="best")
         return self
+
+    def _look_of(self, j: int, *, named: bool) -> dict[str, Any]:
+        """Return the look of a coefficient's line, and its label if it is named."""
+        n_colours = len(_axes.COLOURS)
+        # Features that share a colour differ in the line style.
+        style = ["-", "--", ":"][j // n_colours % 3]
+        look = {"color": _axes.COLOURS[j % n_colours], "linestyle": style}
+        if named:
+            names = self.feature_names
+            name = f"feature {j}" if names is None else names[j]
+            look["label"] = _axes.literal(name)
+        return look
 
     @classmethod
     def from_path(
