@@ -45,6 +45,17 @@ def test_intervals(hbk):
     assert some.points_.get_marker() == "s"
 
 
+def test_names_are_no_formulas():
+    names = ["$a$ and $b$", "_hidden"]
+    display = CoefficientIntervalDisplay(
+        names=names, coef=[1.0, 2.0], lower=[0.0, 1.0], upper=[2.0, 3.0]
+    )
+    display.plot(axes())
+    labels = display.ax_.get_yticklabels()
+    assert [text.get_text() for text in labels] == names
+    assert not any(text.get_parse_math() for text in labels)
+
+
 def test_leverage(hbk):
     _, report = hbk
     display = LeverageDisplay.from_report(report, ax=axes())

@@ -213,6 +213,12 @@ def column_number(column: Any, names: Sequence[str]) -> int | None:
     return int(column) if is_number and 0 <= column < len(names) else None
 
 
+def listed(names: Sequence[Any], most: int = 6) -> str:
+    """Return names with commas, and an ellipsis for those beyond the first ones."""
+    shown = [*map(str, names[:most]), *["…"] * (len(names) > most)]
+    return ", ".join(shown)
+
+
 def checked_forms(L: Any, names: Sequence[str]) -> Floats:
     """Return linear forms of the coefficients, one in each row.
 
@@ -220,8 +226,7 @@ def checked_forms(L: Any, names: Sequence[str]) -> Floats:
     """
     allowed = (
         "names of coefficients, or numbers for each coefficient in one or two "
-        f"dimensions ({len(names)} of them: {', '.join(list(names)[:6])}"
-        f"{', …' if len(names) > 6 else ''})"
+        f"dimensions ({len(names)} of them: {listed(names)})"
     )
     if isinstance(L, str):
         L = [L]

@@ -26,6 +26,7 @@ from skhuber.inference._checks import (
     ModelFacts,
     checked_data,
     checked_groups,
+    listed,
     model_facts,
     refuse_bad_values,
 )
@@ -420,11 +421,10 @@ class _Work:
         if undefined.any():
             names = self._names
             moved = [names[j] for j in np.flatnonzero(undefined)]
-            shown = ", ".join(moved[:5]) + (", …" if len(moved) > 5 else "")
             _warn(
                 f"{influence.n_pivotal} rows determine a coefficient alone (leverage "
-                f"of one): there is no standard error of {shown}. H1 has one, if noise "
-                "is independent of X."
+                f"of one): there is no standard error of {listed(moved)}. H1 has one, "
+                "if noise is independent of X."
             )
         return undefined
 

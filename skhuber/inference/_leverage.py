@@ -26,6 +26,7 @@ from skhuber.inference._checks import (
     InferenceWarning,
     ModelFacts,
     column_number,
+    listed,
     named_data,
 )
 from skhuber.inference._covariance import Bread, form_of, huber_covariance
@@ -129,8 +130,8 @@ class LeverageReport:
         lines = []
         for kind in ("bad leverage", "good leverage", "vertical outlier"):
             rows = self.rows(kind)
-            shown = ", ".join(map(str, rows[:20])) + (", …" if len(rows) > 20 else "")
-            lines.append(f"{kind}: {len(rows)} rows{': ' if len(rows) else ''}{shown}")
+            shown = f": {listed(rows.tolist(), 20)}" if len(rows) else ""
+            lines.append(f"{kind}: {len(rows)} rows{shown}")
         rows = np.flatnonzero(self.hat > self.hat_cutoffs[1])
         lines.append(f"hat > 3p/n: {len(rows)} rows")
         where = ", ".join(self.columns) or "no column"

@@ -33,6 +33,7 @@ from skhuber.inference._checks import (
     ModelFacts,
     checked_data,
     column_number,
+    listed,
     model_facts,
     named_data,
 )
@@ -278,7 +279,7 @@ def _split(facts: ModelFacts, drop: Any) -> tuple[list[int], list[int]]:
     """Numbers of the columns that are tested, and of the others."""
     allowed = (
         "a list of names or numbers of columns, different ones and at least one, of "
-        f"{', '.join(facts.names[:6])}{', …' if len(facts.names) > 6 else ''}"
+        f"{listed(facts.names)}"
     )
     if isinstance(drop, str) or not isinstance(drop, Sequence | np.ndarray):
         raise TypeError(f"drop must be {allowed}, got {drop!r}.")

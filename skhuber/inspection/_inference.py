@@ -107,7 +107,7 @@ class CoefficientIntervalDisplay:
         )
         style = {"color": colour, "marker": "o", "linestyle": "none", "zorder": 3}
         (self.points_,) = ax.plot(self.coef, places, **style | given)
-        ax.set_yticks(places, self.names)
+        ax.set_yticks(places, self.names, parse_math=False)
         ax.set_ylim(count - 0.5, -0.5)
         label = "coefficient"
         if self.level is not None:
