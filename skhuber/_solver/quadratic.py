@@ -319,12 +319,12 @@ class _Weak:
         weak[pivots[rank:] - 1] = np.eye(q - rank)
         weak, _ = np.linalg.qr(weak)
         data = weak.T @ (unit - soft) @ weak
-        known, vectors = scipy.linalg.eigh(data, check_finite=False)
+        known, vectors = np.linalg.eigh(data)
         weak = weak @ vectors
         is_lost = known <= 2 * rounding
         curvature = np.where(is_lost, 0.0, known - rounding)
         along = weak.T @ soft @ weak + np.diag(curvature)
-        curvature, vectors = scipy.linalg.eigh(along, check_finite=False)
+        curvature, vectors = np.linalg.eigh(along)
         self._directions = weak @ vectors
         self._coupling = self._directions.T @ (soft if is_lost.all() else unit)
         # A direction along which A is lost and nothing else is known: A may be as small
