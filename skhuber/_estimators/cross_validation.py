@@ -279,7 +279,8 @@ class HuberRegressorCV(HuberModel):
             they request.
         """
         return (
-            MetadataRouter(owner=self)
+            # (By name: scikit-learn before 1.7 copies the owner, and with it its cv.)
+            MetadataRouter(owner=type(self).__name__)
             .add_self_request(self)
             .add(
                 scorer=self._scorer(1.0),

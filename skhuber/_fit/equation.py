@@ -26,10 +26,12 @@ from skhuber._solver.solution import Solution, Status
 from skhuber._sums import Floats
 
 # Relative change of one more update at which the scale is found, on a sample and on all
-# rows; and the most updates (six to fifteen are usual).
+# rows.
 SAMPLE_TOL = 1e-4
 TOL = 1e-10
-MAX_UPDATES = 100
+# The most updates. Six to fifteen are usual; 98 lead from outliers of 1e99 to residuals
+# of one, since the search takes a decimal power at a time.
+MAX_UPDATES = 1000
 
 
 def solve_scale(

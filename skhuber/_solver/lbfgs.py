@@ -47,50 +47,88 @@ def whitened_lbfgs(
         The evaluated point of the least value, or of the least gap among values that
         are equal to rounding.
     """
-    start = best = _place(x, first, model, lower)
-    if best.status is not Status.STALLED:
-        return best
+    start = _place(x, first, model, lower)
+    if start.status is not Status.STALLED:
+        return start
     if max_iter == 0:
-        return replace(best, status=Status.MAX_ITER)
-    whitening = model.factor.whitening
-    white = whitening.of_gradient(start.gradient)
-    root_c = 1.0 / float(np.sqrt(white @ white))
-
-    def white_function(v: Floats) -> tuple[float, Floats]:
-        nonlocal best
-        point = start
-        if v.any() and best.status is Status.STALLED:
-            x_new = np.maximum(start.x + whitening.to_x(v) / root_c, lower)
-            if v[-1] <= lowest[-1]:  # rounding must not take it off its bound
-                x_new[-1] = lower[-1]
-            point = _place(x_new, function(x_new), model, lower)
-            is_best = is_lower(point.value, point.gap, best.value, best.gap)
-            if point.status is Status.CONVERGED or is_best:
-                best = point
-            elif point.status is Status.STOPPED:
-                best = replace(best, status=Status.STOPPED)
-        if best.status is not Status.STALLED:
-            return _END, np.zeros_like(v)
-        gradient = whitening.of_gradient(point.gradient) * root_c
-        # Values are taken from the start's: their differences then keep all digits.
-        return root_c**2 * (point.value - start.value), gradient
-
-    lowest = np.full(len(x), -np.inf)
-    if lower[-1] > -np.inf:
-        lowest[-1] = whitening.of_last(lower[-1] - x[-1]) * root_c
-    result = scipy.optimize.minimize(
-        white_function,
-        np.zeros(len(x)),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=scipy.optimize.Bounds(lowest, np.inf),
-        # `Answer.tolerance` decides, not scipy's tolerances.
-        options={"maxiter": max_iter, "ftol": 0.0, "gtol": 0.0},
-    )
+        return replace(start, status=Status.MAX_ITER)
+    white = _White(function, model, start, lower)
+    try:
+        result = scipy.optimize.minimize(
+            white,
+            np.zeros(len(x)),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=scipy.optimize.Bounds(white.lowest, np.inf),
+            # `Answer.tolerance` decides, not scipy's tolerances.
+            options={"maxiter": max_iter, "ftol": 0.0, "gtol": 0.0},
+        )
+        best = white.best
+    finally:
+        # (scipy 1.11 keeps what it called in a reference cycle.)
+        vars(white).clear()
     status: Status = best.status
     if status is Status.STALLED and result.nit >= max_iter:
         status = Status.MAX_ITER
     return replace(best, n_iter=max(result.nit, 1), status=status)
+
+
+class _White:
+    """A function in whitened coordinates around a start, as scipy calls it.
+
+    Attributes
+    ----------
+    lowest : ndarray of shape (q,)
+        Lower bounds of the coordinates.
+    best : Solution
+        The best point so far.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Floats], Answer],
+        model: Model,
+        start: Solution,
+        lower: Floats,
+    ) -> None:
+        self._function = function
+        self._model = model
+        self._start = self.best = start
+        self._lower = lower
+        self._whitening = model.factor.whitening
+        white = self._whitening.of_gradient(start.gradient)
+        self._root_c = 1.0 / float(np.sqrt(white @ white))
+        self.lowest = np.full(len(lower), -np.inf)
+        if lower[-1] > -np.inf:
+            distance = lower[-1] - start.x[-1]
+            self.lowest[-1] = self._whitening.of_last(distance) * self._root_c
+
+    def __call__(self, v: Floats) -> tuple[float, Floats]:
+        """Return value and gradient; those of an end once the best point is one."""
+        start, root_c = self._start, self._root_c
+        point = start
+        if v.any() and self.best.status is Status.STALLED:
+            point = self._look(v)
+        if self.best.status is not Status.STALLED:
+            return _END, np.zeros_like(v)
+        gradient = self._whitening.of_gradient(point.gradient) * root_c
+        # Values are taken from the start's: their differences then keep all digits.
+        return root_c**2 * (point.value - start.value), gradient
+
+    def _look(self, v: Floats) -> Solution:
+        """Return the point at v, and keep it if it is the best one."""
+        lower = self._lower
+        step = self._whitening.to_x(v) / self._root_c
+        x = np.maximum(self._start.x + step, lower)
+        if v[-1] <= self.lowest[-1]:  # rounding must not take it off its bound
+            x[-1] = lower[-1]
+        point, best = _place(x, self._function(x), self._model, lower), self.best
+        is_best = is_lower(point.value, point.gap, best.value, best.gap)
+        if point.status is Status.CONVERGED or is_best:
+            self.best = point
+        elif point.status is Status.STOPPED:
+            self.best = replace(best, status=Status.STOPPED)
+        return point
 
 
 def _place(x: Floats, answer: Answer, model: Model, lower: Floats) -> Solution:

@@ -112,8 +112,8 @@ class HuberInference:
     >>> y = X @ [1.0, 0.0] + rng.standard_t(3, size=200)
     >>> model = HuberRegressor(alpha=0).fit(X, y)
     >>> result = huber_inference(model, X, y)
-    >>> np.asarray(result.pvalues)[1] < 0.001 < np.asarray(result.pvalues)[2]
-    np.True_
+    >>> bool(np.asarray(result.pvalues)[1] < 0.001 < np.asarray(result.pvalues)[2])
+    True
     """
 
     names: tuple[str, ...]

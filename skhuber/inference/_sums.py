@@ -135,7 +135,8 @@ class _Block:
         """Sum of (factor·z, extra)(factor·z, extra)ᵀ; extra is (m, k)."""
         if sp.issparse(self.z):
             p, k = self.z.shape[1], extra.shape[1]
-            scaled = sp.diags_array(factor, format="csr") @ self.z
+            scaled = self.z.copy()
+            scaled.data *= np.repeat(factor, np.diff(scaled.indptr))
             gram = np.empty((p + k, p + k))
             gram[:p, :p] = (scaled.T @ scaled).toarray()
             gram[:p, p:] = scaled.T @ extra
