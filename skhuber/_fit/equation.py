@@ -78,7 +78,7 @@ def _iterate(
         scale, floor = objective.fixed_scale, objective.scale_floor
         found = solve(problem, state, max_iter - n_iter)
         n_iter += found.n_iter
-        solution = replace(found, n_iter=n_iter)
+        solved, solution = problem, replace(found, n_iter=n_iter)
         if solution.status in (Status.STOPPED, Status.NOT_FINITE):
             return problem, solution
         if state.model is not None and found.n_iter == 0:
@@ -95,11 +95,8 @@ def _iterate(
         log_scale = search.next(np.log(scale), np.log(new_scale / scale))
         next_scale = max(float(np.exp(log_scale)), floor)
         state = _carried(found, scale, next_scale)
-        last, problem = (
-            problem,
-            problem.with_objective(objective.with_scale(next_scale)),
-        )
-    return last, replace(solution, status=Status.UNSETTLED)
+        problem = problem.with_objective(objective.with_scale(next_scale))
+    return solved, replace(solution, status=Status.UNSETTLED)
 
 
 def _carried(solution: Solution, scale: float, next_scale: float) -> State:
