@@ -93,6 +93,7 @@ def test_ranges_that_are_closed_hold_nothing_and_do_nothing():
 # --- a stopped fit ----------------------------------------------------------------
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("rows", ["sample", "all"])
 def test_a_stopped_fit_of_many_columns_builds_no_full_hessian(rows):
     p = 3100
