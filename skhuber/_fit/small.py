@@ -55,15 +55,23 @@ class Small:
             present = rows.take(np.flatnonzero(rows.weight))
         assert isinstance(present, DenseRows)
         self._rows, self._present = rows, present
-        self._columns = np.empty((p + 2, n))
-        self._y, self._weight, self._r = np.empty(n), np.empty(n), np.empty(n)
-        centre, x_power, y_centre, y_power, self._is_ordinary = direct.standardise(
-            *self._present.double_precision(),
-            rows.weight_unit,
+        # (A last row for the derivative of a joint scale.)
+        self._columns = np.ones((p + fit_intercept + 1, n))
+        self._y, self._space = np.empty(n), np.empty((4, n))
+        self._r = self._space[0]
+        X, y, weight = present.double_precision()
+        self._weight = weight * rows.weight_unit if len(weight) else np.ones(n)
+        centre, x_power = np.zeros(p), np.zeros(p, np.int64)
+        y_centre, y_power, self._is_ordinary = direct.standardise(
+            X,
+            y,
+            self._weight,
+            rows.total_weight,
             fit_intercept,
             self._columns,
             self._y,
-            self._weight,
+            centre,
+            x_power,
         )
         if self._present is not rows:  # sums over the others do not show bad values
             self._is_ordinary &= rows.is_finite
@@ -129,24 +137,26 @@ class Small:
         max_iter: int,
         start: Floats,
     ) -> Solution | None:
-        scale = objective.fixed_scale
-        if objective.joint and len(start):
-            scale = start[-1]
-        theta, value, gap, n_iter, n_sweeps, is_certified = direct.minimise(
+        q = len(self._columns) - 1 + objective.joint
+        theta = start.copy() if len(start) else np.zeros(q)
+        value, gap, n_iter, n_sweeps, is_certified = direct.minimise(
             self._columns,
             self._y,
             self._weight,
+            self._rows.total_weight,
             objective.penalty,
             objective.rho,
             objective.joint,
-            scale,
-            objective.frame.fit_intercept,
+            objective.fixed_scale,
             settings.tol,
             RESIDUAL_ROUNDING,
             objective.scale_floor,
             max_iter,
-            start,
-            self._r,
+            len(start) > 0,
+            theta,
+            np.zeros((4, q)),
+            np.zeros((q, q)),
+            self._space,
         )
         self._rows.n_sweeps += n_sweeps
         if not is_certified:

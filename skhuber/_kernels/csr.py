@@ -13,12 +13,12 @@ from __future__ import annotations
 import numpy as np
 
 from skhuber._kernels.scalar import clip
-from skhuber._runtime import block_kernel, row_kernel
+from skhuber._runtime import block_kernel, inlined_kernel
 
 # mypy: disable-error-code="no-untyped-def"
 
 
-@row_kernel
+@inlined_kernel
 def project_row_csr(X, i, centre, slope):
     data, indices, indptr = X
     total = 0.0
@@ -27,7 +27,7 @@ def project_row_csr(X, i, centre, slope):
     return total
 
 
-@row_kernel
+@inlined_kernel
 def back_project_row_csr(X, i, centre, c, g):
     data, indices, indptr = X
     for e in range(np.uintp(indptr[i]), np.uintp(indptr[i + 1])):
@@ -48,7 +48,7 @@ def add_squares_csr(X, start, stop, centre, unit, h, q):
                 q[j] += mass * (z * z - zero * zero)
 
 
-@row_kernel
+@inlined_kernel
 def influence_row_csr(X, i, centre, unit):
     """Return what stored entries change: Σ z² less the squares of centred zeros."""
     data, indices, indptr = X

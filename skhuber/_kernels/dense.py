@@ -31,7 +31,7 @@ from __future__ import annotations
 import numpy as np
 
 from skhuber._kernels.scalar import clip
-from skhuber._runtime import block_kernel, row_kernel
+from skhuber._runtime import block_kernel, inlined_kernel
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -45,7 +45,7 @@ NARROW = 512
 # X[i, j] rather than x = X[i] and x[j]: a view counts a reference, atomically, per row.
 
 
-@row_kernel
+@inlined_kernel
 def project_row(X, i, centre, slope):
     total = 0.0
     for j in range(X.shape[1]):
@@ -53,13 +53,13 @@ def project_row(X, i, centre, slope):
     return total
 
 
-@row_kernel
+@inlined_kernel
 def back_project_row(X, i, centre, c, g):
     for j in range(X.shape[1]):
         g[j] += c * (X[i, j] - centre[j])
 
 
-@row_kernel
+@inlined_kernel
 def influence_row(X, i, centre, unit):
     total = 0.0
     for j in range(X.shape[1]):
@@ -68,17 +68,17 @@ def influence_row(X, i, centre, unit):
     return total
 
 
-@row_kernel
+@inlined_kernel
 def project_row_picked(X, i, centre, slope):
     return project_row(X[0], X[1][i], centre, slope)
 
 
-@row_kernel
+@inlined_kernel
 def back_project_row_picked(X, i, centre, c, g):
     back_project_row(X[0], X[1][i], centre, c, g)
 
 
-@row_kernel
+@inlined_kernel
 def influence_row_picked(X, i, centre, unit):
     return influence_row(X[0], X[1][i], centre, unit)
 

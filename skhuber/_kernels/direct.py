@@ -7,19 +7,23 @@ a scale that falls towards zero, or steps that do not decrease the objective. Th
 then uses the general minimiser.
 
 The objective is that of `skhuber._objective`, which documents the formulas. The data
-are the rows of an array A of shape (p + 2, n): the p standardised columns, a row of
-ones, and r/σ, the derivative row of a joint scale. Every sum thus runs over one or two
-contiguous rows of A.
+are the rows of an array A: the p standardised columns, a row of ones if there is an
+intercept, and r/σ, the derivative row of a joint scale. Every sum thus runs over one or
+two contiguous rows of A.
+
+Compiling these functions takes seconds, nearly all of it for loops over arrays. So
+every loop stands here once: `minimise` evaluates the objective at one place, whatever
+it does with the value. The caller allocates all arrays. And no array is assigned to
+another one, as in ``a[:] = b``: the message of the error, should the shapes differ,
+would bring in numba's support of strings, which takes longer than all the rest.
 """
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from skhuber._kernels.scalar import clip
-from skhuber._runtime import block_kernel
+from skhuber._runtime import block_kernel, inlined_kernel, inner_kernel
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -39,110 +43,189 @@ _LEAST_SCALE = 1e-5
 # fewer; others are left to the general minimiser.
 _MAX_STEPS = 25
 _MAX_HALVINGS = 5
+# The greatest number of steps for the last digits, with the last Hessian. Another one
+# is taken only if the last one divided the gap by at least 100.
+_MAX_POLISH = 3
+
+# What `minimise` evaluates the objective for: the Hessian of the least-squares problem;
+# the value of zero coefficients; that of the least-squares solution; a Newton step; a
+# step for the last digits.
+_SQUARES, _ZERO, _SOLUTION, _STEP, _POLISH = range(5)
+
+
+@inner_kernel
+def _median(a):
+    """Return the median of a, which is reordered.
+
+    By Hoare's algorithm FIND (Communications of the ACM 4, 1961, p. 321).
+    """
+    k = a.shape[0] // 2
+    left, right = 0, a.shape[0] - 1
+    while left < right:
+        pivot = a[k]
+        i, j = left, right
+        while i <= j:
+            while a[i] < pivot:
+                i += 1
+            while pivot < a[j]:
+                j -= 1
+            if i <= j:
+                a[i], a[j] = a[j], a[i]
+                i += 1
+                j -= 1
+        if j < k:
+            left = i
+        if k < i:
+            right = j
+    upper = lower = a[k]
+    if a.shape[0] % 2 == 0:
+        lower = a[0]
+        for i in range(1, k):
+            lower = max(lower, a[i])
+    return 0.5 * (lower + upper)
+
+
+@inlined_kernel
+def _standardise_column(a, s, total, fit_intercept):
+    """Standardise a column; return mean, exponent and whether it is ordinary."""
+    mean = 0.0
+    if fit_intercept:
+        for i in range(a.shape[0]):
+            mean += s[i] * a[i]
+        mean /= total
+    for i in range(a.shape[0]):
+        a[i] -= mean
+    square = 0.0
+    for i in range(a.shape[0]):
+        square += s[i] * a[i] * a[i]
+    spread = math.sqrt(square / total)
+    is_ordinary = 0.0 < spread < math.inf
+    power = math.frexp(spread)[1] - 1 if is_ordinary else 0
+    unit = math.ldexp(1.0, -power)
+    for i in range(a.shape[0]):
+        a[i] *= unit
+    return mean, power, is_ordinary
 
 
 @block_kernel
-def standardise(X, y, weight, weight_unit, fit_intercept, A, t, s):
-    """Standardise X and y into A and t, and scale the weights into s.
+def standardise(X, y, s, total, fit_intercept, A, t, centre, power):
+    """Standardise X and y into A and t.
 
     A column is divided by 2^power, the greatest power of two not above its root mean
     square about the centre, and y by that not above its median distance from y_centre.
     The centres are the weighted means of the columns and the median of y, or zeros
     without an intercept.
 
+    Parameters
+    ----------
+    X : array of shape (n, p)
+    y, s : arrays of n
+        The target, and weights of at most one.
+    total : float
+        The sum of s.
+    fit_intercept : bool
+    A : array of at least p rows of n
+        The first p rows are filled with the columns.
+    t : array of n
+        Filled with y.
+    centre, power : arrays of p
+        Filled with the centres and the binary exponents of the columns.
+
     Returns
     -------
-    centre, power : arrays of p
-        Centres and binary exponents of the columns.
     y_centre, y_power : float, int
         Centre and binary exponent of y.
     is_ordinary : bool
         False if the spread of a column or of y is zero or not finite.
     """
-    n, p = X.shape
-    total = 0.0
-    for i in range(n):
-        s[i] = weight[i] * weight_unit if weight.shape[0] > 0 else 1.0
-    for i in range(n):
-        total += s[i]
-    centre = np.zeros(p)
-    power = np.zeros(p, np.int64)
-    for j in range(p):
+    for j in range(X.shape[1]):
         a = A[j]
-        for i in range(n):
+        for i in range(X.shape[0]):
             a[i] = X[i, j]
-        mean = 0.0
-        if fit_intercept:
-            for i in range(n):
-                mean += s[i] * a[i]
-            mean /= total
-        for i in range(n):
-            a[i] -= mean
-        square = 0.0
-        for i in range(n):
-            square += s[i] * a[i] * a[i]
-        spread = math.sqrt(square / total)
-        if not (0.0 < spread < math.inf):
-            return centre, power, 0.0, 0, False
-        centre[j] = mean
-        x_power = math.frexp(spread)[1] - 1
-        power[j] = x_power
-        unit = math.ldexp(1.0, -x_power)
-        for i in range(n):
-            a[i] *= unit
-    A[p] = 1.0
-    y_centre = 0.0
-    if fit_intercept:
-        for i in range(n):
-            t[i] = y[i]
-        y_centre = np.median(t)
-    for i in range(n):
-        t[i] = abs(y[i] - y_centre)
-    spread = np.median(t)
+        centre[j], power[j], is_ordinary = _standardise_column(
+            a, s, total, fit_intercept
+        )
+        if not is_ordinary:
+            return 0.0, 0, False
+    # The first round finds the centre, the second one the spread about it.
+    y_centre, spread = 0.0, 0.0
+    for is_spread in range(0 if fit_intercept else 1, 2):
+        for i in range(t.shape[0]):
+            t[i] = abs(y[i] - y_centre) if is_spread else y[i]
+        spread = _median(t)
+        if not is_spread:
+            y_centre = spread
     if not (0.0 < spread < math.inf):
-        return centre, power, y_centre, 0, False
+        return y_centre, 0, False
     y_power = math.frexp(spread)[1] - 1
     unit = math.ldexp(1.0, -y_power)
-    for i in range(n):
+    for i in range(t.shape[0]):
         t[i] = (y[i] - y_centre) * unit
-    return centre, power, y_centre, y_power, True
+    return y_centre, y_power, True
 
 
-@block_kernel
-def _dot(a, b):
-    total = 0.0
-    for i in range(a.shape[0]):
-        total += a[i] * b[i]
-    return total
-
-
-@block_kernel
+@inlined_kernel
 def _residuals(A, t, theta, n_coef, r):
     """Fill r with t − Σ_j θ_j A_j over the first n_coef rows of A."""
-    r[:] = t
+    for i in range(r.shape[0]):
+        r[i] = t[i]
     for j in range(n_coef):
         a, slope = A[j], theta[j]
-        for i in range(r.shape[0]):
-            r[i] -= slope * a[i]
+        if slope != 0.0:
+            for i in range(r.shape[0]):
+                r[i] -= slope * a[i]
 
 
-@block_kernel
-def _value_gradient(A, s, total, penalty, rho, scale, joint, theta, r, c, n_coef, g):
+@inlined_kernel
+def _move(theta, length, step, trial):
+    for j in range(theta.shape[0]):
+        trial[j] = theta[j] - length * step[j]
+
+
+@inlined_kernel
+def _accept(trial, theta, trial_r, r):
+    for j in range(theta.shape[0]):
+        theta[j] = trial[j]
+    for i in range(r.shape[0]):
+        r[i] = trial_r[i]
+
+
+@inlined_kernel
+def _length(step, sigma):
+    """Return which part of a step of a joint scale keeps the scale far from zero."""
+    longest = (1.0 - _LEAST_SHARE) * sigma
+    return longest / step if step > longest else 1.0
+
+
+@inlined_kernel
+def _largest_gap(tol, noise, rho, value, sigma):
+    """Return the gap that is within the tolerance, or within rounding errors."""
+    rounding_gap = min(noise / sigma, rho) * noise
+    return tol * min(value, 2.0 * rho + sigma) + rounding_gap
+
+
+@inlined_kernel
+def _value_gradient(
+    A, s, total, penalty, threshold, scale, joint, theta, r, n_coef, c, g
+):
     """Return the objective F at residuals r; fill g with its gradient.
 
     c is filled with s·clip(r).
     """
-    threshold = rho * scale
     for i in range(r.shape[0]):
-        c[i] = clip(r[i], threshold)
+        c[i] = s[i] * clip(r[i], threshold)
+    sum_cr = 0.0
     sum_cc = 0.0
     for i in range(r.shape[0]):
-        sum_cc += s[i] * c[i] * c[i]
-    for i in range(r.shape[0]):
-        c[i] *= s[i]
-    value = (2.0 * _dot(c, r) - sum_cc) / (total * scale)
+        sum_cr += c[i] * r[i]
+        sum_cc += c[i] * clip(r[i], threshold)
+    value = (2.0 * sum_cr - sum_cc) / (total * scale)
     for j in range(n_coef):
-        g[j] = -2.0 / (scale * total) * _dot(c, A[j])
+        a = A[j]
+        sum_ca = 0.0
+        for i in range(r.shape[0]):
+            sum_ca += c[i] * a[i]
+        g[j] = -2.0 / (scale * total) * sum_ca
     for j in range(penalty.shape[0]):
         value += penalty[j] * theta[j] * theta[j]
         g[j] += 2.0 * penalty[j] * theta[j]
@@ -152,66 +235,88 @@ def _value_gradient(A, s, total, penalty, rho, scale, joint, theta, r, c, n_coef
     return value
 
 
-@block_kernel
-def _evaluate(A, t, s, total, penalty, rho, scale, joint, theta, n_coef, r, c, g):
-    """Return F and the scale at θ; fill r with residuals and g with the gradient."""
-    sigma = theta[n_coef] if joint else scale
-    _residuals(A, t, theta, n_coef, r)
-    value = _value_gradient(
-        A, s, total, penalty, rho, sigma, joint, theta, r, c, n_coef, g
-    )
-    return value, sigma
+@inlined_kernel
+def _evaluate(
+    aim, A, t, s, total, penalty, rho, joint, scale, theta, r, c, median_of, g
+):
+    """Return F, the scale, the threshold, and the spread of the residuals at θ.
 
-
-@block_kernel
-def _gram(A, h, q, work, H):
-    """Fill the lower triangle of H with Σ_i h_i a_i a_iᵀ.
-
-    a_i is the i-th column of the first q rows of A.
+    r is filled with the residuals and g with the gradient. For a start, the spread is
+    found, and set as the joint scale. For the Hessian of the least-squares problem, the
+    scale is one and no residual is beyond the threshold.
     """
+    n_coef = A.shape[0] - 1
+    spread = 0.0
+    _residuals(A, t, theta, n_coef, r)
+    if aim in (_ZERO, _SOLUTION):
+        for i in range(r.shape[0]):
+            median_of[i] = abs(r[i])
+        spread = _median(median_of) / _NORMAL_MAD
+        if joint:
+            theta[n_coef] = spread
+    sigma = theta[n_coef] if joint else scale
+    threshold = rho * sigma
+    if aim == _SQUARES:
+        sigma, threshold = 1.0, math.inf
+    value = _value_gradient(
+        A, s, total, penalty, threshold, sigma, joint, theta, r, n_coef, c, g
+    )
+    return value, sigma, threshold, spread
+
+
+@inner_kernel
+def _hessian(A, s, total, penalty, threshold, scale, q, r, work, c, H):
+    """Fill the lower triangle of H with the Hessian of F in the first q unknowns."""
+    n_coef = A.shape[0] - 1
+    for i in range(r.shape[0]):
+        work[i] = s[i] if abs(r[i]) <= threshold else 0.0
+    if q > n_coef:
+        derivative = A[n_coef]
+        for i in range(r.shape[0]):
+            derivative[i] = r[i] / scale
+    factor = 2.0 / (scale * total)
     for j in range(q):
         a = A[j]
-        for i in range(h.shape[0]):
-            work[i] = h[i] * a[i]
+        for i in range(r.shape[0]):
+            c[i] = work[i] * a[i]
         for k in range(j, q):
-            H[k, j] = _dot(work, A[k])
+            b = A[k]
+            product = 0.0
+            for i in range(r.shape[0]):
+                product += c[i] * b[i]
+            H[k, j] = factor * product
+    for j in range(penalty.shape[0]):
+        H[j, j] += 2.0 * penalty[j]
 
 
-@block_kernel
-def _factorise(H, root):
-    """Replace H, scaled to a unit diagonal, by its Cholesky factor.
+@inner_kernel
+def _factorise(H, q, root):
+    """Replace q rows of H, scaled to a unit diagonal, by their Cholesky factor.
 
     `root` is filled with the square roots of H's diagonal. Return False if a pivot is
     not above _LEAST_PIVOT.
     """
-    q = H.shape[0]
     for j in range(q):
         if not H[j, j] > 0.0:
             return False
         root[j] = math.sqrt(H[j, j])
     for j in range(q):
         for k in range(j + 1):
-            H[j, k] /= root[j] * root[k]
-    for j in range(q):
-        pivot = H[j, j]
-        for k in range(j):
-            pivot -= H[j, k] * H[j, k]
-        if not pivot > _LEAST_PIVOT:
-            return False
-        pivot = math.sqrt(pivot)
-        H[j, j] = pivot
-        for i in range(j + 1, q):
-            value = H[i, j]
-            for k in range(j):
-                value -= H[i, k] * H[j, k]
-            H[i, j] = value / pivot
+            value = H[j, k] / (root[j] * root[k])
+            for m in range(k):
+                value -= H[j, m] * H[k, m]
+            if k < j:
+                H[j, k] = value / H[k, k]
+            elif value > _LEAST_PIVOT:
+                H[j, j] = math.sqrt(value)
+            else:
+                return False
     return True
 
 
-@block_kernel
-def _solve(H, root, g, x):
+@inner_kernel
+def _solve(H, q, root, g, x):
     """Fill x with H⁻¹g by the factor of H, and return gᵀH⁻¹g."""
-    q = H.shape[0]
     decrement = 0.0
     for j in range(q):
         value = g[j] / root[j]
@@ -221,67 +326,12 @@ def _solve(H, root, g, x):
         decrement += x[j] * x[j]
     for m in range(q):
         j = q - 1 - m
-        value = x[j]
-        for k in range(j + 1, q):
-            value -= H[k, j] * x[k]
-        x[j] = value / H[j, j]
+        x[j] /= H[j, j]
+        for k in range(j):
+            x[k] -= H[j, k] * x[j]
     for j in range(q):
         x[j] /= root[j]
     return decrement
-
-
-@block_kernel
-def _median_scale(r, work):
-    for i in range(r.shape[0]):
-        work[i] = abs(r[i])
-    return np.median(work) / _NORMAL_MAD
-
-
-@block_kernel
-def _start(A, t, s, total, penalty, rho, joint, scale, n_coef, r, c, work, theta):
-    """Fill theta with the start and return the scale there; 0 if there is no start.
-
-    The start is the least-squares solution or zero coefficients, whichever has the
-    lower objective. There is none if the least-squares problem is singular or if a
-    given scale is far below the residuals.
-    """
-    p = penalty.shape[0]
-    n = t.shape[0]
-    root = np.empty(n_coef)
-    g = np.zeros(n_coef + 1)
-    solution = np.zeros(n_coef)
-    H = np.zeros((n_coef, n_coef))
-    _gram(A, s, n_coef, work, H)
-    for i in range(n):
-        c[i] = s[i] * t[i]
-    for j in range(n_coef):
-        for k in range(j + 1):
-            H[j, k] *= 2.0 / total
-        if j < p:
-            H[j, j] += 2.0 * penalty[j]
-        g[j] = 2.0 / total * _dot(c, A[j])
-    if not _factorise(H, root):
-        return 0.0
-    _solve(H, root, g[:n_coef], solution)
-    _residuals(A, t, solution, n_coef, r)
-    least_squares_scale = _median_scale(r, work)
-    null_scale = _median_scale(t, work)
-    comfortable = min(least_squares_scale, null_scale) * max(1.0, 1.35 / rho)
-    if not joint and not scale > 0.3 * comfortable:
-        return 0.0  # far below the residuals
-    sigma = least_squares_scale if joint else scale
-    value = _value_gradient(
-        A, s, total, penalty, rho, sigma, joint, solution, r, c, n_coef, g
-    )
-    null_sigma = null_scale if joint else scale
-    r[:] = t
-    null_value = _value_gradient(
-        A, s, total, penalty, rho, null_sigma, joint, theta, r, c, n_coef, g
-    )
-    if value <= null_value:
-        theta[:n_coef] = solution
-        return sigma
-    return null_sigma
 
 
 @block_kernel
@@ -289,45 +339,59 @@ def minimise(
     A,
     t,
     s,
+    total,
     penalty,
     rho,
     joint,
     scale,
-    fit_intercept,
     tol,
     noise,
     floor,
     max_iter,
-    start,
-    r,
+    has_start,
+    theta,
+    vectors,
+    H,
+    rows,
 ):
     """Minimise the objective by Newton's method.
 
+    Without a start, it starts from the least-squares solution or from zero
+    coefficients, whichever has the lower objective.
+
     Parameters
     ----------
-    A : array of shape (p + 2, n)
-        The standardised columns from `standardise`; row p + 1 is overwritten.
+    A : array of shape (n_coef + 1, n)
+        The standardised columns from `standardise`, and a row of ones if there is an
+        intercept. The last row is overwritten.
     t, s : arrays of n
         Standardised y, and weights.
+    total : float
+        The sum of s.
     penalty : array of p
         Factors of the squared coefficients.
-    rho, joint, scale, fit_intercept, tol
-        See `skhuber._objective`. If `joint` is true, `scale` is the scale at `start`.
+    rho, joint, scale, tol
+        See `skhuber._objective`. If `joint` is true, `scale` is not used.
     noise : float
         Rounding error of a standardised residual.
     floor : float
         Least joint scale.
     max_iter : int
         Greatest number of iterations.
-    start : array
-        θ to start from; empty to start from least squares or zero coefficients.
-    r : array of n
-        Filled with the residuals at the minimum.
+    has_start : bool
+        Whether theta is the start.
+    theta : array of q
+        Coefficients, intercept and joint scale of the start, or zeros. It becomes the
+        minimiser.
+    vectors, H : arrays of shapes (4, q) and (q, q), zeros
+        They are overwritten.
+    rows : array of shape (4, n)
+        Row 0 is filled with the residuals at the minimum; the others are overwritten.
 
     Returns
     -------
-    theta, value, gap : array, float, float
-        The minimiser, the objective there, and gᵀH⁻¹g/2, an estimate of how far the
+    value, gap : float, float
+        The objective at the minimum, and gᵀH⁻¹g/2, an estimate of how far the
         objective is above its minimum.
     n_iter, n_sweeps : int, int
         Numbers of iterations and of sweeps over the rows.
@@ -335,134 +399,63 @@ def minimise(
         Whether the gap is within the tolerance. If False, the other results are
         invalid.
     """
-    p = penalty.shape[0]
-    n = t.shape[0]
-    n_coef = p + 1 if fit_intercept else p
-    q = n_coef + 1 if joint else n_coef
-    # Without an intercept, remove the row of ones.
-    if not fit_intercept:
-        A = np.concatenate((A[:p], A[p + 1 :]))
-    total = 0.0
-    for i in range(n):
-        total += s[i]
-    c = np.empty(n)
-    work = np.empty(n)
-    root = np.empty(q)
-    step = np.zeros(q)
-    theta = np.zeros(q)
-    g = np.zeros(q)
-    failed = (theta, 0.0, 0.0, 0, 0, False)
-
-    n_sweeps = 1
-    sigma = scale
-    if start.shape[0] > 0:
-        theta[:] = start
-    else:
-        sigma = _start(
-            A, t, s, total, penalty, rho, joint, scale, n_coef, r, c, work, theta
+    n_coef = A.shape[0] - 1
+    n_steps, least_scale = min(max_iter, _MAX_STEPS), max(_LEAST_SCALE, floor)
+    trial, step, g, root = vectors[0], vectors[1], vectors[2], vectors[3]
+    r, trial_r, c, work = rows[0], rows[1], rows[2], rows[3]
+    aim = _STEP if has_start else _SQUARES
+    value, gap, length = math.inf, 0.0, 0.0
+    zero_value, zero_spread = math.inf, 0.0
+    n_iter = n_sweeps = n_halvings = n_polish = 0
+    while n_halvings < _MAX_HALVINGS and n_polish < _MAX_POLISH:
+        _move(theta, length, step, trial)
+        trial_value, sigma, threshold, spread = _evaluate(
+            aim, A, t, s, total, penalty, rho, joint, scale, trial, trial_r, c, work, g
         )
-        n_sweeps += 5
-    if not sigma > 0.0:
-        return failed
-    if joint:
-        theta[n_coef] = sigma
-    value, sigma = _evaluate(
-        A, t, s, total, penalty, rho, scale, joint, theta, n_coef, r, c, g
-    )
-
-    H = np.zeros((q, q))
-    trial = np.empty(q)
-    trial_r = np.empty(n)
-    trial_g = np.zeros(q)
-    for n_iter in range(min(max_iter, _MAX_STEPS) + 1):
-        if not (sigma > max(_LEAST_SCALE, floor) and value < math.inf):
-            return failed
-        threshold = rho * sigma
-        for i in range(n):
-            work[i] = s[i] if abs(r[i]) <= threshold else 0.0
-        if joint:
-            for i in range(n):
-                A[n_coef, i] = r[i] / sigma
-        _gram(A, work, q, c, H)
-        for j in range(q):
-            for k in range(j + 1):
-                H[j, k] *= 2.0 / (sigma * total)
-            if j < p:
-                H[j, j] += 2.0 * penalty[j]
         n_sweeps += 1
-        if not _factorise(H, root):
-            return failed
-        gap = 0.5 * _solve(H, root, g, step)
-        rounding_gap = min(noise / sigma, rho) * noise
-        if gap <= tol * min(value, 2.0 * rho + sigma) + rounding_gap:
-            break
-        if n_iter == min(max_iter, _MAX_STEPS):
-            return failed
-        length = 1.0
-        if joint and step[n_coef] > (1.0 - _LEAST_SHARE) * sigma:
-            length = (1.0 - _LEAST_SHARE) * sigma / step[n_coef]
-        promise = _dot(g, step)
-        for halving in range(_MAX_HALVINGS + 1):
-            if halving == _MAX_HALVINGS:
-                return failed
-            for j in range(q):
-                trial[j] = theta[j] - length * step[j]
-            trial_value, trial_sigma = _evaluate(
-                A,
-                t,
-                s,
-                total,
-                penalty,
-                rho,
-                scale,
-                joint,
-                trial,
-                n_coef,
-                trial_r,
-                c,
-                trial_g,
-            )
-            n_sweeps += 1
-            if trial_value <= value - 1e-4 * length * promise:
-                break
+        if aim == _ZERO:
+            zero_value, zero_spread = trial_value, spread
+            aim, length = _SOLUTION, 1.0
+            continue
+        if aim == _SOLUTION:
+            aim = _STEP
+            least = 0.3 * min(spread, zero_spread) * max(1.0, 1.35 / rho)
+            if not joint and not scale > least:
+                break  # far below the residuals
+            if not trial_value <= zero_value:
+                length = 0.0
+                if joint:
+                    theta[n_coef] = zero_spread
+                continue
+        elif aim == _STEP and not trial_value <= value - 2e-4 * length * gap:
             length *= 0.5
-        theta[:] = trial
-        g[:] = trial_g
-        r[:] = trial_r
-        sigma = trial_sigma
-        value = trial_value
-
-    # Take up to three more steps with the last Hessian while each reduces the gap by a
-    # factor of 100: they bring θ to its last digits.
-    for _ in range(3):
-        for j in range(q):
-            trial[j] = theta[j] - step[j]
-        trial_value, trial_sigma = _evaluate(
-            A,
-            t,
-            s,
-            total,
-            penalty,
-            rho,
-            scale,
-            joint,
-            trial,
-            n_coef,
-            trial_r,
-            c,
-            trial_g,
-        )
-        n_sweeps += 1
-        trial_gap = 0.5 * _solve(H, root, trial_g, step)
-        if not (trial_gap < gap and trial_value <= value + 8 * _EPS * abs(value)):
+            n_halvings += 1
+            continue
+        q = n_coef if aim == _SQUARES else theta.shape[0]
+        if aim == _STEP and not (sigma > least_scale and trial_value < math.inf):
             break
-        gained = trial_gap <= 0.01 * gap
-        theta[:] = trial
-        g[:] = trial_g
-        r[:] = trial_r
-        sigma = trial_sigma
-        value = trial_value
-        gap = trial_gap
-        if not gained:
+        if aim != _POLISH:
+            _hessian(A, s, total, penalty, threshold, sigma, q, trial_r, work, c, H)
+            n_sweeps += 1
+            if not _factorise(H, q, root):
+                break
+        trial_gap = 0.5 * _solve(H, q, root, g, step)
+        is_better = trial_gap < gap and trial_value <= value + 8 * _EPS * abs(value)
+        if aim == _POLISH and not is_better:
             break
-    return theta, value, gap, n_iter, n_sweeps, True
+        has_gained = trial_gap <= 0.01 * gap
+        value, gap, length = trial_value, trial_gap, 1.0
+        _accept(trial, theta, trial_r, r)
+        if aim == _SQUARES:
+            aim, value, length = _ZERO, math.inf, 0.0
+        elif aim == _POLISH:
+            n_polish += 1 if has_gained else _MAX_POLISH
+        elif gap <= _largest_gap(tol, noise, rho, value, sigma):
+            aim = _POLISH
+        elif n_iter == n_steps:
+            break
+        else:
+            n_iter += 1
+            n_halvings = 0
+            length = _length(step[n_coef], sigma) if joint else 1.0
+    return value, gap, n_iter, n_sweeps, aim == _POLISH

@@ -7,12 +7,12 @@ With the clipped residual c = clip(r, ±t) the loss and its derivative need no b
 
 from __future__ import annotations
 
-from skhuber._runtime import block_kernel
+from skhuber._runtime import inlined_kernel
 
 # mypy: disable-error-code="no-untyped-def"
 
 
-@block_kernel
+@inlined_kernel
 def clip(residual, threshold):
     """Return the residual clipped to ±threshold: the derivative ψ of the Huber loss.
 
@@ -23,12 +23,3 @@ def clip(residual, threshold):
     if residual < -threshold:
         return -threshold
     return residual
-
-
-@block_kernel
-def robust_weight(residual, threshold):
-    """Return ψ(r)/r, which is 1 up to the threshold and threshold/|r| beyond it."""
-    size = abs(residual)
-    if size > threshold:
-        return threshold / size
-    return 1.0

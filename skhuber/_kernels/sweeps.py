@@ -31,8 +31,8 @@ from numba.core import types
 from numba.extending import overload
 
 from skhuber._kernels import csr, dense
-from skhuber._kernels.scalar import clip, robust_weight
-from skhuber._runtime import block_kernel, row_kernel
+from skhuber._kernels.scalar import clip
+from skhuber._runtime import block_kernel, inlined_kernel
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -77,7 +77,8 @@ def by_layout(*, inline="never", **functions):
     Parameters
     ----------
     inline : {"never", "always"}
-        Whether the call becomes part of its caller; see `skhuber._runtime.row_kernel`.
+        Whether the call becomes part of its caller, as by
+        `skhuber._runtime.inlined_kernel`.
     **functions
         Functions of X and further arguments: `csr`, `picked` (some rows of a dense
         array), `columns` (Fortran order) and `rows` (any other array).
@@ -145,12 +146,12 @@ influence = by_layout(
 )
 
 
-@row_kernel
+@inlined_kernel
 def _residual(y, i, projected, at):
     return (y[i] - at.y_centre) * at.y_unit - at.intercept - projected
 
 
-@row_kernel
+@inlined_kernel
 def _weight(weight, i, at):
     return weight[i] * at.weight_unit if weight.shape[0] > 0 else 1.0
 
@@ -432,12 +433,3 @@ def clip_points(y, intercept, threshold, s, r, out):
         out[k, N_INLIERS] += n_inliers
         for i in range(row.shape[0]):
             row[i] = s[i] * clip(row[i], limit)
-
-
-@block_kernel
-def robust_weights(first, last, rows, threshold, r, outlier):
-    """Turn r of every row into ψ(r)/r, and say whether |r| exceeds the threshold."""
-    for block in range(first, last):
-        for i in range(block * rows, min((block + 1) * rows, r.shape[0])):
-            outlier[i] = abs(r[i]) > threshold
-            r[i] = robust_weight(r[i], threshold)

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skhuber._common.arrays import read_only
-from skhuber._kernels import sweeps
 from skhuber._rows import sampling
 from skhuber._rows.sampling import Picks
 from skhuber._runtime import block_rows, run_blocks
@@ -186,12 +185,24 @@ class RowSource(abc.ABC):
             It is overwritten and returned.
         threshold : float
         """
-        outlier = np.empty(len(residuals), dtype=np.bool_)
-        rows = block_rows(residuals.itemsize)
-        n_blocks = -(-len(residuals) // rows)
-        arguments = (rows, float(threshold), residuals, outlier)
         n = len(residuals)
-        run_blocks(sweeps.robust_weights, n_blocks, n, self.threads, arguments)
+        outlier = np.empty(n, dtype=np.bool_)
+        rows = block_rows(residuals.itemsize)
+
+        def fill(first: int, last: int) -> None:
+            for start in range(first * rows, min(last * rows, n), rows):
+                r = residuals[start : start + rows]
+                size = np.abs(r).astype(np.float64, copy=False)
+                is_outlier = np.greater(
+                    size, threshold, out=outlier[start : start + rows]
+                )
+                if 0.0 < threshold < np.inf:
+                    np.maximum(size, threshold, out=size)
+                    np.divide(threshold, size, out=r, casting="same_kind")
+                else:
+                    np.logical_not(is_outlier, out=r)
+
+        run_blocks(fill, -(-n // rows), n, self.threads, ())
         return residuals, outlier
 
     def influences(self, point: Point, mean_square: Floats) -> Floats:

@@ -6,7 +6,8 @@ from skhuber._runtime.launch import (
     block_kernel,
     block_rows,
     formula_kernel,
-    row_kernel,
+    inlined_kernel,
+    inner_kernel,
     run_blocks,
     thread_count,
 )
@@ -16,8 +17,9 @@ __all__ = [
     "block_kernel",
     "block_rows",
     "formula_kernel",
+    "inlined_kernel",
+    "inner_kernel",
     "one_blas_thread",
-    "row_kernel",
     "run_blocks",
     "thread_count",
 ]

@@ -32,6 +32,7 @@ from typing import Any
 import joblib
 import numba
 from numba.core.caching import FunctionCache
+from numba.extending import register_jitable
 
 from skhuber._runtime import blas
 
@@ -40,7 +41,8 @@ __all__ = [
     "block_kernel",
     "block_rows",
     "formula_kernel",
-    "row_kernel",
+    "inlined_kernel",
+    "inner_kernel",
     "run_blocks",
     "thread_count",
 ]
@@ -85,10 +87,21 @@ def formula_kernel(function: Callable[..., Any]) -> Any:
     return _compiled(function, fastmath=False)
 
 
-def row_kernel(function: Callable[..., Any]) -> Any:
-    """Compile a function that is called for every row, inlined into its caller.
+def inner_kernel(function: Callable[..., Any]) -> Any:
+    """Let kernels call a function, which is compiled with the first of them.
 
-    A call would cost as much as a short row.
+    It has no entry from Python and no cache of its own: a kernel in the cache contains
+    what it calls. That saves a tenth of the time that numba takes for it.
+    """
+    return register_jitable(fastmath=_FASTMATH, error_model="numpy")(function)
+
+
+def inlined_kernel(function: Callable[..., Any]) -> Any:
+    """Let kernels contain a function, which is not compiled by itself.
+
+    For what is done to every row, where a call would cost as much as a short row; and
+    for what is called at one place, since numba compiles an inner kernel twice, once
+    alone and once as a part of the kernel.
     """
     return _compiled(function, inline="always")
 
