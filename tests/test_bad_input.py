@@ -280,7 +280,11 @@ def test_numbers_too_large_for_what_computes_with_them():
 
 
 @pytest.mark.parametrize("value", [nan, inf])
-@pytest.mark.parametrize("size", [(N, P), (4000, 80), (30, 60)], ids=str)
+@pytest.mark.parametrize(
+    "size",
+    [(N, P), pytest.param((4000, 80), marks=pytest.mark.compiled), (30, 60)],
+    ids=str,
+)
 def test_bad_values_are_named_where_none_were_to_be_expected(size, value):
     """With assume_finite nothing is looked for; sums show that there is something."""
     data, target = problems.plain(*size)[:2]

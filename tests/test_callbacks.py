@@ -60,6 +60,7 @@ def test_verbose_prints_a_line_for_each_sweep(capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.compiled
 def test_of_small_data_verbose_prints_the_result(capsys):
     model = HuberRegressor(verbose=True).fit(X, Y)
     (line,) = capsys.readouterr().out.splitlines()
@@ -96,6 +97,7 @@ def test_a_callback_sees_every_iteration(size):
     assert_same_bits(model, HuberRegressor().fit(problem.X, problem.y))
 
 
+@pytest.mark.compiled
 @has_callbacks
 def test_of_small_data_a_callback_sees_the_result():
     """They are fitted in one compiled call, which lasts a fraction of a millisecond."""

@@ -42,6 +42,7 @@ def statements(block):
                 yield expression, value
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("page", PAGES)
 def test_code_of_a_page(page):
     if page.endswith("callbacks.md"):

@@ -385,10 +385,11 @@ class HuberObjective:
         """Return what rounding errors of the residuals alone may add to F.
 
         No minimiser can do better, and a gap below it is none: where a scale comes
-        close to zero this is more than any fixed fraction of F.
+        close to zero this is more than any fixed fraction of F. An intercept far larger
+        than the targets, which are about one, costs residuals as many digits.
         """
-        _, _, scale = self.split(theta)
-        error = RESIDUAL_ROUNDING
+        _, intercept, scale = self.split(theta)
+        error = RESIDUAL_ROUNDING * max(abs(intercept), 1.0)
         return min(error / scale, self.rho) * error
 
     def natural_value(self, value: float) -> float:

@@ -87,11 +87,11 @@ class MemoryRows(RowSource):
             centre=self._kernel_centre(point.centre),
             unit=point.unit,
             slope=point.u * point.unit,
-            y_centre=float(point.y_centre),
-            y_unit=float(point.y_unit),
-            intercept=float(self._kernel_intercept(point)),
-            threshold=float(point.threshold),
-            scale=float(point.scale),
+            y_centre=np.float64(point.y_centre),
+            y_unit=np.float64(point.y_unit),
+            intercept=np.float64(self._kernel_intercept(point)),
+            threshold=np.float64(point.threshold),
+            scale=np.float64(point.scale),
             weight_unit=self.weight_unit,
         )
 
