@@ -53,6 +53,7 @@ ONLY_THERE = {
         "_estimators/cross_validation",
         "_estimators/path",
         "_estimators/regressor",
+        "_estimators/streaming",
         "inference/_bootstrap",
         "inference/_checks",
         "inference/_leverage",
@@ -62,7 +63,13 @@ ONLY_THERE = {
     },
     "scipy.optimize": {"_solver/lbfgs", "_tuning/efficiency"},
     "skhuber._fit.small": {"_fit/fit", "_fit/grid"},
-    "skhuber._fit.plan": {"_fit/fit", "_fit/grid", "_fit/levels", "_tuning/rules"},
+    "skhuber._fit.plan": {
+        "_fit/fit",
+        "_fit/grid",
+        "_fit/levels",
+        "_fit/stream",
+        "_tuning/rules",
+    },
     "skhuber._kernels.direct": {"_fit/small"},
 }
 

@@ -67,6 +67,15 @@ def check_rho(name: str, value: object, scale: float | str, allowed: str = "") -
     return rho
 
 
+def not_converged(fit: Fit, settings: Settings) -> str:
+    """Return the text of the warning that a fit did not converge."""
+    return (
+        f"HuberRegressor did not converge: {fit.status.value}. After {fit.n_iter} "
+        f"iterations the estimated optimality gap is {fit.gap:.1e} "
+        f"(tol={settings.tol:g}, max_iter={settings.max_iter})."
+    )
+
+
 def is_single(values: ArrayLike) -> bool:
     """Return whether all values are zero or normal numbers in single precision."""
     size = np.abs(np.asarray(values, dtype=np.float64))
@@ -210,11 +219,17 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         )
 
     def _checked_data(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        *,
+        reset: bool = True,
     ) -> Data:
         """Return the validated data.
 
-        Bad values in X are not looked for: they show in the sums of the fit.
+        Bad values in X are not looked for: they show in the sums of the fit. Without
+        `reset`, the features must be those that the estimator knows.
         """
         from skhuber._runtime import thread_count
 
@@ -227,6 +242,7 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 accept_sparse="csr",
                 dtype=[np.float64, np.float32],
                 ensure_all_finite=False,
+                reset=reset,
             )
         target = check_target(y, data.shape[0], type(self).__name__)
         weight = check_weights(sample_weight, data.shape[0])

@@ -1,10 +1,18 @@
 """Fits: from rows to a fitted model.
 
-`fit` has the way of a single fit, `grid` that of many settings on the same rows.
+`fit` has the way of a single fit, `grid` that of many settings on the same rows, and
+`stream` that of rows that come in batches.
 """
 
 from skhuber._fit.fit import fit_rows
-from skhuber._fit.result import Fit, Model, Tally, residuals_of, robust_weights
+from skhuber._fit.result import (
+    Fit,
+    Model,
+    Tally,
+    at_model,
+    residuals_of,
+    robust_weights,
+)
 from skhuber._fit.settings import Settings
 from skhuber._fit.start import Start
 
@@ -14,6 +22,7 @@ __all__ = [
     "Settings",
     "Start",
     "Tally",
+    "at_model",
     "fit_rows",
     "residuals_of",
     "robust_weights",

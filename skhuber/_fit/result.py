@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from skhuber._fit.problem import Problem
 from skhuber._fit.settings import Settings
-from skhuber._objective import HuberObjective
+from skhuber._objective import HuberObjective, exponent
 from skhuber._rows import RowSource
 from skhuber._solver.solution import Solution, Status
 from skhuber._sums import Data, Floats, Point, Sums
@@ -237,3 +237,32 @@ def robust_weights(
         # In absent rows, products that overflow with either sign.
         residuals[np.isnan(residuals)] = np.inf
     return rows.robust_weights(residuals, fit.point.threshold)
+
+
+def at_model(
+    rows: RowSource, model: Model, rho: float
+) -> tuple[Data, NDArray[np.bool_]]:
+    """Return ψ(r)/r of every row at a model, in the type of X, and the outliers.
+
+    One sweep.
+    """
+    moments = rows.moments(centred=True)
+    spread = np.where(moments.spread > 0, moments.spread, 1.0)
+    power = exponent(spread)
+    y_power = int(exponent(model.scale))
+    centre = float(moments.centre @ model.coef)
+    point = Point(
+        centre=moments.centre,
+        unit=np.ldexp(1.0, -power),
+        y_centre=model.intercept + centre,
+        y_unit=float(np.ldexp(1.0, -y_power)),
+        u=np.ldexp(model.coef, power - y_power),
+        intercept=0.0,
+        threshold=rho * float(np.ldexp(model.scale, -y_power)),
+        scale=1.0,
+    )
+    residuals: Data = np.empty(rows.n_rows, rows.dtype)
+    rows.sweep([point], residuals=residuals)
+    if rows.weight is not None:
+        residuals[np.isnan(residuals)] = np.inf
+    return rows.robust_weights(residuals, point.threshold)
