@@ -61,7 +61,7 @@ def test_one_batch_is_a_fit(scale, n, kind):
         fitted = clone(model).fit(X, y, w)
         streamed = clone(model).partial_fit(X, y, w)
         assert streamed.n_samples_seen_ == n
-        for name in vars(fitted).keys():
+        for name in vars(fitted):
             np.testing.assert_array_equal(
                 getattr(streamed, name), getattr(fitted, name)
             )

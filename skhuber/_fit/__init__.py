@@ -10,6 +10,7 @@ from skhuber._fit.result import (
     Model,
     Tally,
     at_model,
+    distances_of,
     residuals_of,
     robust_weights,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "Start",
     "Tally",
     "at_model",
+    "distances_of",
     "fit_rows",
     "residuals_of",
     "robust_weights",
