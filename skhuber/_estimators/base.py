@@ -26,6 +26,7 @@ from skhuber._common.validation import (
     check_weights,
     naming,
     refuse_bad_values,
+    refuse_collections,
     refuse_missing_times,
 )
 from skhuber._estimators.callbacks import CallbackSupportMixin
@@ -67,10 +68,12 @@ def check_rho(name: str, value: object, scale: float | str, allowed: str = "") -
     return rho
 
 
-def not_converged(fit: Fit, settings: Settings) -> str:
+def not_converged(
+    fit: Fit, settings: Settings, estimator: str = "HuberRegressor"
+) -> str:
     """Return the text of the warning that a fit did not converge."""
     return (
-        f"HuberRegressor did not converge: {fit.status.value}. After {fit.n_iter} "
+        f"{estimator} did not converge: {fit.status.value}. After {fit.n_iter} "
         f"iterations the estimated optimality gap is {fit.gap:.1e} "
         f"(tol={settings.tol:g}, max_iter={settings.max_iter})."
     )
@@ -234,6 +237,7 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         from skhuber._runtime import thread_count
 
         n_jobs = check_n_jobs(self.n_jobs)
+        refuse_collections(type(self).__name__, X=X, y=y, sample_weight=sample_weight)
         refuse_missing_times("X", X)
         with naming("X"):
             data: Any = validate_data(

@@ -29,7 +29,41 @@ if TYPE_CHECKING:
 _RHOS = 'a number > 0, "auto", "adaptive" or an OutlierShare'
 
 
-class HuberRegressor(StreamingMixin, HuberModel):
+class ParametersMixin(HuberModel):
+    """Checks of the parameters of a single fit."""
+
+    rho: float | str | OutlierShare
+    alpha: float
+
+    def _checked_parameters(self) -> tuple[Rule | None, Settings]:
+        """Return the rule for rho (None if rho is a number) and the settings."""
+        settings = self._checked_settings()
+        rule: Rule | None = None
+        if isinstance(self.rho, OutlierShare) or (
+            isinstance(self.rho, str) and self.rho in RULES
+        ):
+            rule = self.rho
+        else:
+            rho = check_rho("rho", self.rho, settings.scale, allowed=_RHOS)
+            settings = replace(settings, rho=rho)
+        alpha = check_real("alpha", self.alpha, least=0)
+        return rule, replace(settings, alpha=alpha)
+
+    def _start(self, n_features: int) -> Start | None:
+        from skhuber._fit import Start
+
+        if not hasattr(self, "coef_"):
+            return None
+        if self.coef_.shape != (n_features,):
+            raise ValueError(
+                f"X has {n_features} features, but warm_start=True starts from a "
+                f"model of {self.coef_.shape[0]} features. Fit with the same features, "
+                "or with warm_start=False."
+            )
+        return Start(self.coef_, self.intercept_, self.scale_)
+
+
+class HuberRegressor(StreamingMixin, ParametersMixin):
     """Linear regression that outliers cannot pull away.
 
     Residuals count by their square up to a threshold and by their size beyond it.
@@ -296,30 +330,3 @@ class HuberRegressor(StreamingMixin, HuberModel):
         if fit.converged or fit.is_stopped:
             return warning and f"HuberRegressor: {warning}."
         return not_converged(fit, settings)
-
-    def _checked_parameters(self) -> tuple[Rule | None, Settings]:
-        """Return the rule for rho (None if rho is a number) and the settings."""
-        settings = self._checked_settings()
-        rule: Rule | None = None
-        if isinstance(self.rho, OutlierShare) or (
-            isinstance(self.rho, str) and self.rho in RULES
-        ):
-            rule = self.rho
-        else:
-            rho = check_rho("rho", self.rho, settings.scale, allowed=_RHOS)
-            settings = replace(settings, rho=rho)
-        alpha = check_real("alpha", self.alpha, least=0)
-        return rule, replace(settings, alpha=alpha)
-
-    def _start(self, n_features: int) -> Start | None:
-        from skhuber._fit import Start
-
-        if not hasattr(self, "coef_"):
-            return None
-        if self.coef_.shape != (n_features,):
-            raise ValueError(
-                f"X has {n_features} features, but warm_start=True starts from a "
-                f"model of {self.coef_.shape[0]} features. Fit with the same features, "
-                "or with warm_start=False."
-            )
-        return Start(self.coef_, self.intercept_, self.scale_)

@@ -4,7 +4,7 @@
 `stream` that of rows that come in batches.
 """
 
-from skhuber._fit.fit import fit_rows
+from skhuber._fit.fit import fit_rows, takes_sample
 from skhuber._fit.result import (
     Fit,
     Model,
@@ -28,4 +28,5 @@ __all__ = [
     "fit_rows",
     "residuals_of",
     "robust_weights",
+    "takes_sample",
 ]

@@ -81,6 +81,11 @@ def fit_rows(
     return fit
 
 
+def takes_sample(rows: RowSource) -> bool:
+    """Return whether a fit to the rows solves a sample first; others are small."""
+    return plan_of(rows).sample_rows > 0 or plan_of(rows).way == "matrix_free"
+
+
 @one_blas_thread
 def _best_attempt(
     rows: RowSource,

@@ -445,6 +445,8 @@ def _interpolates(rows: RowSource, fit: Fit) -> bool:
     """
     p, coefficients = rows.n_features, rows.n_features + 1
     threshold = fit.point.threshold / fit.point.y_unit
+    if not rows.is_local:  # (so many rows are not met)
+        return False
     (inside,) = np.nonzero(np.abs(residuals_of(rows, fit)) <= threshold)
     if len(inside) <= coefficients:
         return True
