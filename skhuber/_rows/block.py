@@ -39,6 +39,11 @@ class Block:
     y: Data
     weight: Floats | None
 
+    @property
+    def is_empty(self) -> bool:
+        """True without a row of positive weight."""
+        return not (len(self.y) if self.weight is None else self.weight.any())
+
     def rows(self, power: int | None = None, threads: int = 1) -> MemoryRows:
         """Return the source of these rows."""
         options: dict[str, Any] = {"threads": threads, "weight_power": power}
@@ -134,7 +139,7 @@ def swept(
     block: Block, threads: int, power: int, points: Sequence[Point], want: Want
 ) -> list[Sums] | None:
     """Return the sums of a block; None for an empty one."""
-    if not len(block.y):
+    if block.is_empty:
         return None
     return block.rows(power, threads).sweep(points, want)
 
@@ -145,8 +150,8 @@ def swept_and_kept(
     block: Block, threads: int, power: int, point: Point, want: Want
 ) -> tuple[list[Sums] | None, Floats]:
     """Return the sums of a block, and the residuals of its rows."""
-    residuals = np.empty(len(block.y))
-    if not len(block.y):
+    residuals = np.zeros(len(block.y))
+    if block.is_empty:
         return None, residuals
     sums = block.rows(power, threads).sweep([point], want, residuals)
     return sums, np.abs(residuals)
@@ -184,26 +189,26 @@ def weights(block: Block, threads: int) -> Floats:
 
 
 def deviation(block: Block, threads: int, centre: Floats) -> Floats:
-    if not len(block.y):
+    if block.is_empty:
         return np.zeros(len(centre))
     return block.rows(None, threads).max_abs_deviation(centre)
 
 
 def is_finite(block: Block, threads: int) -> bool:
-    return not len(block.y) or block.rows(None, threads).is_finite
+    return block.is_empty or block.rows(None, threads).is_finite
 
 
 def applied(
     block: Block, threads: int, power: int, function: Callable[[RowSource], float]
 ) -> float:
-    return function(block.rows(power, threads)) if len(block.y) else 0.0
+    return 0.0 if block.is_empty else function(block.rows(power, threads))
 
 
 def shares(
     block: Block, threads: int, point: Point, mean_square: Floats
 ) -> tuple[None, Floats]:
-    if not len(block.y):
-        return None, np.empty(0)
+    if block.is_empty:
+        return None, np.ones(len(block.y))
     rows = block.rows(None, threads)
     return None, rows.leverage_shares(point, mean_square)
 

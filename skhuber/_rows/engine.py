@@ -98,6 +98,9 @@ class Engine(abc.ABC):
     def keep(self, label: str, function: Callable[..., Any], *common: Any) -> Any:
         """Return a handle of results that stay where the blocks are."""
 
+    def close(self) -> None:  # noqa: B027 (an engine in this process has nothing to do)
+        """Free the blocks, and stop what may be computed still."""
+
     def total_and_keep(
         self, label: str, function: Callable[..., Any], *common: Any
     ) -> tuple[Any, Any]:

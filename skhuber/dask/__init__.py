@@ -1,6 +1,6 @@
 """Fits to Dask collections: data larger than memory, and clusters.
 
-It needs Dask: ``pip install 'skhuber[dask]'``.
+It needs Dask and distributed, the extra ``dask``: ``pip install '.[dask]'``.
 """
 
 try:
@@ -8,8 +8,8 @@ try:
     import distributed as _distributed  # noqa: F401
 except ImportError as error:
     raise ImportError(
-        "skhuber.dask needs Dask: install skhuber with its extra, "
-        "pip install 'skhuber[dask]'."
+        "skhuber.dask needs Dask and distributed: install skhuber with its extra "
+        "`dask` (pip install '.[dask]' in a checkout)."
     ) from error
 
 from skhuber.dask._regressor import DaskHuberRegressor

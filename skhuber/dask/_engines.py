@@ -10,15 +10,18 @@ import contextlib
 import math
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any
 
 import dask
 from dask.delayed import Delayed
 from distributed import get_client, wait
+from distributed.client import FutureCancelledError
+from distributed.scheduler import KilledWorker
 from distributed.system import MEMORY_LIMIT
 
-from skhuber._rows.block import Block, facts
+from skhuber._rows.block import Block, Facts, facts
 from skhuber._rows.engine import Engine, subtrees, total_of
 from skhuber.dask._chunks import Chunks, make_block
 
@@ -185,19 +188,19 @@ class OnWorkers(Engine):
         self._client = client
         self._blocks = list(blocks)
         self.n_blocks = len(blocks)
-        self._workers: frozenset[str] = frozenset()
+        self._threads: dict[str, int] = {}
         self._groups: list[tuple[str | None, list[int]]] = []
 
     def _placed(self) -> list[tuple[str | None, list[int]]]:
         """Return the blocks of each worker; asked again after workers changed."""
-        workers = frozenset(self._client.ncores())
-        if workers != self._workers or not self._groups:
-            self._workers = workers
+        threads = self._client.ncores()
+        if threads.keys() != self._threads.keys() or not self._groups:
+            self._threads = threads
             where = self._client.who_has(self._blocks)
             groups: dict[str | None, list[int]] = {}
             for k, block in enumerate(self._blocks):
-                holders = where.get(block.key) or [None]
-                groups.setdefault(sorted(holders, key=str)[0], []).append(k)
+                holders = sorted(where.get(block.key) or ())
+                groups.setdefault(holders[0] if holders else None, []).append(k)
             self._groups = sorted(groups.items(), key=lambda group: group[1][0])
         return self._groups
 
@@ -216,7 +219,6 @@ class OnWorkers(Engine):
         else:
             groups = [(None, numbers, future) for numbers, future in kept.groups]
         token = uuid.uuid4().hex
-        threads = self._client.ncores()
         found = []
         for j, (worker, numbers, future) in enumerate(groups):
             own = [() if local is None else tuple(local[k]) for k in numbers]
@@ -230,7 +232,7 @@ class OnWorkers(Engine):
                 [self._blocks[k] for k in numbers],
                 own,
                 future,
-                threads.get(worker, 1) if worker is not None else 1,
+                self._threads.get(worker or "", 1),
                 as_sum,
                 key=f"{label}-{token}-{j}",
                 pure=False,
@@ -240,9 +242,14 @@ class OnWorkers(Engine):
         return found
 
     def _gathered(self, tasks: list[tuple[list[int], Any]]) -> dict[Any, Any]:
-        with described(self._blocks):
-            results = self._client.gather([task for _, task in tasks])
+        futures = [task for _, task in tasks]
+        with watched(self._client, futures, self._blocks):
+            results = self._client.gather(futures)
         return {key: value for part in results for key, value in part.items()}
+
+    def close(self) -> None:
+        """Free the blocks, and cancel what may be computed still."""
+        self._client.cancel(self._blocks)
 
     def each(
         self,
@@ -274,50 +281,45 @@ class OnWorkers(Engine):
 
 
 @contextlib.contextmanager
-def described(blocks: Sequence[Any]) -> Iterator[None]:
-    """Raise an error that names the chunk if one is lost."""
+def watched(
+    client: Any, futures: Sequence[Any], blocks: Sequence[Any]
+) -> Iterator[None]:
+    """Cancel futures after an error, which names the chunk if one is lost."""
     try:
         yield
-    except Exception as error:
-        lost = [
-            k
-            for k, block in enumerate(blocks)
-            if getattr(block, "status", "") in ("lost", "cancelled", "error")
-        ]
-        if not lost and "Cancelled" not in type(error).__name__:
+    except BaseException as error:
+        status = [getattr(block, "status", "") for block in blocks]
+        client.cancel(list(futures))
+        lost = [k for k, one in enumerate(status) if one in ("lost", "cancelled")]
+        is_lost = lost or isinstance(error, FutureCancelledError | KilledWorker)
+        if not is_lost or not isinstance(error, Exception | CancelledError):
             raise
-        which = f"chunk {lost[0]}" if lost else "a chunk"
+        which = f"chunk {lost[0]} of {len(blocks)}" if lost else "a chunk"
         raise RuntimeError(
             f"{which} of the data is lost ({type(error).__name__}: {error}): a worker "
             "left, and what it held cannot be computed again. Data that were scattered "
-            "have no other copy; load them in tasks instead (from files, say), or "
-            "persist them from such tasks."
+            "have no other copy. Load them in tasks instead (from files, say), or "
+            "persist what such tasks made."
         ) from error
 
 
-def engine_of(
-    chunks: Chunks, client: Any, threads: int
-) -> tuple[Engine, list[Any], bool]:
-    """Return the engine for chunks, and the facts of their blocks.
-
-    Returns
-    -------
-    engine : Engine
-    known : list of Facts
-    is_kept : bool
-        Whether the blocks are kept in memory.
-    """
+def streaming(chunks: Chunks, client: Any) -> Streaming:
+    """Return the engine that loads chunks whenever they are used."""
     if client is None:
-        streaming = Streaming(chunks, _compute_here)
-    else:
-        streaming = Streaming(chunks, lambda tasks: _compute_there(client, tasks))
+        return Streaming(chunks, _compute_here)
+    return Streaming(chunks, lambda tasks: _compute_there(client, tasks))
+
+
+def engine_of(chunks: Chunks, client: Any, threads: int) -> tuple[Engine, list[Facts]]:
+    """Return the engine for chunks, and the facts of their blocks."""
+    anew = streaming(chunks, client)
     memory = memory_of(client)
     n_bytes, known = chunks.n_bytes, None
     if math.isnan(n_bytes):
-        known = streaming.each("huber-check", facts)
+        known = anew.each("huber-check", facts)
         n_bytes = float(sum(one.n_bytes for one in known))
     if n_bytes > _KEPT_SHARE * memory:
-        return streaming, known or streaming.each("huber-check", facts), False
+        return anew, known or anew.each("huber-check", facts)
     token = uuid.uuid4().hex
     make = dask.delayed(make_block, pure=False, traverse=False)
     blocks = [
@@ -329,16 +331,16 @@ def engine_of(
         engine = InMemory(_compute_here(blocks), threads)
     else:
         futures = client.compute(blocks)
-        with described(futures):
+        with watched(client, futures, futures):
             _wait(futures)
         engine = OnWorkers(client, futures)
-    return engine, known or engine.each("huber-check", facts), True
+    return engine, known or engine.each("huber-check", facts)
 
 
 def _wait(futures: Sequence[Any]) -> None:
     wait(futures)
     for future in futures:
-        if future.status == "error":
+        if future.status != "finished":
             future.result()
 
 
@@ -348,7 +350,7 @@ def _compute_here(tasks: list[Delayed]) -> list[Any]:
 
 def _compute_there(client: Any, tasks: list[Delayed]) -> list[Any]:
     futures = client.compute(tasks)
-    with described(futures):
+    with watched(client, futures, futures):
         return list(client.gather(futures))
 
 

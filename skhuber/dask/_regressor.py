@@ -5,10 +5,10 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, Self
 
-import dask
 import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted
 
 from skhuber._common.validation import check_flag, check_n_jobs
 from skhuber._estimators.base import (
@@ -27,6 +27,9 @@ from skhuber.dask._chunks import Chunks, chunks_of, is_collection, is_frame
 if TYPE_CHECKING:
     from skhuber._fit import Fit, Model, Settings
     from skhuber._rows import RowSource
+    from skhuber._rows.block import Block
+    from skhuber._tuning.rules import Rule
+    from skhuber.dask._rows import Blocks
 
 # Attributes that hold the user's collections, which a pickle leaves out.
 _LAZY = ("outliers_", "robust_weights_")
@@ -167,57 +170,61 @@ class DaskHuberRegressor(ParametersMixin, HuberModel):
     @with_callbacks
     @with_one_blas_thread
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> str | None:
-        from skhuber._fit import fit_rows
         from skhuber._runtime import thread_count
-        from skhuber._tuning.rules import fit_by_rule
         from skhuber.dask._engines import client_of
         from skhuber.dask._rows import blocks_of
 
         rule, settings = self._checked_parameters()
-        warm_start = check_flag("warm_start", self.warm_start)
-        verbose = check_flag("verbose", self.verbose)
-        n_jobs = check_n_jobs(self.n_jobs)
+        check_flag("warm_start", self.warm_start)
+        check_flag("verbose", self.verbose)
+        threads = thread_count(check_n_jobs(self.n_jobs), 2**62)
         chunks = chunks_of(X, y, sample_weight)
-        threads = thread_count(n_jobs, 2**62)
-        client = client_of(self.client)
         tasks = Tasks(self, {"X": X, "y": y, "metadata": None}, n_tasks=None)
-        with tasks.fit():
-            blocks = blocks_of(chunks, client, threads)
-            rows = blocks.rows
-            self.n_features_in_ = rows.n_features
+        with tasks.fit(), blocks_of(chunks, client_of(self.client), threads) as blocks:
             if chunks.names is not None:
                 self.feature_names_in_: Any = np.array(chunks.names, dtype=object)
             elif hasattr(self, "feature_names_in_"):
                 del self.feature_names_in_
-            start = None
-            if warm_start and rule is None:
-                start = self._start(rows.n_features)
-
-            def watch(n_sweeps: int, model: Model) -> bool:
-                if verbose:
-                    print(
-                        f"sweep {n_sweeps}: objective {model.objective:.10g}, "
-                        f"scale {model.scale:.6g}"
-                    )
-                attributes = {
-                    "coef_": _like(rows, model.coef, model.intercept),
-                    "intercept_": model.intercept,
-                    "scale_": model.scale,
-                    "rho_": settings.rho,
-                }
-                return tasks.done("iteration", attributes)
-
-            is_watched = verbose or tasks.has_listeners
-            warning = None
-            if rule is None:
-                fit = fit_rows(rows, settings, start, watch if is_watched else None)
-            else:
-                settings, fit, warning = fit_by_rule(rows, rule, settings)
-            blocks.check(fit)
-            self._take_fit(fit, settings, rows, chunks)
+            fit, settings, warning = self._fit_blocks(blocks, rule, settings, tasks)
+            self._take_fit(fit, settings, blocks.rows, chunks)
         if fit.converged or fit.is_stopped:
             return warning and f"DaskHuberRegressor: {warning}."
         return not_converged(fit, settings, type(self).__name__)
+
+    def _fit_blocks(
+        self, blocks: Blocks, rule: Rule | None, settings: Settings, tasks: Tasks
+    ) -> tuple[Fit, Settings, str | None]:
+        """Return the fit, the settings with the rho in use, and a warning or None."""
+        from skhuber._fit import fit_rows
+        from skhuber._tuning.rules import fit_by_rule
+
+        rows = blocks.rows
+        self.n_features_in_ = rows.n_features
+        start, warning = None, None
+        if self.warm_start and rule is None:
+            start = self._start(rows.n_features)
+
+        def watch(n_sweeps: int, model: Model) -> bool:
+            if self.verbose:
+                print(
+                    f"sweep {n_sweeps}: objective {model.objective:.10g}, "
+                    f"scale {model.scale:.6g}"
+                )
+            attributes = {
+                "coef_": _like(rows, model.coef, model.intercept),
+                "intercept_": model.intercept,
+                "scale_": model.scale,
+                "rho_": settings.rho,
+            }
+            return tasks.done("iteration", attributes)
+
+        is_watched = self.verbose or tasks.has_listeners
+        if rule is None:
+            fit = fit_rows(rows, settings, start, watch if is_watched else None)
+        else:
+            settings, fit, warning = fit_by_rule(rows, rule, settings)
+        blocks.check(fit)
+        return fit, settings, warning
 
     def _take_fit(
         self, fit: Fit, settings: Settings, rows: RowSource, chunks: Chunks
@@ -271,8 +278,6 @@ class DaskHuberRegressor(ParametersMixin, HuberModel):
         """
         if not is_collection(X):
             return super().predict(X)
-        from sklearn.utils.validation import check_is_fitted
-
         check_is_fitted(self)
         _check_features(self, X)
         if not is_frame(X) and len(X.chunks[1]) > 1:
@@ -310,16 +315,16 @@ class DaskHuberRegressor(ParametersMixin, HuberModel):
         """
         if not is_collection(X):
             return float(super().score(X, y, sample_weight))
+        from skhuber.dask._engines import client_of, streaming
+
+        check_is_fitted(self)
+        _check_features(self, X)
         chunks = chunks_of(X, y, sample_weight)
-        weight = 1.0 if chunks.weight is None else chunks.weight
-        residuals = chunks.y - self.predict(chunks.X)
-        counts = weight * (0.0 * residuals + 1.0)
-        total, first = dask.compute(counts.sum(), (counts * chunks.y).sum())
-        centred = chunks.y - first / total
-        lost, all_of_it = dask.compute(
-            (counts * residuals**2).sum(), (counts * centred**2).sum()
-        )
-        return float(1.0 - lost / all_of_it) if all_of_it > 0 else float(lost == 0)
+        engine = streaming(chunks, client_of(self.client))
+        mass, first = engine.total("huber-score", _target_sums)
+        model = (self.coef_, self.intercept_, first / mass)
+        left, spread = engine.total("huber-score", _squares, model)
+        return float(1.0 - left / spread) if spread > 0 else float(left == 0)
 
     def to_local(self) -> HuberRegressor:
         """Return a HuberRegressor with the fitted attributes, without collections.
@@ -343,8 +348,6 @@ class DaskHuberRegressor(ParametersMixin, HuberModel):
         >>> DaskHuberRegressor(alpha=0).fit(X, y).to_local().predict([[10.0]]).round(6)
         array([21.])
         """
-        from sklearn.utils.validation import check_is_fitted
-
         check_is_fitted(self)
         parameters = self.get_params(deep=False)
         del parameters["client"]
@@ -391,15 +394,28 @@ def _check_features(model: Any, X: Any) -> None:
         )
 
 
+def _target_sums(block: Block, threads: int) -> Any:
+    """Return Σ s and Σ s y."""
+    s = np.ones(len(block.y)) if block.weight is None else block.weight
+    return np.array([s.sum(), s @ block.y])
+
+
+def _squares(block: Block, threads: int, model: Any) -> Any:
+    """Return Σ s r² and Σ s (y − mean)²."""
+    s = np.ones(len(block.y)) if block.weight is None else block.weight
+    coef, intercept, mean = model
+    residuals = block.y - linear(block.X, coef, intercept)
+    return np.array([s @ residuals**2, s @ (block.y - mean) ** 2])
+
+
 def _by_chunk(function: Any, dtype: Any, X: Any, y: Any, model: Any) -> Any:
     """Return a function of the rows of each chunk, as a lazy collection like X."""
     others = () if y is None else (y,)
-    if is_frame(X):
+    if is_frame(X) and all(is_frame(one) for one in others):
         meta = X._meta.iloc[:, 0].astype(dtype).rename(None)
-        others = tuple(
-            one if is_frame(one) else one.to_dask_dataframe() for one in others
-        )
         return X.map_partitions(function, *others, model=model, kind=dtype, meta=meta)
+    if is_frame(X):  # and y an array
+        X = X.to_dask_array()
     return X.map_blocks(
         function,
         *(one[:, np.newaxis] for one in others),

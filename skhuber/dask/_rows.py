@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,20 +48,24 @@ class Blocks:
         )
 
 
-def blocks_of(chunks: Chunks, client: Any, threads: int) -> Blocks:
-    """Return the rows of chunks, loaded if they fit in memory."""
+@contextlib.contextmanager
+def blocks_of(chunks: Chunks, client: Any, threads: int) -> Iterator[Blocks]:
+    """Hold the rows of chunks for a fit, loaded if they fit in memory."""
     from skhuber._fit import takes_sample
 
-    engine, known, _ = engine_of(chunks, client, threads)
-    _check(known, chunks)
-    remote = RemoteRows(engine, known, threads=threads)
-    rows: RowSource = remote
-    if not takes_sample(remote):
-        rows = remote.gathered()
-    return Blocks(rows, remote)
+    engine, known = engine_of(chunks, client, threads)
+    try:
+        _check(known)
+        remote = RemoteRows(engine, known, threads=threads)
+        rows: RowSource = remote
+        if not takes_sample(remote):
+            rows = remote.gathered()
+        yield Blocks(rows, remote)
+    finally:
+        engine.close()
 
 
-def _check(known: list[Facts], chunks: Chunks) -> None:
+def _check(known: list[Facts]) -> None:
     """Raise an error that names the chunk and what is wrong with it."""
     for k, one in enumerate(known):
         if one.problem:
