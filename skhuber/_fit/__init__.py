@@ -4,7 +4,7 @@
 `stream` that of rows that come in batches.
 """
 
-from skhuber._fit.fit import fit_rows, takes_sample
+from skhuber._fit.fit import fit_rows, is_small
 from skhuber._fit.result import (
     Fit,
     Model,
@@ -26,7 +26,7 @@ __all__ = [
     "at_model",
     "distances_of",
     "fit_rows",
+    "is_small",
     "residuals_of",
     "robust_weights",
-    "takes_sample",
 ]

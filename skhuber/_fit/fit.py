@@ -81,9 +81,9 @@ def fit_rows(
     return fit
 
 
-def takes_sample(rows: RowSource) -> bool:
-    """Return whether a fit to the rows solves a sample first; others are small."""
-    return plan_of(rows).sample_rows > 0 or plan_of(rows).way == "matrix_free"
+def is_small(rows: RowSource) -> bool:
+    """Return whether the rows are few enough for Newton's method on all of them."""
+    return plan_of(rows).way in ("compiled", "newton")
 
 
 @one_blas_thread

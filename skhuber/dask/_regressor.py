@@ -77,8 +77,7 @@ class DaskHuberRegressor(ParametersMixin, HuberModel):
     If a worker leaves, what it held is computed again. Data that were scattered cannot
     be, and the fit raises an error.
 
-    Data that are small (for which HuberRegressor would not take a sample) are gathered
-    and fitted here.
+    Small data (some thousands of rows times few columns) are gathered and fitted here.
 
     Examples
     --------

@@ -51,14 +51,14 @@ class Blocks:
 @contextlib.contextmanager
 def blocks_of(chunks: Chunks, client: Any, threads: int) -> Iterator[Blocks]:
     """Hold the rows of chunks for a fit, loaded if they fit in memory."""
-    from skhuber._fit import takes_sample
+    from skhuber._fit import is_small
 
     engine, known = engine_of(chunks, client, threads)
     try:
         _check(known)
         remote = RemoteRows(engine, known, threads=threads)
         rows: RowSource = remote
-        if not takes_sample(remote):
+        if is_small(remote):
             rows = remote.gathered()
         yield Blocks(rows, remote)
     finally:
