@@ -11,6 +11,7 @@ ORDER = [
     "plot_inference.py",
     "plot_sparse.py",
     "plot_curve.py",
+    "plot_beyond_memory.py",
 ]
 
 

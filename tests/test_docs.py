@@ -23,6 +23,7 @@ PAGES = [
     "docs/index.md",
     "docs/guide/callbacks.md",
     pytest.param("docs/guide/large.md", marks=pytest.mark.compiled),
+    pytest.param("docs/guide/beyond.md", marks=pytest.mark.compiled),
     pytest.param("docs/guide/inference.md", marks=pytest.mark.compiled),
     "docs/guide/leverage.md",
     "docs/guide/moving.md",

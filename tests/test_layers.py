@@ -17,6 +17,7 @@ PACKAGE = Path(skhuber.__file__).parent
 # its modules or inside functions). Each arrow is a decision about the structure.
 MAY_IMPORT = {
     "__init__": {"_estimators", "_tuning", "losses", "metrics"},
+    "dask": {"_common", "_estimators", "_fit", "_rows", "_runtime", "_tuning"},
     "inspection": {"_common", "_estimators"},
     "inference": {"_common", "_estimators", "_kernels", "_runtime", "_tuning"},
     "_estimators": {"_common", "_fit", "_rows", "_runtime", "_tuning", "metrics"},
@@ -44,6 +45,8 @@ MAY_IMPORT = {
 # only some modules of a package may import.
 ONLY_THERE = {
     "numba": {"_runtime/launch", "_kernels/formulas", "_kernels/sweeps"},
+    "dask": {"dask/__init__", "dask/_chunks", "dask/_engines"},
+    "distributed": {"dask/__init__", "dask/_engines"},
     "joblib": {"_runtime/launch"},
     "threadpoolctl": {"_runtime/blas"},
     "sklearn": {
@@ -53,6 +56,8 @@ ONLY_THERE = {
         "_estimators/cross_validation",
         "_estimators/path",
         "_estimators/regressor",
+        "_estimators/streaming",
+        "dask/_regressor",
         "inference/_bootstrap",
         "inference/_checks",
         "inference/_leverage",
@@ -62,7 +67,13 @@ ONLY_THERE = {
     },
     "scipy.optimize": {"_solver/lbfgs", "_tuning/efficiency"},
     "skhuber._fit.small": {"_fit/fit", "_fit/grid"},
-    "skhuber._fit.plan": {"_fit/fit", "_fit/grid", "_fit/levels", "_tuning/rules"},
+    "skhuber._fit.plan": {
+        "_fit/fit",
+        "_fit/grid",
+        "_fit/levels",
+        "_fit/stream",
+        "_tuning/rules",
+    },
     "skhuber._kernels.direct": {"_fit/small"},
 }
 

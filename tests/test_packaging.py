@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 import skhuber
 
 ROOT = Path(__file__).parents[1]
-TESTED_EXTRAS = ["plot", "test"]
+TESTED_EXTRAS = ["dask", "plot", "test"]
 
 
 def stated_bounds():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 from typing import Any
 
-__all__ = ["read_only"]
+__all__ = ["is_mapped", "read_only"]
 
 
 def read_only(array: Any) -> Any:
@@ -16,3 +17,12 @@ def read_only(array: Any) -> Any:
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+def is_mapped(array: Any) -> bool:
+    """Return whether an array is a view of a memory-mapped file."""
+    while array is not None:
+        if isinstance(array, mmap.mmap):
+            return True
+        array = getattr(array, "base", None)
+    return False

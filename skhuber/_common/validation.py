@@ -181,6 +181,17 @@ def refuse_missing_times(name: str, values: Any) -> None:
             raise ValueError(f"{name} contains NaT, a missing date or duration.")
 
 
+def refuse_collections(estimator: str, **arrays: Any) -> None:
+    """Raise a TypeError for a Dask collection, which would be gathered as a whole."""
+    for name, array in arrays.items():
+        if hasattr(array, "__dask_graph__"):
+            raise TypeError(
+                f"{name} must be in memory for {estimator}, got a Dask collection "
+                f"({type(array).__name__}). Use skhuber.dask.DaskHuberRegressor for it,"
+                f" or call {name}.compute() first."
+            )
+
+
 def refuse_bad_values(**arrays: Any) -> None:
     """Raise a ValueError that names the first array with NaN or infinity.
 

@@ -26,6 +26,7 @@ from skhuber._common.validation import (
     check_weights,
     naming,
     refuse_bad_values,
+    refuse_collections,
     refuse_missing_times,
 )
 from skhuber._estimators.callbacks import CallbackSupportMixin
@@ -65,6 +66,17 @@ def check_rho(name: str, value: object, scale: float | str, allowed: str = "") -
             "fixed scale any rho > 0 is allowed."
         )
     return rho
+
+
+def not_converged(
+    fit: Fit, settings: Settings, estimator: str = "HuberRegressor"
+) -> str:
+    """Return the text of the warning that a fit did not converge."""
+    return (
+        f"{estimator} did not converge: {fit.status.value}. After {fit.n_iter} "
+        f"iterations the estimated optimality gap is {fit.gap:.1e} "
+        f"(tol={settings.tol:g}, max_iter={settings.max_iter})."
+    )
 
 
 def is_single(values: ArrayLike) -> bool:
@@ -210,15 +222,22 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         )
 
     def _checked_data(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        *,
+        reset: bool = True,
     ) -> Data:
         """Return the validated data.
 
-        Bad values in X are not looked for: they show in the sums of the fit.
+        Bad values in X are not looked for: they show in the sums of the fit. Without
+        `reset`, the features must be those that the estimator knows.
         """
         from skhuber._runtime import thread_count
 
         n_jobs = check_n_jobs(self.n_jobs)
+        refuse_collections(type(self).__name__, X=X, y=y, sample_weight=sample_weight)
         refuse_missing_times("X", X)
         with naming("X"):
             data: Any = validate_data(
@@ -227,6 +246,7 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 accept_sparse="csr",
                 dtype=[np.float64, np.float32],
                 ensure_all_finite=False,
+                reset=reset,
             )
         target = check_target(y, data.shape[0], type(self).__name__)
         weight = check_weights(sample_weight, data.shape[0])

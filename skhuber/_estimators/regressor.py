@@ -13,10 +13,12 @@ from skhuber._common.validation import check_flag, check_real
 from skhuber._estimators.base import (
     HuberModel,
     check_rho,
+    not_converged,
     unchanged_on_error,
     with_one_blas_thread,
 )
 from skhuber._estimators.callbacks import Tasks, with_callbacks
+from skhuber._estimators.streaming import StreamingMixin
 from skhuber._tuning.efficiency import RULES, OutlierShare
 
 if TYPE_CHECKING:
@@ -27,7 +29,41 @@ if TYPE_CHECKING:
 _RHOS = 'a number > 0, "auto", "adaptive" or an OutlierShare'
 
 
-class HuberRegressor(HuberModel):
+class ParametersMixin(HuberModel):
+    """Checks of the parameters of a single fit."""
+
+    rho: float | str | OutlierShare
+    alpha: float
+
+    def _checked_parameters(self) -> tuple[Rule | None, Settings]:
+        """Return the rule for rho (None if rho is a number) and the settings."""
+        settings = self._checked_settings()
+        rule: Rule | None = None
+        if isinstance(self.rho, OutlierShare) or (
+            isinstance(self.rho, str) and self.rho in RULES
+        ):
+            rule = self.rho
+        else:
+            rho = check_rho("rho", self.rho, settings.scale, allowed=_RHOS)
+            settings = replace(settings, rho=rho)
+        alpha = check_real("alpha", self.alpha, least=0)
+        return rule, replace(settings, alpha=alpha)
+
+    def _start(self, n_features: int) -> Start | None:
+        from skhuber._fit import Start
+
+        if not hasattr(self, "coef_"):
+            return None
+        if self.coef_.shape != (n_features,):
+            raise ValueError(
+                f"X has {n_features} features, but warm_start=True starts from a "
+                f"model of {self.coef_.shape[0]} features. Fit with the same features, "
+                "or with warm_start=False."
+            )
+        return Start(self.coef_, self.intercept_, self.scale_)
+
+
+class HuberRegressor(StreamingMixin, ParametersMixin):
     """Linear regression that outliers cannot pull away.
 
     Residuals count by their square up to a threshold and by their size beyond it.
@@ -116,6 +152,8 @@ class HuberRegressor(HuberModel):
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the features, if X had names that are all strings.
+    n_samples_seen_ : int
+        Number of samples of all batches; only after `partial_fit`.
 
     See Also
     --------
@@ -288,37 +326,7 @@ class HuberRegressor(HuberModel):
                 settings, fit, warning = fit_by_rule(rows, rule, settings)
             self._check_sums([fit], data)
             self._take(fit, settings, data, rows)
+            self._forget_stream()
         if fit.converged or fit.is_stopped:
             return warning and f"HuberRegressor: {warning}."
-        return (
-            f"HuberRegressor did not converge: {fit.status.value}. After {fit.n_iter} "
-            f"iterations the estimated optimality gap is {fit.gap:.1e} "
-            f"(tol={settings.tol:g}, max_iter={settings.max_iter})."
-        )
-
-    def _checked_parameters(self) -> tuple[Rule | None, Settings]:
-        """Return the rule for rho (None if rho is a number) and the settings."""
-        settings = self._checked_settings()
-        rule: Rule | None = None
-        if isinstance(self.rho, OutlierShare) or (
-            isinstance(self.rho, str) and self.rho in RULES
-        ):
-            rule = self.rho
-        else:
-            rho = check_rho("rho", self.rho, settings.scale, allowed=_RHOS)
-            settings = replace(settings, rho=rho)
-        alpha = check_real("alpha", self.alpha, least=0)
-        return rule, replace(settings, alpha=alpha)
-
-    def _start(self, n_features: int) -> Start | None:
-        from skhuber._fit import Start
-
-        if not hasattr(self, "coef_"):
-            return None
-        if self.coef_.shape != (n_features,):
-            raise ValueError(
-                f"X has {n_features} features, but warm_start=True starts from a "
-                f"model of {self.coef_.shape[0]} features. Fit with the same features, "
-                "or with warm_start=False."
-            )
-        return Start(self.coef_, self.intercept_, self.scale_)
+        return not_converged(fit, settings)

@@ -1,10 +1,19 @@
 """Fits: from rows to a fitted model.
 
-`fit` has the way of a single fit, `grid` that of many settings on the same rows.
+`fit` has the way of a single fit, `grid` that of many settings on the same rows, and
+`stream` that of rows that come in batches.
 """
 
-from skhuber._fit.fit import fit_rows
-from skhuber._fit.result import Fit, Model, Tally, residuals_of, robust_weights
+from skhuber._fit.fit import fit_rows, is_small
+from skhuber._fit.result import (
+    Fit,
+    Model,
+    Tally,
+    at_model,
+    distances_of,
+    residuals_of,
+    robust_weights,
+)
 from skhuber._fit.settings import Settings
 from skhuber._fit.start import Start
 
@@ -14,7 +23,10 @@ __all__ = [
     "Settings",
     "Start",
     "Tally",
+    "at_model",
+    "distances_of",
     "fit_rows",
+    "is_small",
     "residuals_of",
     "robust_weights",
 ]

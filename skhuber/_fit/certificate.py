@@ -15,10 +15,10 @@ determines the fit; if all are, F is zero but for the penalty.)
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
-from skhuber._common.scale import weighted_median
 from skhuber._fit.levels import Samples, State, minimise
 from skhuber._fit.problem import Problem
 from skhuber._fit.result import Fit
@@ -26,6 +26,7 @@ from skhuber._fit.settings import Settings
 from skhuber._objective import RESIDUAL_ROUNDING, HuberObjective
 from skhuber._rows import RowSource
 from skhuber._solver.solution import Solution, Status
+from skhuber._sums import Floats
 
 # A loss above this many scales (per row) is not that of an exact fit, whose loss is
 # about one.
@@ -113,14 +114,22 @@ def is_zero_to_rounding(rows: RowSource, settings: Settings, fit: Fit) -> bool:
     of the sum of their squares. A row counts with its own weight: a light one adds next
     to nothing to F, however long it is.
     """
+    centre = rows.moments(centred=settings.fit_intercept).centre
+    origin = rows.median_target if settings.fit_intercept else 0.0
+    total = rows.add_up(partial(_rounding_loss, centre, origin, settings, fit))
+    return bool(fit.objective <= np.ldexp(total, -rows.weight_power) < np.inf)
+
+
+def _rounding_loss(
+    centre: Floats, origin: float, settings: Settings, fit: Fit, rows: RowSource
+) -> float:
+    """Return the loss of the rounding errors of some rows, in units of weight."""
     weight = np.ones(rows.n_rows) if rows.weight is None else rows.weight
     present = weight > 0
     y = rows.y.astype(np.float64)
-    moments = rows.moments(centred=settings.fit_intercept)
-    origin = weighted_median(y, rows.weight) if settings.fit_intercept else 0.0
     # Squares of numbers in the unit of y do not overflow.
     unit = np.abs(fit.coef) * fit.point.y_unit
-    root = np.sqrt(rows.n_features * rows.squared_lengths(moments.centre, unit))
+    root = np.sqrt(rows.n_features * rows.squared_lengths(centre, unit))
     size = np.abs(y - origin)[present] + root[present] / fit.point.y_unit
     error = RESIDUAL_ROUNDING * size
     if settings.scale == "joint":
@@ -129,8 +138,7 @@ def is_zero_to_rounding(rows: RowSource, settings: Settings, fit: Fit) -> bool:
         loss = np.minimum(error / fit.scale, 2.0 * settings.rho) * error
     else:
         loss = 2.0 * settings.rho * error
-    total = (weight[present] * rows.weight_unit) @ loss
-    return bool(fit.objective <= np.ldexp(total, -rows.weight_power) < np.inf)
+    return float((weight[present] * rows.weight_unit) @ loss)
 
 
 def _is_at_a_vertex(problem: Problem, solution: Solution) -> bool:

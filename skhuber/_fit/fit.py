@@ -81,6 +81,11 @@ def fit_rows(
     return fit
 
 
+def is_small(rows: RowSource) -> bool:
+    """Return whether the rows are few enough for Newton's method on all of them."""
+    return plan_of(rows).way in ("compiled", "newton")
+
+
 @one_blas_thread
 def _best_attempt(
     rows: RowSource,

@@ -32,7 +32,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skhuber._common.scale import joint_scale
 from skhuber._fit.certificate import may_have_collapsed
 from skhuber._fit.fit import Ground, fit_rows, prepare, solve
 from skhuber._fit.plan import Plan, plan_of
@@ -47,7 +46,7 @@ from skhuber._fit.result import (
     Fit,
     described,
     described_without_residuals,
-    residuals_of,
+    distances_of,
 )
 from skhuber._fit.settings import Settings
 from skhuber._fit.small import Small
@@ -167,8 +166,8 @@ def _start(rows: RowSource, settings: Settings, last: Fit | None) -> Start | Non
         return None
     scale = last.scale
     if settings.scale == "joint":
-        distances = np.abs(residuals_of(rows, last))
-        scale = joint_scale(distances, settings.rho, rows.weight) or scale
+        distances, unit = distances_of(rows, last)
+        scale = unit * distances.joint_scale(settings.rho) or scale
     return Start(last.coef, last.intercept, scale, may_stay=False)
 
 
@@ -360,9 +359,8 @@ class _Surroundings:
         """Return the minimum θ of another objective, with the scale of this one."""
         u, intercept, scale = last.split(theta)
         if objective.joint:
-            residuals = Problem(last, self._part, Trust(0.0)).residuals(theta)
-            distances = np.abs(residuals).astype(np.float64)
-            scale = joint_scale(distances, objective.rho, self._part.weight)
+            distances = Problem(last, self._part, Trust(0.0)).distances(theta)
+            scale = distances.joint_scale(objective.rho)
             scale = max(scale, objective.scale_floor)
         return objective.theta(u, intercept, scale)
 

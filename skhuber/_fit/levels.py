@@ -20,6 +20,7 @@ rests are then all in it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.special import chdtri
@@ -36,7 +37,6 @@ from skhuber._fit.problem import (
 )
 from skhuber._objective import HuberObjective
 from skhuber._rows import Picks, RowSource
-from skhuber._rows.sampling import leverage_share
 from skhuber._solver.descent import Rules, drive, polish
 from skhuber._solver.lbfgs import whitened_lbfgs
 from skhuber._solver.quadratic import Model
@@ -74,14 +74,14 @@ class Samples:
     plan : Plan
     first : RowSource or None
         The sample that is solved first.
-    shares : ndarray of shape (n,) or None
+    shares : ndarray of shape (n,), or what these rows have in its place, or None
         Of every row in samples by leverage; None for uniform ones.
     """
 
     rows: RowSource
     plan: Plan
     first: RowSource | None = None
-    shares: Floats | None = None
+    shares: Any = None
 
     def __post_init__(self) -> None:
         """Take the first sample."""
@@ -100,8 +100,7 @@ class Samples:
         if sums.squares is None:
             (sums,) = self.rows.sweep([point], Want(squares=True))
         mean = sums.all_squares / sums.weight
-        influences = self.rows.influences(point, mean)
-        self.shares = leverage_share(influences, self.rows.n_features)
+        self.shares = self.rows.leverage_shares(point, mean)
         self.first = self.rows.sample(self.larger(self.plan.sample_rows))
 
     def larger(self, n_rows: int) -> Picks:

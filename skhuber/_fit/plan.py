@@ -27,7 +27,7 @@ the basis of the columns the Hessian of an exact fit is lost to rounding.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -166,7 +166,8 @@ def plan_of(rows: RowSource) -> Plan:
         layout=rows.layout,
         n_rows=rows.n_rows,
     )
-    return make_plan(shape, compiled=IS_COMPILED and isinstance(rows, DenseRows))
+    plan = make_plan(shape, compiled=IS_COMPILED and isinstance(rows, DenseRows))
+    return plan if rows.is_local else replace(plan, basis="never")
 
 
 def make_plan(shape: Shape, *, compiled: bool = True) -> Plan:

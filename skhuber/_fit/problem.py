@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from skhuber._common.scale import mad_scale
+from skhuber._common.scale import NORMAL_MAD
 from skhuber._objective import HuberObjective
-from skhuber._rows import RowSource
+from skhuber._rows import Distances, RowSource
 from skhuber._solver.matrix_free import MatrixFreeModel
 from skhuber._solver.quadratic import Model
 from skhuber._solver.solution import Answer, Ask
@@ -81,13 +82,13 @@ class Residuals:
 
     Attributes
     ----------
-    array : ndarray of shape (n,)
+    array : ndarray of shape (n,), or what these rows have in its place
     found : Evaluation or None
         The evaluation that they are of.
     """
 
     def __init__(self, rows: RowSource, *, double: bool) -> None:
-        self.array = np.empty(rows.n_rows, np.float64 if double else rows.dtype)
+        self.array = rows.new_residuals(double=double)
         self.found: Evaluation | None = None
 
     def at(self, objective: HuberObjective, theta: Floats) -> Evaluation | None:
@@ -157,7 +158,7 @@ class Problem:
             stop = self._watch(self.objective, theta, value)
         return Evaluation(self.objective, theta, value, gradient, sums, stop)
 
-    def residuals(self, theta: Floats) -> Floats:
+    def residuals(self, theta: Floats) -> Any:
         """Return the standardised residuals at θ; they are valid until the next sweep.
 
         No sweep if the last one was there.
@@ -167,7 +168,11 @@ class Problem:
 
     def median_scale(self, theta: Floats) -> float:
         """Return median|r| / Φ⁻¹(3/4) at θ, standardised."""
-        return mad_scale(np.abs(self.residuals(theta)), self.rows.weight)
+        return self.distances(theta).median() / NORMAL_MAD
+
+    def distances(self, theta: Floats) -> Distances:
+        """Return the standardised |r| at θ, valid until the next sweep."""
+        return self.rows.distances(self.residuals(theta))
 
     def at(self, theta: Floats) -> Answer:
         """Return value and gradient at θ as minimisers want them."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skhuber._fit.problem import Problem
 from skhuber._fit.settings import Settings
-from skhuber._objective import HuberObjective
-from skhuber._rows import RowSource
+from skhuber._objective import HuberObjective, exponent
+from skhuber._rows import Distances, RowSource
 from skhuber._solver.solution import Solution, Status
 from skhuber._sums import Data, Floats, Point, Sums
 
@@ -73,7 +74,7 @@ class Fit:
     point : Point
         Where the residuals are those of the fit; of rows in the basis of singular
         vectors, if the fit was made there.
-    residuals : ndarray of shape (n,) or None
+    residuals : ndarray of shape (n,), or what the rows have in its place, or None
         Standardised residuals there, if they were kept.
     """
 
@@ -88,7 +89,7 @@ class Fit:
     point: Point
     tally: Tally
     theta: Floats | None = None
-    residuals: Data | None = None
+    residuals: Any = None
 
     @property
     def converged(self) -> bool:
@@ -156,7 +157,7 @@ def _fit(
     settings: Settings,
     solution: Solution,
     sums: Sums,
-    residuals: Data | None,
+    residuals: Any,
     n_iter_least: int,
 ) -> Fit:
     objective, rows = problem.objective, problem.rows
@@ -214,11 +215,24 @@ def residuals_of(rows: RowSource, fit: Fit) -> Floats:
 
     One sweep, unless the fit kept them.
     """
+    return np.asarray(_standardised(rows, fit), np.float64) / fit.point.y_unit
+
+
+def distances_of(rows: RowSource, fit: Fit) -> tuple[Distances, float]:
+    """Return the |r| of a fit in a unit of its own, and that unit.
+
+    One sweep, unless the fit kept the residuals in float64.
+    """
+    return rows.distances(_standardised(rows, fit)), 1.0 / fit.point.y_unit
+
+
+def _standardised(rows: RowSource, fit: Fit) -> Any:
+    """Return the standardised residuals of a fit to these rows in float64."""
     if fit.residuals is not None and fit.residuals.dtype == np.float64:
-        return np.asarray(fit.residuals, np.float64) / fit.point.y_unit
-    residuals = np.empty(rows.n_rows)
+        return fit.residuals
+    residuals = rows.new_residuals(double=True)
     rows.sweep([fit.point], residuals=residuals)
-    return residuals / fit.point.y_unit
+    return residuals
 
 
 def robust_weights(
@@ -237,3 +251,32 @@ def robust_weights(
         # In absent rows, products that overflow with either sign.
         residuals[np.isnan(residuals)] = np.inf
     return rows.robust_weights(residuals, fit.point.threshold)
+
+
+def at_model(
+    rows: RowSource, model: Model, rho: float
+) -> tuple[Data, NDArray[np.bool_]]:
+    """Return ψ(r)/r of every row at a model, in the type of X, and the outliers.
+
+    One sweep.
+    """
+    moments = rows.moments(centred=True)
+    spread = np.where(moments.spread > 0, moments.spread, 1.0)
+    power = exponent(spread)
+    y_power = int(exponent(model.scale))
+    centre = float(moments.centre @ model.coef)
+    point = Point(
+        centre=moments.centre,
+        unit=np.ldexp(1.0, -power),
+        y_centre=model.intercept + centre,
+        y_unit=float(np.ldexp(1.0, -y_power)),
+        u=np.ldexp(model.coef, power - y_power),
+        intercept=0.0,
+        threshold=rho * float(np.ldexp(model.scale, -y_power)),
+        scale=1.0,
+    )
+    residuals: Data = np.empty(rows.n_rows, rows.dtype)
+    rows.sweep([point], residuals=residuals)
+    if rows.weight is not None:
+        residuals[np.isnan(residuals)] = np.inf
+    return rows.robust_weights(residuals, point.threshold)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skhuber._common.scale import joint_scale
 from skhuber._fit.problem import Problem
 from skhuber._objective import Frame, HuberObjective
 from skhuber._solver.solution import Ask
@@ -99,7 +98,6 @@ def _with_scale(problem: Problem, u: Floats, intercept: float) -> Floats:
         if scale < least:
             # If most residuals are next to zero, the floor itself is no place to start:
             # its curvature is all that Newton's method would see.
-            distance = np.abs(problem.residuals(theta)).astype(np.float64)
-            scale = joint_scale(distance, objective.rho, problem.rows.weight)
+            scale = problem.distances(theta).joint_scale(objective.rho)
         theta[-1] = max(scale, least)
     return theta

@@ -22,6 +22,7 @@ from skhuber._rows.base import RowSource
 from skhuber._rows.blocks import BlockedRows
 from skhuber._rows.csr import CSRRows, offset_of
 from skhuber._rows.dense import DenseRows
+from skhuber._rows.distances import Distances
 from skhuber._rows.sampling import Picks, leverage_share
 from skhuber._sums import Data, Floats
 
@@ -29,6 +30,7 @@ __all__ = [
     "BlockedRows",
     "CSRRows",
     "DenseRows",
+    "Distances",
     "Picks",
     "RowSource",
     "leverage_share",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skhuber._common.arrays import read_only
+from skhuber._common.scale import weighted_median
 from skhuber._rows import sampling
+from skhuber._rows.distances import Distances
 from skhuber._rows.sampling import Picks
 from skhuber._runtime import block_rows, run_blocks
 from skhuber._sums import Columns, Data, Floats, Moments, Point, Sums, Want
@@ -112,6 +114,21 @@ class RowSource(abc.ABC):
         return self.total_weight / self.weight_unit
 
     @property
+    def median_target(self) -> float:
+        """The weighted median of y."""
+        return weighted_median(self.y.astype(np.float64), self.weight)
+
+    @property
+    def largest_weight(self) -> float:
+        """The largest weight as it was given."""
+        return 1.0 if self.weight is None else float(self.weight.max())
+
+    @property
+    def is_local(self) -> bool:
+        """True if all rows are within reach, so that a dense copy can be made."""
+        return True
+
+    @property
     def takes_no_copies(self) -> bool:
         """True if a sample of these rows stores their indices instead of copies."""
         return False
@@ -166,6 +183,18 @@ class RowSource(abc.ABC):
                 f"{residuals.dtype}"
             )
 
+    def new_residuals(self, *, double: bool) -> Any:
+        """Return what takes r of every row in a sweep, in float64 or the type of X."""
+        return np.empty(self.n_rows, np.float64 if double else self.dtype)
+
+    def distances(self, residuals: Any) -> Distances:
+        """Return |r| of every row, of residuals that a sweep has filled."""
+        return Distances(np.abs(residuals).astype(np.float64, copy=False), self.weight)
+
+    def add_up(self, function: Callable[[RowSource], float]) -> float:
+        """Return the sum over all rows of a function that adds up over some rows."""
+        return function(self)
+
     @abc.abstractmethod
     def _sweep(self, point: Point, want: Want, residuals: Data | None) -> Sums:
         """Return the sums at one point."""
@@ -213,6 +242,11 @@ class RowSource(abc.ABC):
         root = np.sqrt(mean_square)
         inverse = np.divide(1.0, root, out=np.zeros_like(root), where=root > 0)
         return self.squared_lengths(point.centre, point.unit * inverse)
+
+    def leverage_shares(self, point: Point, mean_square: Floats) -> Any:
+        """Return shares for `pick_by`, by the leverage of each row. One sweep."""
+        influences = self.influences(point, mean_square)
+        return sampling.leverage_share(influences, self.n_features)
 
     def squared_lengths(self, centre: Floats, unit: Floats) -> Floats:
         """Return Σ_j ((x_j − centre_j)·unit_j)² of every row. One sweep."""
@@ -301,7 +335,7 @@ class RowSource(abc.ABC):
             return sampling.evenly(self.n_rows, n_rows)
         return sampling.in_proportion(self.weight * self.weight_unit, n_rows)
 
-    def pick_by(self, share: Floats, n_rows: int) -> Picks:
+    def pick_by(self, share: Any, n_rows: int) -> Picks:
         """Pick about `n_rows` rows in proportion to their weights times a share.
 
         Sums over the picks estimate those over all rows. A row that would be picked
@@ -310,7 +344,7 @@ class RowSource(abc.ABC):
 
         Parameters
         ----------
-        share : ndarray of shape (n,)
+        share : ndarray of shape (n,), or as returned by `leverage_shares`
             Positive.
         n_rows : int
         """

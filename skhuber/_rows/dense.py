@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skhuber._common.arrays import read_only
+from skhuber._common.arrays import is_mapped, read_only
 from skhuber._kernels import dense, sweeps
 from skhuber._rows.gram import DenseGramAdder
 from skhuber._rows.memory import MemoryRows
@@ -88,7 +88,8 @@ class DenseRows(MemoryRows):
 
     @property
     def takes_no_copies(self) -> bool:
-        return self.layout == "rows"
+        # (Of a file, rows here and there are read as pages, in every sweep over them.)
+        return self.layout == "rows" and not is_mapped(self.X)
 
     def _take(self, index: NDArray[np.intp], weight: Floats | None) -> DenseRows:
         y, threads = self.y[index], self.threads

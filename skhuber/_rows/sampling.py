@@ -45,14 +45,14 @@ def evenly(n_rows: int, n_picks: int) -> NDArray[np.intp]:
     """Pick about `n_picks` of `n_rows` rows of equal weight."""
     if n_picks >= n_rows:
         return np.arange(n_rows)
-    picks = (_one_in_each_piece(n_picks) * n_rows).astype(np.intp)
+    picks = (one_in_each_piece(n_picks) * n_rows).astype(np.intp)
     return np.minimum(picks, n_rows - 1, out=picks)
 
 
 def in_proportion(length: Floats, n_picks: int) -> NDArray[np.intp]:
     """Pick `n_picks` rows in proportion to `length`, with repetitions."""
     ends = np.cumsum(length)
-    picks = np.searchsorted(ends, _one_in_each_piece(n_picks) * ends[-1], side="right")
+    picks = np.searchsorted(ends, one_in_each_piece(n_picks) * ends[-1], side="right")
     return np.minimum(picks, len(length) - 1, out=picks)
 
 
@@ -90,7 +90,7 @@ def leverage_share(influence: Floats, n_features: int) -> Floats:
     return influence.astype(np.float32).astype(np.float64)
 
 
-def _one_in_each_piece(n: int) -> Floats:
+def one_in_each_piece(n: int) -> Floats:
     """Return one point in each of n equal pieces of [0, 1), the same in every run."""
     points = np.random.default_rng(0).random(n)
     points += np.arange(n)

@@ -49,11 +49,18 @@ from dataclasses import replace
 import numpy as np
 import scipy.linalg
 
-from skhuber._common.scale import mad_scale, upper_quantile
-from skhuber._fit import Fit, Settings, Start, fit_rows, residuals_of
+from skhuber._common.scale import NORMAL_MAD
+from skhuber._fit import (
+    Fit,
+    Settings,
+    Start,
+    distances_of,
+    fit_rows,
+    residuals_of,
+)
 from skhuber._fit.grid import fit_grid
 from skhuber._fit.plan import plan_of
-from skhuber._rows import RowSource
+from skhuber._rows import Distances, RowSource
 from skhuber._runtime import one_blas_thread
 from skhuber._solver.root import RootSearch
 from skhuber._sums import Floats, Point, Want
@@ -177,7 +184,8 @@ def _normal_scale(rows: RowSource, settings: Settings) -> float:
 
 def _median_scale(rows: RowSource, fit: Fit) -> float:
     """Return median|r| / Φ⁻¹(3/4) of the residuals of a fit."""
-    return mad_scale(np.abs(residuals_of(rows, fit)), rows.weight)
+    distances, unit = distances_of(rows, fit)
+    return unit * distances.median() / NORMAL_MAD
 
 
 def _sample(rows: RowSource) -> RowSource | None:
@@ -227,8 +235,7 @@ def _share_not_met(rows: RowSource, share: float, fit: Fit) -> str | None:
     """Return a warning if the fit misses the share by more than a row, else None."""
     n = rows.natural_weight
     reached = 1.0 - fit.tally.inlier / n
-    largest = 1.0 if rows.weight is None else rows.weight.max()
-    if abs(reached - share) <= 1.001 * largest / n:
+    if abs(reached - share) <= 1.001 * rows.largest_weight / n:
         return None
     return (
         f"the share of outliers is {reached:.3g}, not {share:g}: no threshold with that"
@@ -243,8 +250,7 @@ def _iterate(
 
     The update takes the rho at which the residuals of the last fit have the share.
     """
-    weight = rows.weight
-    slack = 0.5 * (1.0 if weight is None else weight.max())
+    slack = 0.5 * rows.largest_weight
     total = rows.natural_weight
     search = RootSearch()
     start = None
@@ -255,11 +261,8 @@ def _iterate(
             start = Start(fit.coef, fit.intercept, fit.scale)
         if not fit.is_finite:
             break
-        sizes = np.abs(residuals_of(rows, fit))
-        threshold = settings.rho * fit.scale
-        outside = sizes > threshold
-        found = np.count_nonzero(outside) if weight is None else weight[outside].sum()
-        new_rho = _rho_of_share(sizes, share, settings, weight)
+        found = total - fit.tally.inlier
+        new_rho = _rho_of_share(*distances_of(rows, fit), share, settings)
         change = float(np.log(new_rho / settings.rho))
         if abs(found - share * total) <= slack or abs(change) <= tol:
             break
@@ -269,21 +272,20 @@ def _iterate(
 
 
 def _rho_of_share(
-    sizes: Floats, share: float, settings: Settings, weight: Floats | None
+    distances: Distances, unit: float, share: float, settings: Settings
 ) -> float:
-    """Return the rho at which these absolute residuals have a share of outliers."""
-    threshold = upper_quantile(sizes, share, weight)
+    """Return the rho at which absolute residuals in a unit have a share of outliers."""
+    threshold = distances.upper_quantile(share)
     if not threshold > 0:  # the residuals within the threshold are zero
         return settings.rho
     if settings.scale == "mad":
-        scale = mad_scale(sizes, weight)
+        scale = distances.median() / NORMAL_MAD
         rho = threshold / scale if scale > 0 else settings.rho
     elif isinstance(settings.scale, str):
         # Σ min(r²/σ², ρ²) = n with the threshold ρσ gives ρ.
-        squares = np.minimum(sizes / threshold, 1.0) ** 2
-        rho = 1.0 / float(np.sqrt(np.average(squares, weights=weight)))
+        rho = 1.0 / float(np.sqrt(distances.mean_clipped_square(threshold)))
     else:
-        rho = threshold / settings.scale
+        rho = unit * threshold / settings.scale
     return max(rho, _least_rho(settings))
 
 
@@ -443,6 +445,8 @@ def _interpolates(rows: RowSource, fit: Fit) -> bool:
     """
     p, coefficients = rows.n_features, rows.n_features + 1
     threshold = fit.point.threshold / fit.point.y_unit
+    if not rows.is_local:  # (so many rows are not met)
+        return False
     (inside,) = np.nonzero(np.abs(residuals_of(rows, fit)) <= threshold)
     if len(inside) <= coefficients:
         return True

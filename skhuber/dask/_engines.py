@@ -1,0 +1,372 @@
+"""Who applies functions to blocks: threads of this process, or workers of a cluster.
+
+Blocks that fit in memory are loaded once and kept. Others are loaded anew in each
+sweep, by the task that makes their sums.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from typing import Any
+
+import dask
+from dask.delayed import Delayed
+from distributed import get_client, wait
+from distributed.client import FutureCancelledError
+from distributed.scheduler import KilledWorker
+from distributed.system import MEMORY_LIMIT
+
+from skhuber._rows.block import Block, Facts, facts
+from skhuber._rows.engine import Engine, subtrees, total_of
+from skhuber.dask._chunks import Chunks, make_block
+
+# The part of the memory that blocks may take to be kept.
+_KEPT_SHARE = 0.6
+
+
+@dataclass(frozen=True)
+class Later:
+    """Results that are computed whenever they are asked for."""
+
+    function: Callable[..., Any]
+    common: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function with its common arguments, as tasks get it."""
+
+    function: Callable[..., Any]
+    common: tuple[Any, ...]
+    kept: Later | None = None
+
+    def __call__(self, block: Block, threads: int, *own: Any) -> Any:
+        if self.kept is not None:
+            result = self.kept.function(block, threads, *self.kept.common)
+            own = (result, *own)
+        return self.function(block, *own, threads, *self.common)
+
+
+def on_chunk(call: Call, dtype: Any, own: tuple[Any, ...], *parts: Any) -> Any:
+    """Return the result for a chunk that is not kept."""
+    return call(make_block(dtype, *parts), 1, *own)
+
+
+class Streaming(Engine):
+    """Engine that loads each chunk in the task that uses it.
+
+    Parameters
+    ----------
+    chunks : Chunks
+    compute : callable
+        Takes tasks (Delayed) and returns their results.
+    """
+
+    def __init__(
+        self, chunks: Chunks, compute: Callable[[list[Delayed]], list[Any]]
+    ) -> None:
+        self._chunks = chunks
+        self._compute = compute
+        self.n_blocks = len(chunks.parts)
+
+    def each(
+        self,
+        label: str,
+        function: Callable[..., Any],
+        *common: Any,
+        kept: Any = None,
+        local: Sequence[Any] | None = None,
+    ) -> list[Any]:
+        call = Call(function, common, kept)
+        token = uuid.uuid4().hex
+        run = dask.delayed(on_chunk, pure=False, traverse=False)
+        dtype = self._chunks.dtype
+        tasks = []
+        for k, parts in enumerate(self._chunks.parts):
+            own = () if local is None else local[k]
+            key = f"{label}-{token}-{k}"
+            tasks.append(run(call, dtype, own, *parts, dask_key_name=key))
+        return self._compute(tasks)
+
+    def total(
+        self,
+        label: str,
+        function: Callable[..., Any],
+        *common: Any,
+        kept: Any = None,
+        local: Sequence[Any] | None = None,
+    ) -> Any:
+        parts = self.each(label, function, *common, kept=kept, local=local)
+        return total_of({(0, k): part for k, part in enumerate(parts)}, len(parts))
+
+    def keep(self, label: str, function: Callable[..., Any], *common: Any) -> Any:
+        return Later(function, common)
+
+
+class InMemory(Engine):
+    """Engine with all blocks in this process, which threads share row by row."""
+
+    def __init__(self, blocks: Sequence[Block], threads: int) -> None:
+        self._blocks = blocks
+        self._threads = threads
+        self.n_blocks = len(blocks)
+
+    def each(
+        self,
+        label: str,
+        function: Callable[..., Any],
+        *common: Any,
+        kept: Any = None,
+        local: Sequence[Any] | None = None,
+    ) -> list[Any]:
+        call = Call(function, common)
+        found = []
+        for k, block in enumerate(self._blocks):
+            own = () if kept is None else (kept[k],)
+            own += () if local is None else tuple(local[k])
+            found.append(call(block, self._threads, *own))
+        return found
+
+    def total(
+        self,
+        label: str,
+        function: Callable[..., Any],
+        *common: Any,
+        kept: Any = None,
+        local: Sequence[Any] | None = None,
+    ) -> Any:
+        parts = self.each(label, function, *common, kept=kept, local=local)
+        return total_of({(0, k): part for k, part in enumerate(parts)}, len(parts))
+
+    def keep(self, label: str, function: Callable[..., Any], *common: Any) -> Any:
+        return self.each(label, function, *common)
+
+
+# --- a cluster ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class KeptByGroups:
+    """Results that stay on the workers: for each group its blocks and a future."""
+
+    groups: list[tuple[list[int], Any]]
+
+
+def on_group(
+    call: Call,
+    numbers: list[int],
+    blocks: list[Block],
+    own: list[tuple[Any, ...]],
+    kept: dict[int, Any] | None,
+    threads: int,
+    as_sum: bool,
+) -> dict[Any, Any]:
+    """Return the results for the blocks of a worker, or their sums."""
+    found = {}
+    for k, block, extra in zip(numbers, blocks, own, strict=True):
+        if kept is not None:
+            extra = (kept[k], *extra)
+        found[k] = call(block, threads, *extra)
+    return subtrees(found) if as_sum else found
+
+
+class OnWorkers(Engine):
+    """Engine whose blocks are futures: one task for each worker and call.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    blocks : list of Future
+    """
+
+    def __init__(self, client: Any, blocks: Sequence[Any]) -> None:
+        self._client = client
+        self._blocks = list(blocks)
+        self.n_blocks = len(blocks)
+        self._threads: dict[str, int] = {}
+        self._groups: list[tuple[str | None, list[int]]] = []
+
+    def _placed(self) -> list[tuple[str | None, list[int]]]:
+        """Return the blocks of each worker; asked again after workers changed."""
+        threads = self._client.ncores()
+        if threads.keys() != self._threads.keys() or not self._groups:
+            self._threads = threads
+            where = self._client.who_has(self._blocks)
+            groups: dict[str | None, list[int]] = {}
+            for k, block in enumerate(self._blocks):
+                holders = sorted(where.get(block.key) or ())
+                groups.setdefault(holders[0] if holders else None, []).append(k)
+            self._groups = sorted(groups.items(), key=lambda group: group[1][0])
+        return self._groups
+
+    def _submit(
+        self,
+        label: str,
+        call: Call,
+        kept: KeptByGroups | None,
+        local: Sequence[Any] | None,
+        *,
+        as_sum: bool,
+    ) -> list[tuple[list[int], Any]]:
+        groups: list[tuple[str | None, list[int], Any]]
+        if kept is None:
+            groups = [(worker, numbers, None) for worker, numbers in self._placed()]
+        else:
+            groups = [(None, numbers, future) for numbers, future in kept.groups]
+        token = uuid.uuid4().hex
+        found = []
+        for j, (worker, numbers, future) in enumerate(groups):
+            own = [() if local is None else tuple(local[k]) for k in numbers]
+            place: dict[str, Any] = {}
+            if worker is not None:
+                place = {"workers": [worker], "allow_other_workers": True}
+            task = self._client.submit(
+                on_group,
+                call,
+                numbers,
+                [self._blocks[k] for k in numbers],
+                own,
+                future,
+                self._threads.get(worker or "", 1),
+                as_sum,
+                key=f"{label}-{token}-{j}",
+                pure=False,
+                **place,
+            )
+            found.append((numbers, task))
+        return found
+
+    def _gathered(self, tasks: list[tuple[list[int], Any]]) -> dict[Any, Any]:
+        futures = [task for _, task in tasks]
+        with watched(self._client, futures, self._blocks):
+            results = self._client.gather(futures)
+        return {key: value for part in results for key, value in part.items()}
+
+    def close(self) -> None:
+        """Free the blocks, and cancel what may be computed still."""
+        self._client.cancel(self._blocks)
+
+    def each(
+        self,
+        label: str,
+        function: Callable[..., Any],
+        *common: Any,
+        kept: Any = None,
+        local: Sequence[Any] | None = None,
+    ) -> list[Any]:
+        call = Call(function, common)
+        found = self._gathered(self._submit(label, call, kept, local, as_sum=False))
+        return [found[k] for k in range(self.n_blocks)]
+
+    def total(
+        self,
+        label: str,
+        function: Callable[..., Any],
+        *common: Any,
+        kept: Any = None,
+        local: Sequence[Any] | None = None,
+    ) -> Any:
+        call = Call(function, common)
+        nodes = self._gathered(self._submit(label, call, kept, local, as_sum=True))
+        return total_of(nodes, self.n_blocks)
+
+    def keep(self, label: str, function: Callable[..., Any], *common: Any) -> Any:
+        call = Call(function, common)
+        return KeptByGroups(self._submit(label, call, None, None, as_sum=False))
+
+
+@contextlib.contextmanager
+def watched(
+    client: Any, futures: Sequence[Any], blocks: Sequence[Any]
+) -> Iterator[None]:
+    """Cancel futures after an error, which names the chunk if one is lost."""
+    try:
+        yield
+    except BaseException as error:
+        status = [getattr(block, "status", "") for block in blocks]
+        client.cancel(list(futures))
+        lost = [k for k, one in enumerate(status) if one in ("lost", "cancelled")]
+        is_lost = lost or isinstance(error, FutureCancelledError | KilledWorker)
+        if not is_lost or not isinstance(error, Exception | CancelledError):
+            raise
+        which = f"chunk {lost[0]} of {len(blocks)}" if lost else "a chunk"
+        raise RuntimeError(
+            f"{which} of the data is lost ({type(error).__name__}: {error}): a worker "
+            "left, and what it held cannot be computed again. Data that were scattered "
+            "have no other copy. Load them in tasks instead (from files, say), or "
+            "persist what such tasks made."
+        ) from error
+
+
+def streaming(chunks: Chunks, client: Any) -> Streaming:
+    """Return the engine that loads chunks whenever they are used."""
+    if client is None:
+        return Streaming(chunks, _compute_here)
+    return Streaming(chunks, lambda tasks: _compute_there(client, tasks))
+
+
+def engine_of(chunks: Chunks, client: Any, threads: int) -> tuple[Engine, list[Facts]]:
+    """Return the engine for chunks, and the facts of their blocks."""
+    anew = streaming(chunks, client)
+    memory = memory_of(client)
+    n_bytes, known = chunks.n_bytes, None
+    if math.isnan(n_bytes):
+        known = anew.each("huber-check", facts)
+        n_bytes = float(sum(one.n_bytes for one in known))
+    if n_bytes > _KEPT_SHARE * memory:
+        return anew, known or anew.each("huber-check", facts)
+    token = uuid.uuid4().hex
+    make = dask.delayed(make_block, pure=False, traverse=False)
+    blocks = [
+        make(chunks.dtype, *parts, dask_key_name=f"huber-block-{token}-{k}")
+        for k, parts in enumerate(chunks.parts)
+    ]
+    engine: Engine
+    if client is None:
+        engine = InMemory(_compute_here(blocks), threads)
+    else:
+        futures = client.compute(blocks)
+        with watched(client, futures, futures):
+            _wait(futures)
+        engine = OnWorkers(client, futures)
+    return engine, known or engine.each("huber-check", facts)
+
+
+def _wait(futures: Sequence[Any]) -> None:
+    wait(futures)
+    for future in futures:
+        if future.status != "finished":
+            future.result()
+
+
+def _compute_here(tasks: list[Delayed]) -> list[Any]:
+    return list(dask.compute(*tasks, scheduler="threads"))
+
+
+def _compute_there(client: Any, tasks: list[Delayed]) -> list[Any]:
+    futures = client.compute(tasks)
+    with watched(client, futures, futures):
+        return list(client.gather(futures))
+
+
+def memory_of(client: Any) -> float:
+    """Return the bytes of memory of the workers, or of this machine."""
+    if client is None:
+        return float(MEMORY_LIMIT)
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return float(sum(one["memory_limit"] or MEMORY_LIMIT for one in workers))
+
+
+def client_of(given: Any) -> Any:
+    """Return the client given, the current one, or None."""
+    if given is not None:
+        return given
+    try:
+        return get_client()
+    except ValueError:  # there is none
+        return None
