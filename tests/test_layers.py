@@ -31,7 +31,7 @@ MAY_IMPORT = {
         "_sums",
     },
     "_objective": {"_sums"},
-    "_solver": set(),
+    "_solver": {"_kernels"},
     "_rows": {"_common", "_kernels", "_runtime", "_sums"},
     "_sums": set(),
     "losses": {"_common", "_kernels", "_runtime"},

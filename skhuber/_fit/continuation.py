@@ -54,7 +54,7 @@ def _newton(
     # (Matrix-free, a step of polish costs as many sweeps as several others.)
     polish = 0 if problem.matrix_free else Rules.polish
     rules = Rules(max_iter, polish, may_stay)
-    return drive(descend(theta, problem.objective.lower, rules), problem.answer)
+    return drive(descend(theta, problem.part, rules), problem.answer)
 
 
 def _comfortable_scale(problem: Problem, theta: Floats) -> float:

@@ -136,7 +136,7 @@ class Small:
             self._columns,
             self._y,
             self._weight,
-            objective.penalty,
+            objective.l2,
             objective.rho,
             objective.joint,
             scale,
