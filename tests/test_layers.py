@@ -51,6 +51,7 @@ ONLY_THERE = {
         "_estimators/base",
         "_estimators/callbacks",
         "_estimators/cross_validation",
+        "_estimators/elastic_net",
         "_estimators/path",
         "_estimators/regressor",
         "inference/_bootstrap",

@@ -1,9 +1,11 @@
 """Fits: from rows to a fitted model.
 
-`fit` has the way of a single fit, `grid` that of many settings on the same rows.
+`fit` has the way of a single fit, `grid` that of many settings on the same rows,
+`elastic_net` that of fits with absolute values and bounds.
 """
 
-from skhuber._fit.fit import fit_rows
+from skhuber._fit.elastic_net import Net, NetFit, fit_net
+from skhuber._fit.fit import WatchModel, fit_rows
 from skhuber._fit.result import Fit, Model, Tally, residuals_of, robust_weights
 from skhuber._fit.settings import Settings
 from skhuber._fit.start import Start
@@ -11,9 +13,13 @@ from skhuber._fit.start import Start
 __all__ = [
     "Fit",
     "Model",
+    "Net",
+    "NetFit",
     "Settings",
     "Start",
     "Tally",
+    "WatchModel",
+    "fit_net",
     "fit_rows",
     "residuals_of",
     "robust_weights",

@@ -124,7 +124,7 @@ def _ahead(
         return x
     next_scale = following.objective.fixed_scale
     line = (x - last[1]) / (scale - last[0])
-    ahead = x + line * (next_scale - scale)
+    ahead = following.part.clip(x + line * (next_scale - scale))
     here, there = following.evaluate(x).value, following.evaluate(ahead).value
     # Beside gross outliers the values tell nothing; the line is then the better guess.
     return ahead if there <= here + value_rounding(here) else x

@@ -21,9 +21,9 @@ from skhuber._solver.quadratic import Model
 from skhuber._solver.separable import Separable
 from skhuber._solver.solution import Floats, Step
 
-# A minimum is found to this part of how far the model falls, or of the gap that is
-# small enough.
-_ENOUGH = 1e-3
+# Parts of how far the model falls, and of the gap that is small enough, to which a
+# minimum is found. (A step of the descent gains two to six digits.)
+_OF_FALL, _OF_TOLERANCE = 1e-6, 1e-3
 # Rounds of coordinate descent before each step on the face: few while the faces change
 # much, then more. And the most steps on faces.
 _FIRST_ROUNDS, _FIRST = 3, 3
@@ -84,10 +84,10 @@ def minimise_composite(
     part : Separable
         P.
     tolerance : float
-        A gap that is small enough: of the fall no more than a thousandth of it, or of
-        the fall itself, is left out, and that is added as an estimate.
+        A gap that is small enough: what the step leaves of the fall is a small part of
+        it, or of the fall itself, of which an estimate is added.
     """
-    at, left = _Minimiser(model, gradient, x, part).run(_ENOUGH * tolerance)
+    at, left = _Minimiser(model, gradient, x, part).run(_OF_TOLERANCE * tolerance)
     return Step(at.x - x, max(at.fall, 0.0) + left)
 
 
@@ -115,12 +115,12 @@ class _Minimiser:
             face = self._face(at)
             at, is_free = self._step_on_face(at, face)
             left = self._outside(at, face)
-            if is_free and left <= max(_ENOUGH * at.fall, least):
+            if is_free and left <= max(_OF_FALL * at.fall, least):
                 break
         return at, left
 
     def _start_place(self) -> _Place:
-        inside = self._part.clip(self._start)
+        inside = self._part.clip(self._start).copy()
         step = inside - self._start
         slope = self._gradient + self._hessian @ step
         return _Place(inside, slope, self._fall(inside, slope))

@@ -86,9 +86,11 @@ def descend(
 
     The gradients that are sent are those of the smooth function, the values those of
     the sum. A model (of the smooth function) that is given learns from the steps.
-    Without one, a fresh model is asked for at each point.
+    Without one, a fresh model is asked for at each point. A start outside the bounds is
+    moved there: P is infinite where it was.
     """
     kind = "fresh" if model is None else "learnt"
+    x = part.clip(x)
     answer = yield Ask(x, model is None)
     at = _place(x, answer, answer.model or model, part, 0)
     damping = 0.0

@@ -1,4 +1,4 @@
-"""What is added to a smooth function variable by variable: Σ l1_j |x_j| within bounds.
+"""Separable part of a function: Σ l1_j |x_j| within bounds.
 
 The only module that knows absolute values and bounds: the descents ask for nothing but
 these methods. A squared penalty is smooth and belongs to the function and its model.
@@ -83,8 +83,9 @@ class Separable:
         return least
 
     def clip(self, x: Floats) -> Floats:
-        """Return the nearest point within the bounds."""
-        return np.clip(x, self.lower, self.upper)
+        """Return the nearest point within the bounds; x itself if it is there."""
+        inside = bool(((x >= self.lower) & (x <= self.upper)).all())
+        return x if inside else np.clip(x, self.lower, self.upper)
 
     def moved(self, x: Floats, step: Floats) -> Floats:
         """Return x + step, on a bound to the last bit if the step leads there."""
