@@ -2,15 +2,15 @@
 
 Coordinate descent finds the face: the variables that are neither zero under an l1 > 0
 nor at a bound. On the face the minimum of the model is that of a linear system. A step
-towards it stops at zeros and bounds and is shortened until the model falls, so the
-value never rises, and coordinate descent alone would converge. (Where signs are known
-this is a semismooth Newton method: Hintermüller, Ito and Kunisch, SIAM J. Optim. 13,
-2002.)
+towards it stops variables at zeros and bounds (a projected Newton step); if that gains
+too little, it ends where the first of them stops. So the value never rises, and
+coordinate descent alone would converge. (Where signs are known this is a semismooth
+Newton method: Hintermüller, Ito and Kunisch, SIAM J. Optim. 13, 2002.)
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from skhuber._kernels.coordinate import coordinate_descent
 from skhuber._solver.matrix_free import MatrixFreeModel
 from skhuber._solver.quadratic import Model
 from skhuber._solver.separable import Separable
-from skhuber._solver.solution import Floats, Step
+from skhuber._solver.solution import EPS, Floats, Step
 
 # Parts of how far the model falls, and of the gap that is small enough, to which a
 # minimum is found. (A step of the descent gains two to six digits.)
@@ -28,11 +28,11 @@ _OF_FALL, _OF_TOLERANCE = 1e-6, 1e-3
 # much, then more. And the most steps on faces.
 _FIRST_ROUNDS, _FIRST = 3, 3
 _MORE_ROUNDS = 10
-_MAX_FACES = 60
-# The shortest part of a step on the face that is tried.
-_LEAST_PART = 1e-4
-# Rounding error of a fall, relative to itself.
-_FALL_ROUNDING = 1e-13
+_MAX_FACES = 100
+# The most halvings of a step that crosses zeros or bounds, and the least part of what
+# the model falls to the minimum on the face that such a step has to gain.
+_MAX_HALVINGS = 6
+_ENOUGH_FALL = 1e-3
 
 
 @dataclass
@@ -113,9 +113,9 @@ class _Minimiser:
             if k or self._is_penalised.any():
                 self._descend(at, _FIRST_ROUNDS if k < _FIRST else _MORE_ROUNDS)
             face = self._face(at)
-            at, is_free = self._step_on_face(at, face)
-            left = self._outside(at, face)
-            if is_free and left <= max(_OF_FALL * at.fall, least):
+            at, promise = self._step_on_face(at, face)
+            left = self._outside(at, face) + promise
+            if left <= max(_OF_FALL * at.fall, least):
                 break
         return at, left
 
@@ -148,32 +148,61 @@ class _Minimiser:
         is_zero = self._is_penalised & (x == 0)
         return ~held & ~is_zero & (self._diagonal > 0)
 
-    def _step_on_face(self, at: _Place, face: NDArray[np.bool_]) -> tuple[_Place, bool]:
-        """Return where a step on the face leads, and whether it changed no face."""
+    def _step_on_face(
+        self, at: _Place, face: NDArray[np.bool_]
+    ) -> tuple[_Place, float]:
+        """Return where a step on the face leads, and how far it could still fall.
+
+        Zero, if the step reached the minimum on the face.
+        """
         if not face.any():
-            return at, True
-        part, index = self._part, np.flatnonzero(face)
+            return at, 0.0
+        index = np.flatnonzero(face)
         factor = self._model.factor_of_some(index)
-        right = -(at.slope[index] + part.l1[index] * np.sign(at.x[index]))
-        step = factor.solve(right)
+        right = -(at.slope[index] + self._part.l1[index] * np.sign(at.x[index]))
+        step = np.zeros_like(at.x)
+        step[index] = factor.solve(right)
+        # (Parts of the step along weak directions are long, and the fall along them is
+        # lost to rounding in differences: `Factor` knows it.)
+        promise = factor.gap(right)
+        first = self._first_stop(at.x, step)
+        if first >= 1.0:
+            place = self._at(at, at.x + step)
+            return replace(place, fall=max(place.fall, at.fall + promise)), 0.0
         length = 1.0
-        while length > _LEAST_PART:
-            x = at.x.copy()
-            x[index] += length * step
-            crossed = self._is_penalised & (x * at.x < 0)
-            x[crossed] = 0.0
-            inside = part.clip(x)
-            is_free = length == 1.0 and not crossed.any() and bool((inside == x).all())
-            slope = at.slope + self._times(inside - at.x)
-            fall = self._fall(inside, slope)
-            if is_free:
-                # (Parts of the step along weak directions are long, and the fall along
-                # them is lost to rounding: `Factor` knows it.)
-                fall = max(fall, at.fall + factor.gap(right))
-            if fall >= at.fall - _FALL_ROUNDING * abs(at.fall):
-                return _Place(inside, slope, fall), is_free
+        for _ in range(_MAX_HALVINGS):
+            place = self._at(at, self._projected(at.x, at.x + length * step))
+            if place.fall > at.fall + _ENOUGH_FALL * promise:
+                return place, promise
             length *= 0.5
-        return at, False
+            if length <= first:
+                break
+        # The model falls all the way to where the first variable stops.
+        return self._at(at, self._projected(at.x, at.x + first * step)), promise
+
+    def _first_stop(self, x: Floats, step: Floats) -> float:
+        """Return the part of a step after which a variable is zero or at a bound."""
+        part = self._part
+        end = x + step
+        stop = np.where(end > part.upper, part.upper, np.nan)
+        stop = np.where(end < part.lower, part.lower, stop)
+        stop = np.where(self._is_penalised & (x * end < 0), 0.0, stop)
+        stops = np.flatnonzero(~np.isnan(stop))
+        if not len(stops):
+            return 1.0
+        shares = (stop[stops] - x[stops]) / step[stops]
+        first = float(shares.min())
+        # (Rounding must not let it stop short of where it is to stop.)
+        return first * (1.0 + 4.0 * EPS)
+
+    def _projected(self, x: Floats, end: Floats) -> Floats:
+        """Return the end of a step, with variables at zeros and bounds on their way."""
+        stopped = np.where(self._is_penalised & (x * end < 0), 0.0, end)
+        return self._part.clip(stopped)
+
+    def _at(self, at: _Place, x: Floats) -> _Place:
+        slope = at.slope + self._times(x - at.x)
+        return _Place(x, slope, self._fall(x, slope))
 
     def _times(self, step: Floats) -> Floats:
         """Return H·step, of which many entries may be zero."""
