@@ -28,11 +28,13 @@ _OF_FALL, _OF_TOLERANCE = 1e-6, 1e-3
 # much, then more. And the most steps on faces.
 _FIRST_ROUNDS, _FIRST = 3, 3
 _MORE_ROUNDS = 10
-_MAX_FACES = 100
+_MAX_FACES = 50
 # The most halvings of a step that crosses zeros or bounds, and the least part of what
 # the model falls to the minimum on the face that such a step has to gain.
 _MAX_HALVINGS = 6
 _ENOUGH_FALL = 1e-3
+# Rounding error of a fall, relative to itself.
+_FALL_ROUNDING = 1e-13
 
 
 @dataclass
@@ -108,15 +110,18 @@ class _Minimiser:
     def run(self, least: float) -> tuple[_Place, float]:
         """Return the minimum, and an estimate of how far the model falls from it."""
         at = self._start_place()
-        left = 0.0
+        left, last = 0.0, -np.inf
         for k in range(_MAX_FACES):
             if k or self._is_penalised.any():
                 self._descend(at, _FIRST_ROUNDS if k < _FIRST else _MORE_ROUNDS)
             face = self._face(at)
             at, promise = self._step_on_face(at, face)
             left = self._outside(at, face) + promise
-            if left <= max(_OF_FALL * at.fall, least):
+            # (Rounding errors may hide which variables are zero at the minimum.)
+            stalls = k >= _FIRST and at.fall <= last + _FALL_ROUNDING * abs(last)
+            if left <= max(_OF_FALL * at.fall, least) or stalls:
                 break
+            last = at.fall
         return at, left
 
     def _start_place(self) -> _Place:
