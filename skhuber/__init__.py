@@ -2,6 +2,7 @@
 
 from skhuber import losses, metrics
 from skhuber._estimators.cross_validation import HuberRegressorCV
+from skhuber._estimators.elastic_net import HuberElasticNet
 from skhuber._estimators.path import HuberPath, huber_path
 from skhuber._estimators.regressor import HuberRegressor
 from skhuber._tuning.efficiency import (
@@ -14,6 +15,7 @@ from skhuber.metrics import d2_huber_score, make_huber_scorer, mean_huber_error
 __version__ = "0.1.0"
 
 for _public in (
+    HuberElasticNet,
     HuberPath,
     HuberRegressor,
     HuberRegressorCV,
@@ -26,6 +28,7 @@ for _public in (
     _public.__module__ = __name__
 
 __all__ = [
+    "HuberElasticNet",
     "HuberPath",
     "HuberRegressor",
     "HuberRegressorCV",

@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 
 import problems
 from compare import assert_same_bits
-from skhuber import HuberRegressor, HuberRegressorCV
+from skhuber import HuberElasticNet, HuberRegressor, HuberRegressorCV
 from skhuber._estimators import callbacks
 
 X, Y, *_ = problems.plain(200, 3)
@@ -214,3 +214,27 @@ def test_a_clone_keeps_its_callbacks_and_a_fit_leaves_nothing_behind():
 def test_without_callbacks_nothing_is_missing():
     assert not hasattr(HuberRegressor(), "set_callbacks")
     assert HuberRegressor().fit(X, Y).score(X, Y) > -10
+
+
+def test_verbose_of_an_elastic_net(capsys):
+    model = HuberElasticNet(0.1, verbose=True).fit(X, Y)
+    lines = capsys.readouterr().out.splitlines()
+    assert 3 <= len(lines) <= model.n_sweeps_
+    values = [float(line.split("objective ")[1].split(",")[0]) for line in lines]
+    assert min(values) == pytest.approx(model.objective_, rel=1e-8)
+
+
+@has_callbacks
+def test_callbacks_of_an_elastic_net():
+    recorder = Recorder()
+    model = HuberElasticNet(0.1).set_callbacks(recorder).fit(X, Y)
+    assert recorder.events.count("end iteration") >= 3
+    last, n, _ = recorder.models[-1]
+    assert n == len(Y)
+    np.testing.assert_allclose(last.coef_, model.coef_, rtol=1e-6)
+    assert last.scale_ == pytest.approx(model.scale_, rel=1e-6)
+    stopped = HuberElasticNet(0.1).set_callbacks(Recorder(stop_after=2)).fit(X, Y)
+    assert stopped.objective_ > model.objective_
+    # What it lacks is no more than the dual gap tells.
+    excess = (stopped.objective_ - model.objective_) / stopped.objective_
+    assert 0 < excess <= stopped.dual_gap_

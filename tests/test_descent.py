@@ -15,16 +15,18 @@ from quadratics import (
 )
 from skhuber._solver.descent import Rules, descend, drive, polish, together
 from skhuber._solver.quadratic import Model
+from skhuber._solver.separable import Separable
 from skhuber._solver.solution import Answer, Status
 
 Q = 6
+below = Separable.below
 
 
 def newton(function, x, lower=None, **rules):
     """The solution of a descent with a fresh model at each point."""
     lower = no_bounds(len(x)) if lower is None else lower
     rules = Rules(**({"max_iter": 100} | rules))
-    return drive(descend(x, lower, rules), function.answer)
+    return drive(descend(x, below(lower), rules), function.answer)
 
 
 def quasi_newton(function, x, lower=None, model=None, **rules):
@@ -32,7 +34,7 @@ def quasi_newton(function, x, lower=None, model=None, **rules):
     lower = no_bounds(len(x)) if lower is None else lower
     rules = Rules(**({"max_iter": 300} | rules))
     model = function.model(x) if model is None else model
-    return drive(descend(x, lower, rules, model), function.answer)
+    return drive(descend(x, below(lower), rules, model), function.answer)
 
 
 each_descent = pytest.mark.parametrize("minimise", [newton, quasi_newton])
@@ -265,7 +267,7 @@ def test_polish_goes_past_what_values_can_tell(minimise):
     function, best, lowest = quadratic(H, b, 1e6, tolerance=lambda value: np.inf)
     start = minimise(function, best + 1e-7, polish=0)
     assert start.value == pytest.approx(lowest, rel=1e-15)
-    polished = drive(polish(start, no_bounds(Q), 3), function.answer)
+    polished = drive(polish(start, below(no_bounds(Q)), 3), function.answer)
     assert polished.gap < 1e-8 * start.gap
     np.testing.assert_allclose(polished.x, best, atol=1e-13)
     # A descent polishes by itself.
@@ -283,7 +285,7 @@ def test_polish_does_not_climb():
         function.curvature,
         function.tolerance,
     )
-    polished = drive(polish(start, no_bounds(Q), 3), lies.answer)
+    polished = drive(polish(start, below(no_bounds(Q)), 3), lies.answer)
     assert polished.x is start.x
 
 
@@ -325,7 +327,7 @@ def test_several_minima_are_found_together():
     starts = [np.zeros(Q), minima[1], np.ones(Q), minima[3] + 1e-3]
     rules = Rules(60, polish=0)
     descents = [
-        descend(x, no_bounds(Q), rules, model)
+        descend(x, below(no_bounds(Q)), rules, model)
         for x, model in zip(starts, models, strict=True)
     ]
     solutions, calls = solve_together(functions, descents)
@@ -344,7 +346,7 @@ def test_descents_together_are_descents_alone():
     rules = Rules(100)
 
     def descents():
-        return [descend(x, lower, rules) for x in starts]
+        return [descend(x, below(lower), rules) for x in starts]
 
     found, _ = solve_together(functions, descents())
     for one, function, alone in zip(found, functions, descents(), strict=True):
@@ -356,7 +358,9 @@ def test_descents_together_are_descents_alone():
 def test_a_limit_and_a_function_without_minimum():
     functions, models, _ = several(2)
     functions[1] = Function(lambda x: (np.inf, np.zeros(Q)), functions[1].curvature)
-    descents = [descend(np.ones(Q), no_bounds(Q), Rules(1), model) for model in models]
+    descents = [
+        descend(np.ones(Q), below(no_bounds(Q)), Rules(1), model) for model in models
+    ]
     (first, second), _ = solve_together(functions, descents)
     assert first.status is Status.MAX_ITER
     assert first.value < functions[0].value_gradient(np.ones(Q))[0]
@@ -385,7 +389,7 @@ def test_answers_are_not_asked_for_models_in_vain():
         told = function.answer(ask)
         return Answer(told.value, told.gradient, told.tolerance, told.model)
 
-    lower = no_bounds(Q)
+    lower = below(no_bounds(Q))
     drive(descend(best + 1.0, lower, Rules(50)), answer)
     assert asked[:2] == [True, True]
     assert not any(asked[2:])  # polish uses the last model

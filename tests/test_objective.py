@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import naive
-from skhuber._objective import Frame, HuberObjective, exponent
+from skhuber._objective import Frame, HuberObjective, Penalty, exponent
 from skhuber._rows import make_rows
 from skhuber._sums import Want
 
@@ -36,7 +36,7 @@ def problem(rho=1.35, scale=None, alpha=0.3, fit_intercept=True):
     objective = HuberObjective(
         frame,
         rho=rho,
-        alpha=alpha,
+        penalty=Penalty(l2=alpha),
         scale=scale,
         total_weight=rows.total_weight,
         weight_power=rows.weight_power,
@@ -102,7 +102,7 @@ def test_the_gradient_at_the_threshold(side, offset, scale):
     objective = HuberObjective(
         frame,
         rho=1.35,
-        alpha=0.0,
+        penalty=Penalty(),
         scale=None if scale is None else 1.0,
         total_weight=1.0,
         weight_power=0,

@@ -7,7 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model.tests import test_huber as theirs
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skhuber import HuberRegressor
+from skhuber import HuberElasticNet, HuberRegressor
 
 
 # Some checks fit ten rows of noise, of which no scale is left. (Their warnings are
@@ -21,6 +21,8 @@ from skhuber import HuberRegressor
         HuberRegressor(scale="mad"),
         HuberRegressor(scale=1.0),
         HuberRegressor(fit_intercept=False),
+        HuberElasticNet(),
+        HuberElasticNet(0.1, l1_ratio=0.5, scale="mad", positive=True),
     ]
 )
 def test_estimator_checks(estimator, check):

@@ -29,10 +29,10 @@ from skhuber._common.validation import (
     refuse_collections,
     refuse_missing_times,
 )
-from skhuber._estimators.callbacks import CallbackSupportMixin
+from skhuber._estimators.callbacks import CallbackSupportMixin, Tasks
 
 if TYPE_CHECKING:
-    from skhuber._fit import Fit, Settings
+    from skhuber._fit import Fit, Model, Settings, Start, WatchModel
     from skhuber._rows import RowSource
 
 P = ParamSpec("P")
@@ -66,17 +66,6 @@ def check_rho(name: str, value: object, scale: float | str, allowed: str = "") -
             "fixed scale any rho > 0 is allowed."
         )
     return rho
-
-
-def not_converged(
-    fit: Fit, settings: Settings, estimator: str = "HuberRegressor"
-) -> str:
-    """Return the text of the warning that a fit did not converge."""
-    return (
-        f"{estimator} did not converge: {fit.status.value}. After {fit.n_iter} "
-        f"iterations the estimated optimality gap is {fit.gap:.1e} "
-        f"(tol={settings.tol:g}, max_iter={settings.max_iter})."
-    )
 
 
 def is_single(values: ArrayLike) -> bool:
@@ -147,6 +136,9 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     max_iter: int
     tol: float
     n_jobs: int | None
+    coef_: NDArray[Any]
+    intercept_: float
+    scale_: float
 
     def predict(self, X: ArrayLike) -> NDArray[np.floating]:
         """Predict the target.
@@ -260,6 +252,52 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         raise ValueError(
             "X or y has values so large that sums over them, times the weights, or the "
             "objective overflow."
+        )
+
+    def _watching(
+        self, tasks: Tasks, data: Data, rho: float, verbose: bool, unit: float = 1.0
+    ) -> WatchModel | None:
+        """Return a function that reports each sweep; None if nothing is to be reported.
+
+        Objectives are printed times a unit.
+        """
+
+        def watch(n_sweeps: int, model: Model) -> bool:
+            if verbose:
+                print(
+                    f"sweep {n_sweeps}: objective {unit * model.objective:.10g}, "
+                    f"scale {model.scale:.6g}"
+                )
+            attributes = {
+                "coef_": data.like_X(model.coef, model.intercept),
+                "intercept_": model.intercept,
+                "scale_": model.scale,
+                "rho_": rho,
+            }
+            return tasks.done("iteration", attributes)
+
+        return watch if verbose or tasks.has_listeners else None
+
+    def _start(self, n_features: int) -> Start | None:
+        """Return the last model to start from, or None without one."""
+        from skhuber._fit import Start
+
+        if not hasattr(self, "coef_"):
+            return None
+        if self.coef_.shape != (n_features,):
+            raise ValueError(
+                f"X has {n_features} features, but warm_start=True starts from a "
+                f"model of {self.coef_.shape[0]} features. Fit with the same features, "
+                "or with warm_start=False."
+            )
+        return Start(self.coef_, self.intercept_, self.scale_)
+
+    def _not_converged(self, fit: Fit, settings: Settings) -> str:
+        """Return the text of a warning about a fit that is not certified."""
+        return (
+            f"{type(self).__name__} did not converge: {fit.status.value}. After "
+            f"{fit.n_iter} iterations the estimated optimality gap is {fit.gap:.1e} "
+            f"(tol={settings.tol:g}, max_iter={settings.max_iter})."
         )
 
     def _take(self, fit: Fit, settings: Settings, data: Data, rows: RowSource) -> None:

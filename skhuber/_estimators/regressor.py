@@ -13,7 +13,6 @@ from skhuber._common.validation import check_flag, check_real
 from skhuber._estimators.base import (
     HuberModel,
     check_rho,
-    not_converged,
     unchanged_on_error,
     with_one_blas_thread,
 )
@@ -22,7 +21,7 @@ from skhuber._estimators.streaming import StreamingMixin
 from skhuber._tuning.efficiency import RULES, OutlierShare
 
 if TYPE_CHECKING:
-    from skhuber._fit import Model, Settings, Start
+    from skhuber._fit import Settings
     from skhuber._tuning.rules import Rule
 
 # Allowed values of `rho`, for error messages.
@@ -48,19 +47,6 @@ class ParametersMixin(HuberModel):
             settings = replace(settings, rho=rho)
         alpha = check_real("alpha", self.alpha, least=0)
         return rule, replace(settings, alpha=alpha)
-
-    def _start(self, n_features: int) -> Start | None:
-        from skhuber._fit import Start
-
-        if not hasattr(self, "coef_"):
-            return None
-        if self.coef_.shape != (n_features,):
-            raise ValueError(
-                f"X has {n_features} features, but warm_start=True starts from a "
-                f"model of {self.coef_.shape[0]} features. Fit with the same features, "
-                "or with warm_start=False."
-            )
-        return Start(self.coef_, self.intercept_, self.scale_)
 
 
 class HuberRegressor(StreamingMixin, ParametersMixin):
@@ -302,26 +288,12 @@ class HuberRegressor(StreamingMixin, ParametersMixin):
             start = self._start(data.X.shape[1])
         tasks = Tasks(self, data.for_callbacks(), n_tasks=None)
 
-        def watch(n_sweeps: int, model: Model) -> bool:
-            if verbose:
-                print(
-                    f"sweep {n_sweeps}: objective {model.objective:.10g}, "
-                    f"scale {model.scale:.6g}"
-                )
-            attributes = {
-                "coef_": data.like_X(model.coef, model.intercept),
-                "intercept_": model.intercept,
-                "scale_": model.scale,
-                "rho_": settings.rho,
-            }
-            return tasks.done("iteration", attributes)
-
-        is_watched = verbose or tasks.has_listeners
+        watch = self._watching(tasks, data, settings.rho, verbose)
         with tasks.fit():
             warning = None
             rows = data.rows()
             if rule is None:
-                fit = fit_rows(rows, settings, start, watch if is_watched else None)
+                fit = fit_rows(rows, settings, start, watch)
             else:
                 settings, fit, warning = fit_by_rule(rows, rule, settings)
             self._check_sums([fit], data)
@@ -329,4 +301,4 @@ class HuberRegressor(StreamingMixin, ParametersMixin):
             self._forget_stream()
         if fit.converged or fit.is_stopped:
             return warning and f"HuberRegressor: {warning}."
-        return not_converged(fit, settings)
+        return self._not_converged(fit, settings)

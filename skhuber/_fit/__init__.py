@@ -1,10 +1,12 @@
 """Fits: from rows to a fitted model.
 
-`fit` has the way of a single fit, `grid` that of many settings on the same rows, and
-`stream` that of rows that come in batches.
+`fit` has the way of a single fit, `grid` that of many settings on the same rows,
+`elastic_net` that of fits with absolute values and bounds, and `stream` that of rows
+that come in batches.
 """
 
-from skhuber._fit.fit import fit_rows, is_small
+from skhuber._fit.elastic_net import Net, NetFit, fit_net
+from skhuber._fit.fit import WatchModel, fit_rows, is_small
 from skhuber._fit.result import (
     Fit,
     Model,
@@ -20,11 +22,15 @@ from skhuber._fit.start import Start
 __all__ = [
     "Fit",
     "Model",
+    "Net",
+    "NetFit",
     "Settings",
     "Start",
     "Tally",
+    "WatchModel",
     "at_model",
     "distances_of",
+    "fit_net",
     "fit_rows",
     "is_small",
     "residuals_of",

@@ -49,7 +49,7 @@ def may_have_collapsed(objective: HuberObjective, solution: Solution) -> bool:
 
 def _loss(objective: HuberObjective, solution: Solution) -> float:
     u, _, _ = objective.split(solution.x)
-    return solution.value - float(objective.penalty @ u**2)
+    return solution.value - objective.penalty_value(u)
 
 
 def _held_scale(objective: HuberObjective, loss: float) -> float:

@@ -54,7 +54,7 @@ def _newton(
     # (Matrix-free, a step of polish costs as many sweeps as several others.)
     polish = 0 if problem.matrix_free else Rules.polish
     rules = Rules(max_iter, polish, may_stay)
-    return drive(descend(theta, problem.objective.lower, rules), problem.answer)
+    return drive(descend(theta, problem.part, rules), problem.answer)
 
 
 def _comfortable_scale(problem: Problem, theta: Floats) -> float:
@@ -124,7 +124,7 @@ def _ahead(
         return x
     next_scale = following.objective.fixed_scale
     line = (x - last[1]) / (scale - last[0])
-    ahead = x + line * (next_scale - scale)
+    ahead = following.part.clip(x + line * (next_scale - scale))
     here, there = following.evaluate(x).value, following.evaluate(ahead).value
     # Beside gross outliers the values tell nothing; the line is then the better guess.
     return ahead if there <= here + value_rounding(here) else x

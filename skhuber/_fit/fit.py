@@ -67,7 +67,7 @@ def fit_rows(
     A fit whose sums are not finite, because of bad values in X or of an overflow, has
     the status NOT_FINITE and is of no use.
     """
-    plan = plan_of(rows)
+    plan = plan_of(rows, settings.penalty)
     if plan.way == "compiled" and start is None:
         fit = small.fit_small(rows, settings)
         if fit is not None:

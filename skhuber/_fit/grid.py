@@ -407,15 +407,14 @@ def _minimise(
 
     rules = Rules(max_iter, polish=0)
     descents = [
-        descend(start, problem.objective.lower, rules, model)
+        descend(start, problem.part, rules, model)
         for start, problem, model in zip(starts, problems, models, strict=True)
     ]
     solutions = []
     found = together(descents, function)
     for solution, problem in zip(found, problems, strict=True):
         if solution.status is Status.CONVERGED and solution.step is not None:
-            lower = problem.objective.lower
-            moved = np.maximum(solution.x + solution.step, lower)
-            solution = replace(solution, x=moved)
+            moved = problem.part.moved(solution.x, solution.step)
+            solution = replace(solution, x=problem.part.clip(moved))
         solutions.append(solution)
     return solutions, [best[k] for k in range(len(problems))]

@@ -37,7 +37,7 @@ from skhuber._fit.problem import (
 )
 from skhuber._objective import HuberObjective
 from skhuber._rows import Picks, RowSource
-from skhuber._solver.descent import Rules, drive, polish
+from skhuber._solver.descent import Rules, descend, drive, polish
 from skhuber._solver.lbfgs import whitened_lbfgs
 from skhuber._solver.quadratic import Model
 from skhuber._solver.solution import Solution, Status
@@ -189,18 +189,19 @@ def climb(
             return found, model
         if best is not None and best[0].value < found.value:
             return best
-        if best is not None or not _lacks_rows(found, model, samples.first.n_rows):
+        if best is not None or not _lacks_rows(problem, found, model, samples.first):
             return found, _raised(model, found)
         best = found, _raised(model, found)
         samples.resample_by_leverage(found)
 
 
-def _lacks_rows(found: Evaluation, model: Model, n_sampled: int) -> bool:
+def _lacks_rows(
+    problem: Problem, found: Evaluation, model: Model, sample: RowSource
+) -> bool:
     """Return whether the minimum on a sample lies farther off than chance puts it."""
-    objective = found.objective
-    gap = model.gap(found.gradient, found.theta <= objective.lower)
     q = len(found.theta)
-    return gap > chdtri(q, _LACKING) / q * sampling_gap(found, n_sampled)
+    most = chdtri(q, _LACKING) / q * sampling_gap(found, sample.n_rows)
+    return problem.gap(found, model) > most
 
 
 def _raised(model: Model, found: Evaluation) -> Model:
@@ -263,6 +264,23 @@ def _of_larger_sample(
     return model and model.damped(OUTLIER_DAMPING)
 
 
+def _by_model(
+    problem: Problem, found: Evaluation, model: Model, rules: Rules
+) -> Solution:
+    """Minimise from an evaluation with one Hessian, and what the steps teach."""
+    if not problem.objective.is_smooth:
+        rules = replace(rules, polish=0)
+        return drive(descend(found.theta, problem.part, rules, model), problem.answer)
+    return whitened_lbfgs(
+        problem.at,
+        model,
+        found.theta,
+        problem.told(found),
+        problem.objective.lower,
+        rules.max_iter,
+    )
+
+
 def _rounds(
     problem: Problem,
     samples: Samples,
@@ -270,9 +288,8 @@ def _rounds(
     model: Model | None,
     rules: Rules,
 ) -> Solution:
-    """Minimise by L-BFGS, whitened anew if a Hessian does not lead to the end."""
-    plan = samples.plan
-    lower = problem.objective.lower
+    """Minimise with one Hessian, or with another one if it does not lead to the end."""
+    plan, part = samples.plan, problem.part
     tol = problem.trust.tol
     trusting = problem.trusting(_trust(problem, plan))
     solution = Solution(
@@ -284,14 +301,8 @@ def _rounds(
             return replace(solution, n_iter=n_iter)
         may_go_on = plan.may_rescue and k < _ROUNDS - 1
         limit = _ROUND_ITER if may_go_on else rules.max_iter
-        solution = whitened_lbfgs(
-            trusting.at,
-            model,
-            found.theta,
-            trusting.told(found),
-            lower,
-            min(limit, rules.max_iter - n_iter),
-        )
+        limit = min(limit, rules.max_iter - n_iter)
+        solution = _by_model(trusting, found, model, replace(rules, max_iter=limit))
         n_iter += solution.n_iter
         if solution.status is Status.STOPPED:
             break
@@ -299,7 +310,7 @@ def _rounds(
             break
         stalled = solution.status is Status.STALLED
         steps = _STALLED_POLISH if stalled else plan.polish
-        solution = drive(polish(solution, lower, steps, 1.0), trusting.answer)
+        solution = drive(polish(solution, part, steps, 1.0), trusting.answer)
         if solution.status is Status.CONVERGED or n_iter >= rules.max_iter:
             break
         if not may_go_on:

@@ -32,6 +32,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skhuber._objective import Penalty
 from skhuber._rows import DenseRows, RowSource
 from skhuber._runtime import IS_COMPILED
 
@@ -157,8 +158,8 @@ class Plan:
     group: int
 
 
-def plan_of(rows: RowSource) -> Plan:
-    """Return the plan for these rows."""
+def plan_of(rows: RowSource, penalty: Penalty | None = None) -> Plan:
+    """Return the plan for these rows, without or with a penalty of the columns."""
     shape = Shape(
         n=rows.n_present,
         p=rows.n_features,
@@ -166,11 +167,15 @@ def plan_of(rows: RowSource) -> Plan:
         layout=rows.layout,
         n_rows=rows.n_rows,
     )
-    plan = make_plan(shape, compiled=IS_COMPILED and isinstance(rows, DenseRows))
-    return plan if rows.is_local else replace(plan, basis="never")
+    compiled = IS_COMPILED and isinstance(rows, DenseRows)
+    smooth = penalty is None or penalty.is_smooth
+    plan = make_plan(shape, compiled=compiled, smooth=smooth)
+    # (In another basis the columns' own penalties and bounds would be lost.)
+    has_basis = rows.is_local and penalty is None
+    return plan if has_basis else replace(plan, basis="never")
 
 
-def make_plan(shape: Shape, *, compiled: bool = True) -> Plan:
+def make_plan(shape: Shape, *, compiled: bool = True, smooth: bool = True) -> Plan:
     """Return the plan for data of this shape.
 
     Parameters
@@ -178,6 +183,8 @@ def make_plan(shape: Shape, *, compiled: bool = True) -> Plan:
     shape : Shape
     compiled : bool
         Whether kernels are compiled.
+    smooth : bool
+        Whether there are neither absolute values nor bounds, which need a matrix.
     """
     n, p = shape.n, max(shape.p, 1)
     compiled = compiled and shape.layout != "csr"
@@ -186,8 +193,8 @@ def make_plan(shape: Shape, *, compiled: bool = True) -> Plan:
         shape = shape._replace(layout="rows")
     sample_rows = _sample_rows(n, p)
     exact = _gram_cost(shape, n) + _CHOLESKY * p**3
-    way, hessian_rows = _way(shape, sample_rows, exact)
-    if compiled and way != "matrix_free" and _is_small(shape):
+    way, hessian_rows = _way(shape, sample_rows, exact, smooth)
+    if compiled and smooth and way != "matrix_free" and _is_small(shape):
         way = "compiled"
     if way not in ("whitened",):
         sample_rows = 0
@@ -224,14 +231,14 @@ def _gram_cost(shape: Shape, n_rows: float, rough: bool = False) -> float:
     return n_rows * (products + _STANDARDISE * shape.p)
 
 
-def _way(shape: Shape, sample_rows: int, exact: float) -> tuple[str, int]:
+def _way(shape: Shape, sample_rows: int, exact: float, smooth: bool) -> tuple[str, int]:
     """Return the cheapest way, and the rows of its Hessian (0 for all)."""
     n, p = shape.n, max(shape.p, 1)
     sweep = _SWEEP[shape.layout] * shape.elements
     ways = {}
-    if shape.layout == "csr" or p > _MATRIX_COLUMNS:
+    if smooth and (shape.layout == "csr" or p > _MATRIX_COLUMNS):
         ways["matrix_free", 0] = _PRODUCTS * (1.5 * sweep + _CALL / 3)
-    if p <= _MATRIX_COLUMNS:
+    if p <= _MATRIX_COLUMNS or not smooth:
         ways["newton", 0] = _NEWTON_STEPS * (sweep + exact + _CALL)
         matrix = _CHOLESKY * p**3
         for rows, steps, gram in _hessians(shape, sample_rows):

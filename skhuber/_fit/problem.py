@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,10 @@ import numpy as np
 from skhuber._common.scale import NORMAL_MAD
 from skhuber._objective import HuberObjective
 from skhuber._rows import Distances, RowSource
+from skhuber._solver.composite import best_step
 from skhuber._solver.matrix_free import MatrixFreeModel
 from skhuber._solver.quadratic import Model
+from skhuber._solver.separable import Separable
 from skhuber._solver.solution import Answer, Ask
 from skhuber._sums import Floats, Sums, Want
 
@@ -133,6 +136,22 @@ class Problem:
         self.matrix_free = matrix_free
         self._watch = watch
         self._kept = kept or Residuals(rows, double=double)
+
+    @functools.cached_property
+    def part(self) -> Separable:
+        """The absolute values and bounds that the objective has."""
+        objective = self.objective
+        positive = np.zeros(len(objective.lower), dtype=np.bool_)
+        positive[-1:] = objective.joint
+        return Separable(objective.theta_l1, objective.lower, objective.upper, positive)
+
+    def gap(self, found: Evaluation, model: Model) -> float:
+        """Return how far a model falls from an evaluation to its minimum."""
+        part, tolerance = self.part, self.told(found).tolerance
+        if self.objective.is_smooth:
+            return model.gap(found.gradient, found.theta <= part.lower)
+        step = best_step(model, found.gradient, found.theta, part, tolerance)
+        return step.fall
 
     def evaluate(self, theta: Floats, want: Want = _PLAIN) -> Evaluation:
         """Return value and gradient at θ, from one sweep or from the last one.

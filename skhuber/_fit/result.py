@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skhuber._fit.problem import Problem
+from skhuber._fit.problem import Evaluation, Problem
 from skhuber._fit.settings import Settings
 from skhuber._objective import HuberObjective, exponent
 from skhuber._rows import Distances, RowSource
@@ -76,6 +76,8 @@ class Fit:
         vectors, if the fit was made there.
     residuals : ndarray of shape (n,), or what the rows have in its place, or None
         Standardised residuals there, if they were kept.
+    found : Evaluation or None
+        The objective at the solution, without squares and Gram matrix.
     """
 
     coef: Floats
@@ -90,6 +92,7 @@ class Fit:
     tally: Tally
     theta: Floats | None = None
     residuals: Any = None
+    found: Evaluation | None = None
 
     @property
     def converged(self) -> bool:
@@ -141,8 +144,10 @@ def described(
     if solution.status is Status.STOPPED:
         problem = problem.unwatched()
     residuals = problem.residuals(solution.x)
-    sums = problem.evaluate(solution.x).sums
-    return _fit(problem, settings, solution, sums, residuals, n_iter_least)
+    found = problem.evaluate(solution.x)
+    fit = _fit(problem, settings, solution, found.sums, residuals, n_iter_least)
+    sums = replace(found.sums, squares=None, gram=None)
+    return replace(fit, found=replace(found, sums=sums))
 
 
 def described_without_residuals(

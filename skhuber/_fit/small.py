@@ -144,7 +144,7 @@ class Small:
             self._y,
             self._weight,
             self._rows.total_weight,
-            objective.penalty,
+            objective.l2,
             objective.rho,
             objective.joint,
             objective.fixed_scale,

@@ -10,7 +10,14 @@ import scipy.linalg
 
 from skhuber._common.scale import joint_scale, weighted_median
 from skhuber._fit.settings import Settings
-from skhuber._objective import Frame, HuberObjective, Rotation, exponent, scale_shift
+from skhuber._objective import (
+    Frame,
+    HuberObjective,
+    Penalty,
+    Rotation,
+    exponent,
+    scale_shift,
+)
 from skhuber._rows import DenseRows, RowSource
 from skhuber._sums import Floats
 
@@ -134,7 +141,7 @@ def objective_of(rows: RowSource, frame: Frame, settings: Settings) -> HuberObje
     objective = HuberObjective(
         frame,
         rho=float(np.ldexp(settings.rho, -shift)),
-        alpha=settings.alpha,
+        penalty=settings.penalty or Penalty(l2=settings.alpha),
         scale=None,
         total_weight=rows.total_weight,
         weight_power=rows.weight_power,

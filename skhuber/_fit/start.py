@@ -12,6 +12,7 @@ import numpy as np
 
 from skhuber._fit.problem import Problem
 from skhuber._objective import Frame, HuberObjective
+from skhuber._solver.composite import best_step
 from skhuber._solver.solution import Ask
 from skhuber._sums import Floats
 
@@ -40,12 +41,18 @@ def given_start(objective: HuberObjective, start: Start) -> Floats:
     """Return θ of a model."""
     u, intercept = objective.frame.from_natural(start.coef, start.intercept)
     scale = start.standardised_scale(objective.frame)
-    return objective.theta(u, intercept, max(scale, objective.scale_floor))
+    theta = objective.theta(u, intercept, max(scale, objective.scale_floor))
+    return np.clip(theta, objective.lower, objective.upper)
 
 
 def best_start(problem: Problem) -> Floats:
-    """Return the median of y, or least squares, whichever has the lower objective."""
-    starts = [median_start(problem), least_squares_start(problem)]
+    """Return the median of y, or least squares, whichever has the lower objective.
+
+    With absolute values in the penalty the minimum has zeros, and least squares none.
+    """
+    starts = [median_start(problem)]
+    if not problem.part.l1.any():
+        starts.append(least_squares_start(problem))
     values = [problem.evaluate(theta).value for theta in starts]
     return starts[int(np.argmin(values))]
 
@@ -68,8 +75,10 @@ def mad_start(problem: Problem) -> tuple[HuberObjective, Floats]:
 
 
 def median_start(problem: Problem) -> Floats:
-    """Return θ without coefficients; y is centred at its median."""
-    return _with_scale(problem, np.zeros(problem.objective.n_features), 0.0)
+    """Return θ without coefficients, if bounds allow that; y is centred."""
+    p = problem.objective.n_features
+    origin = problem.part.clip(np.zeros(len(problem.part.l1)))
+    return _with_scale(problem, origin[:p], 0.0)
 
 
 def least_squares_start(problem: Problem) -> Floats:
@@ -82,10 +91,10 @@ def least_squares_start(problem: Problem) -> Floats:
     answer = squares.answer(Ask(origin, True))
     if answer.model is None or not answer.is_finite:
         return median_start(problem)
-    lowest = np.full(len(origin), -np.inf)
     tolerance = _LEAST_SQUARES_TOL * answer.value
-    step = answer.model.minimise(answer.gradient, lowest, tolerance).x
-    u, intercept, _ = objective.split(origin + step)
+    part = squares.part
+    step = best_step(answer.model, answer.gradient, origin, part, tolerance).x
+    u, intercept, _ = objective.split(part.moved(origin, step))
     return _with_scale(problem, u, intercept)
 
 

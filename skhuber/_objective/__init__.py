@@ -8,11 +8,13 @@ from skhuber._objective.huber import (
     exponent,
     scale_shift,
 )
+from skhuber._objective.penalty import Penalty
 
 __all__ = [
     "RESIDUAL_ROUNDING",
     "Frame",
     "HuberObjective",
+    "Penalty",
     "Rotation",
     "exponent",
     "scale_shift",

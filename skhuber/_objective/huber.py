@@ -16,6 +16,10 @@ sections 7.7 and 7.8), jointly convex, in the form of scikit-learn's HuberRegres
 its epsilon is ρ, its alpha is α. The third is what R's ``rlm`` and statsmodels'
 ``RLM`` compute (with α = 0).
 
+An elastic net has Σ l1_j |w_j| + Σ l2_j w_j² in place of α‖w‖², and the coefficients
+may have bounds (`skhuber._objective.penalty`). The value of F contains all of these,
+the gradient and the Hessian only what is smooth.
+
 **In a computer.** With the clipped residual c = clip(r, ±ρσ) there are no branches:
 
     F        = W σ + (2 Σ s c r − Σ s c²)/σ + α‖w‖²          (W = Σ s; joint only)
@@ -38,6 +42,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from skhuber._objective.penalty import Penalty
 from skhuber._sums import Columns, Floats, Point, Sums
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -185,8 +190,8 @@ class HuberObjective:
     frame : Frame
     rho : float
         Threshold in units of the scale; may be infinite.
-    alpha : float
-        L2 penalty, in the units of the data.
+    penalty : Penalty
+        In the units of the data.
     scale : float or None
         The fixed scale in units of 2^y_power; None for a joint one.
     total_weight, weight_power
@@ -203,7 +208,7 @@ class HuberObjective:
         frame: Frame,
         *,
         rho: float,
-        alpha: float,
+        penalty: Penalty,
         scale: float | None,
         total_weight: float,
         weight_power: int,
@@ -214,11 +219,16 @@ class HuberObjective:
         self.rho = rho
         self.joint = scale is None
         self.fixed_scale = 0.0 if scale is None else scale
-        # α‖w‖² / (W · 2^(y_power + shift)), with w = u · 2^(y_power − x_power).
-        powers = frame.y_power - 2 * frame.x_power + weight_power - shift
-        penalty = np.ldexp(alpha / total_weight, powers)
-        self.penalty = np.minimum(penalty, _PENALTY_LIMIT)
-        self.alpha = alpha
+        # The penalty / (W · 2^(y_power + shift)), with w = u · 2^(y_power − x_power).
+        to_w = frame.y_power - frame.x_power
+        powers = 2 * to_w - frame.y_power + weight_power - shift
+        l2 = np.ldexp(np.asarray(penalty.l2) / total_weight, powers)
+        l1 = np.ldexp(np.asarray(penalty.l1) / total_weight, powers - to_w)
+        self.l2 = np.minimum(l2, _PENALTY_LIMIT)
+        self.l1 = np.minimum(l1, _PENALTY_LIMIT)
+        self._lower = np.ldexp(penalty.lower, -to_w)
+        self._upper = np.ldexp(penalty.upper, -to_w)
+        self._given_penalty = penalty
         self.n_features = len(frame.centre)
         self._total_weight = total_weight
         self._weight_power = weight_power
@@ -243,7 +253,7 @@ class HuberObjective:
         return HuberObjective(
             self.frame,
             rho=self.rho if rho is None else rho,
-            alpha=self.alpha,
+            penalty=self._given_penalty,
             scale=scale,
             total_weight=self._total_weight,
             weight_power=self._weight_power,
@@ -258,17 +268,33 @@ class HuberObjective:
 
     @property
     def lower(self) -> Floats:
-        """(q,), lower bounds of θ: the floor of a joint scale, and none else."""
-        lower = np.full(int(np.count_nonzero(self._kept)), -np.inf)
-        if self.joint:
-            lower[-1] = self.scale_floor
-        return lower
+        """(q,), lower bounds of θ: those of u, and the floor of a joint scale."""
+        return np.concatenate([self._lower, [-np.inf, self.scale_floor]])[self._kept]
+
+    @property
+    def upper(self) -> Floats:
+        """(q,), upper bounds of θ."""
+        return np.concatenate([self._upper, [np.inf, np.inf]])[self._kept]
+
+    @property
+    def theta_l1(self) -> Floats:
+        """(q,), weights of |θ_j|."""
+        return np.concatenate([self.l1, [0.0, 0.0]])[self._kept]
+
+    @property
+    def is_smooth(self) -> bool:
+        """True without absolute values and bounds of coefficients."""
+        return self._given_penalty.is_smooth
 
     @property
     def penalty_curvature(self) -> Floats:
         """(q,), the diagonal of the penalty's Hessian."""
-        curvature = np.concatenate([2.0 * self.penalty, [0.0, 0.0]])
+        curvature = np.concatenate([2.0 * self.l2, [0.0, 0.0]])
         return curvature[self._kept]
+
+    def penalty_value(self, u: Floats) -> float:
+        """Return the part of F that does not depend on the rows."""
+        return float(self.l2 @ u**2) + float(self.l1 @ np.abs(u))
 
     @property
     def scale_floor(self) -> float:
@@ -303,19 +329,19 @@ class HuberObjective:
         )
 
     def value_gradient(self, theta: Floats, sums: Sums) -> tuple[float, Floats]:
-        """Return F and ∂F/∂θ, per unit of weight, from the sums over rows."""
+        """Return F and its smooth part's gradient, per unit of weight, from sums."""
         u, _, scale = self.split(theta)
         weight = sums.weight
         joint = float(self.joint)
         value = (
             joint * scale
             + (2.0 * sums.cr - sums.cc) / weight / scale
-            + float(self.penalty @ u**2)
+            + self.penalty_value(u)
         )
         slope = -2.0 / (scale * weight)
         gradient = np.concatenate(
             [
-                slope * sums.gradient + 2.0 * self.penalty * u,
+                slope * sums.gradient + 2.0 * self.l2 * u,
                 [slope * sums.c, 1.0 - sums.cc / weight / scale / scale],
             ]
         )

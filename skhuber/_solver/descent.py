@@ -1,5 +1,10 @@
 """Newton and quasi-Newton descent on a quadratic model, as ask and tell.
 
+The function is a sum of a smooth one, which the model stands for, and a separable part
+P: absolute values and bounds (`separable`). A step leads to the minimum of model and P
+(a proximal Newton method: Lee, Sun and Saunders, SIAM J. Optim. 24, 2014); how far they
+fall is the gap.
+
 `descend` is a generator. It yields `Ask(x, model)` and is sent an `Answer`; it returns
 a `Solution`. `drive` answers one descent; `together` answers several with one call for
 a step of each, as fits do that share their sweeps over the data.
@@ -13,8 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from skhuber._solver.composite import best_step
 from skhuber._solver.matrix_free import MatrixFreeModel
 from skhuber._solver.quadratic import Model
+from skhuber._solver.separable import Separable
 from skhuber._solver.solution import (
     Answer,
     Ask,
@@ -27,10 +34,6 @@ from skhuber._solver.solution import (
 AnyModel = Model | MatrixFreeModel
 Descent = Generator[Ask, Answer, Solution]
 
-# A variable that must stay positive falls to no less than this share of itself in one
-# step. A scale on its way to zero (exact data) then takes 25 steps from 1 to 1e-13;
-# with 0.1 it takes 13, but can leave behind the rows that fix the other variables.
-_LEAST_SHARE = 0.3
 # Least damping of a model: a direction that only outliers curve is then walked,
 # and the gap sees it.
 _LEAST_DAMPING = 1e-8
@@ -77,16 +80,19 @@ class Rules:
 
 
 def descend(
-    x: Floats, lower: Floats, rules: Rules, model: Model | None = None
+    x: Floats, part: Separable, rules: Rules, model: Model | None = None
 ) -> Descent:
-    """Minimise within lower bounds from x.
+    """Minimise the sum of a smooth function and a separable part P, from x.
 
-    A model that is given learns from the steps. Without one, a fresh model is asked for
-    at each point. A variable with a bound > 0 has to stay positive (a scale).
+    The gradients that are sent are those of the smooth function, the values those of
+    the sum. A model (of the smooth function) that is given learns from the steps.
+    Without one, a fresh model is asked for at each point. A start outside the bounds is
+    moved there: P is infinite where it was.
     """
     kind = "fresh" if model is None else "learnt"
+    x = part.clip(x)
     answer = yield Ask(x, model is None)
-    at = _place(x, answer, answer.model or model, lower, 0)
+    at = _place(x, answer, answer.model or model, part, 0)
     damping = 0.0
     while at.status is Status.STALLED and at.n_iter < rules.max_iter:
         assert at.model is not None
@@ -97,17 +103,18 @@ def descend(
             trial = at.model.stiffened(1.0 + damping)
         step = at.step if trial is at.model else None
         if step is None:
-            lowest = _lowest_step(at.x, lower)
-            step = trial.minimise(at.gradient, lowest, answer.tolerance).x
-        found = yield Ask(at.x + step, model is None)
-        is_poor = not (found.stop or _is_enough(at, step, found, trial, lower))
+            guarded = part.guarded(at.x)
+            step = best_step(trial, at.gradient, at.x, guarded, answer.tolerance).x
+        found = yield Ask(part.moved(at.x, step), model is None)
+        is_poor = not (found.stop or _is_enough(at, step, found, trial, part))
         # (A regular model that is damped leads to the end in fewer evaluations.)
         if model is None and is_poor and trial.is_singular:
-            step, found = yield from _between(at, step, found)
+            step, found = yield from _between(at, step, found, part)
         if found.stop:
             if found.value > at.value:
                 return replace(at, status=Status.STOPPED)
-            return _place(at.x + step, found, found.model or model, lower, at.n_iter)
+            x = part.moved(at.x, step)
+            return _place(x, found, found.model or model, part, at.n_iter)
         learnt = found.model if model is None else at.model
         if model is not None and isinstance(learnt, Model) and found.is_finite:
             learnt = learnt.learnt(step, found.gradient - at.gradient)
@@ -116,9 +123,10 @@ def descend(
             damping = max(damping * _DAMPING_GROWTH, _FIRST_DAMPING[kind])
         else:
             damping = damping / 10 if damping > 1e-3 and model is None else 0.0
-        if not is_poor or _is_enough(at, step, found, trial, lower):
+        if not is_poor or _is_enough(at, step, found, trial, part):
             answer = found
-            at = _place(at.x + step, found, learnt, lower, at.n_iter + 1)
+            x = part.moved(at.x, step)
+            at = _place(x, found, learnt, part, at.n_iter + 1)
             continue
         at = replace(at, model=at.model if model is None else learnt, step=None)
         if damping > _MOST_DAMPING[kind]:
@@ -126,46 +134,49 @@ def descend(
     if at.status is Status.STALLED:
         return replace(at, status=Status.MAX_ITER)
     if at.status is Status.CONVERGED and not (rules.may_stay and at.n_iter == 0):
-        return (yield from polish(at, lower, rules.polish))
+        return (yield from polish(at, part, rules.polish))
     return at
 
 
 def _between(
-    at: Solution, step: Floats, far: Answer
+    at: Solution, step: Floats, far: Answer, part: Separable
 ) -> Generator[Ask, Answer, tuple[Floats, Answer]]:
     """Return a part of a step that led too far, near the lowest point on the way.
 
     The tangents at two points meet between them: at the edge, if the function is made
     of two straight pieces there, and halfway if it is a parabola.
     """
-    low, slope_low, value_low = 0.0, float(at.gradient @ step), at.value
+    slope_low = float(at.gradient @ step) + part.slope(at.x, step)
+    low, value_low = 0.0, at.value
     high, best, best_value = 1.0, (step, far), far.value
     for _ in range(_MOST_TANGENTS):
+        # (From below: P has an edge where a variable is zero.)
         slope_high = float(far.gradient @ step)
+        slope_high -= part.slope(at.x + high * step, -step)
         if not (slope_low < 0 < slope_high and far.is_finite):
             break
         drop = slope_high * (high - low) - (far.value - value_low)
-        part = low + drop / (slope_high - slope_low)
-        if not low < part < high:
+        share = low + drop / (slope_high - slope_low)
+        if not low < share < high:
             break
-        lowest = value_low + slope_low * (part - low)
-        found = yield Ask(at.x + part * step, True)
+        lowest = value_low + slope_low * (share - low)
+        found = yield Ask(at.x + share * step, True)
         if found.value <= best_value:
-            best, best_value = (part * step, found), found.value
+            best, best_value = (share * step, found), found.value
         if found.stop:
             return best[0], replace(best[1], stop=True)
         if best_value - lowest <= _TANGENT_PART * (at.value - lowest):
             break
-        slope = float(found.gradient @ step)
+        slope = float(found.gradient @ step) + part.slope(at.x + share * step, step)
         if slope < 0:
-            low, slope_low, value_low = part, slope, found.value
+            low, slope_low, value_low = share, slope, found.value
         else:
-            high, far = part, found
+            high, far = share, found
     return best
 
 
 def polish(
-    at: Solution, lower: Floats, max_steps: int, enough: float = _ENOUGH_GAIN
+    at: Solution, part: Separable, max_steps: int, enough: float = _ENOUGH_GAIN
 ) -> Descent:
     """Make steps with the model at hand that are judged on the gradient.
 
@@ -177,10 +188,11 @@ def polish(
         assert at.model is not None
         step = at.step
         if step is None:
-            lowest = _lowest_step(at.x, lower)
-            step = at.model.minimise(at.gradient, lowest, at.gap).x
-        answer = yield Ask(at.x + step, False)
-        found = _place(at.x + step, answer, at.model, lower, at.n_iter)
+            guarded = part.guarded(at.x)
+            step = best_step(at.model, at.gradient, at.x, guarded, at.gap).x
+        x = part.moved(at.x, step)
+        answer = yield Ask(x, False)
+        found = _place(x, answer, at.model, part, at.n_iter)
         # (100: of a value that a few gross outliers make large.)
         highest = at.value + 100 * value_rounding(at.value)
         if not (found.gap < at.gap and found.value <= highest):
@@ -194,7 +206,7 @@ def polish(
 
 
 def _place(
-    x: Floats, answer: Answer, model: AnyModel | None, lower: Floats, n_iter: int
+    x: Floats, answer: Answer, model: AnyModel | None, part: Separable, n_iter: int
 ) -> Solution:
     """Return a point with its gap and the model's best step from there."""
     status, gap, step = Status.STALLED, np.inf, None
@@ -202,13 +214,14 @@ def _place(
         status = Status.NOT_FINITE  # (products overflow before sums do)
     else:
         model = model.damped(max(model.damping, _LEAST_DAMPING))
-        lowest = _lowest_step(x, lower)
+        guarded = part.guarded(x)
         # (Of a fit that ends here some digits of the gap will do.)
         tolerance = np.inf if answer.stop else answer.tolerance
-        best = model.minimise(answer.gradient, lowest, tolerance)
+        best = best_step(model, answer.gradient, x, guarded, tolerance)
         step, gap = best.x, best.fall
         # A step that ends at such a guard, not at a bound, can go further.
-        is_cut = bool(((step <= lowest) & (lowest > lower - x)).any())
+        is_guard = guarded.lower > part.lower
+        is_cut = bool((is_guard & (step <= guarded.lower - x)).any())
         if gap <= answer.tolerance and not is_cut:
             status = Status.CONVERGED
     if answer.stop:
@@ -216,26 +229,23 @@ def _place(
     return Solution(x, answer.value, answer.gradient, gap, n_iter, status, model, step)
 
 
-def _lowest_step(x: Floats, lower: Floats) -> Floats:
-    """Return the least step that leaves variables > 0 large enough."""
-    return np.where(lower > 0, np.maximum(lower, _LEAST_SHARE * x), lower) - x
-
-
 def _is_enough(
-    at: Solution, step: Floats, answer: Answer, model: AnyModel, lower: Floats
+    at: Solution, step: Floats, answer: Answer, model: AnyModel, part: Separable
 ) -> bool:
     """Return whether a step gained enough."""
     if not answer.is_finite:
         return False
-    promise = -float(at.gradient @ step)
+    change = part.change(at.x, step)
+    promise = -float(at.gradient @ step) - change
     if promise > 1e3 * value_rounding(at.value):
         return answer.value <= at.value - _PART_OF_PROMISE * promise
     # Values are equal to rounding: the gradient decides. A smaller gap alone does not
     # tell: the model may know nothing of where the step led.
-    if float(answer.gradient @ step) > _MOST_SLOPE * promise:
+    if float(answer.gradient @ step) + change > _MOST_SLOPE * promise:
         return False
-    lowest = _lowest_step(at.x + step, lower)
-    return model.minimise(answer.gradient, lowest, answer.tolerance).fall < at.gap
+    x = part.moved(at.x, step)
+    best = best_step(model, answer.gradient, x, part.guarded(x), answer.tolerance)
+    return best.fall < at.gap
 
 
 def drive(descent: Descent, function: Callable[[Ask], Answer]) -> Solution:

@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg
+from numpy.typing import NDArray
 
 # (`scipy.linalg.solve_triangular` takes longer than the algebra of fifty variables.)
 from scipy.linalg.lapack import dpstrf, dtrtrs
@@ -105,6 +106,13 @@ class Model:
     def factor(self) -> Factor:
         """H, factorised."""
         return Factor(self.hessian, self._soft, self.noise)
+
+    def factor_of_some(self, index: NDArray[np.intp]) -> Factor:
+        """Return H with some variables alone, factorised; it is not kept."""
+        if len(index) == len(self.penalty):
+            return self.factor
+        some = np.ix_(index, index)
+        return Factor(self.hessian[some], self._soft[some], self.noise)
 
     def _factor_of(self, free: np.ndarray) -> Factor:
         if free.all():

@@ -15,7 +15,6 @@ from skhuber._estimators.base import (
     HuberModel,
     is_single,
     linear,
-    not_converged,
     unchanged_on_error,
     with_one_blas_thread,
 )
@@ -188,7 +187,7 @@ class DaskHuberRegressor(ParametersMixin, HuberModel):
             self._take_fit(fit, settings, blocks.rows, chunks)
         if fit.converged or fit.is_stopped:
             return warning and f"DaskHuberRegressor: {warning}."
-        return not_converged(fit, settings, type(self).__name__)
+        return self._not_converged(fit, settings)
 
     def _fit_blocks(
         self, blocks: Blocks, rule: Rule | None, settings: Settings, tasks: Tasks
