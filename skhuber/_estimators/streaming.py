@@ -187,9 +187,9 @@ class StreamingMixin(HuberModel):
         rows = Rows(data.X, data.y, data.weight)
         stream, fit = stream.with_rows(rows, data.threads)
         self._take_stream(stream, fit, data)
-        return (
-            None if fit is None or fit.converged else self._not_converged(fit, settings)
-        )
+        if fit is None or fit.converged:
+            return None
+        return self._not_converged(fit, settings)
 
     @with_one_blas_thread
     def _merge(self, theirs: Stream) -> str | None:
@@ -201,9 +201,9 @@ class StreamingMixin(HuberModel):
         stream, fit = self._stream.merged(theirs, thread_count(n_jobs, size))
         self._take_stream(stream, fit, None)
         settings = stream.settings
-        return (
-            None if fit is None or fit.converged else self._not_converged(fit, settings)
-        )
+        if fit is None or fit.converged:
+            return None
+        return self._not_converged(fit, settings)
 
     def _take_stream(self, stream: Stream, fit: Fit | None, data: Data | None) -> None:
         """Set the state and the fitted attributes."""

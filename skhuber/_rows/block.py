@@ -62,7 +62,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a block says about itself.
+    """Sizes and sums of a block that the driver knows.
 
     Attributes
     ----------

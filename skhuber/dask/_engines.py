@@ -1,4 +1,4 @@
-"""Who applies functions to blocks: threads of this process, or workers of a cluster.
+"""Engines that apply functions to blocks: threads here, or workers of a cluster.
 
 Blocks that fit in memory are loaded once and kept. Others are loaded anew in each
 sweep, by the task that makes their sums.
