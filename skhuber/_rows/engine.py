@@ -1,7 +1,7 @@
 """Application of functions to blocks of rows, and sums in an order of their own.
 
-Sums are added pairwise by the numbers of the blocks, so their bits do not depend on where
-a block is held.
+Sums are added pairwise by the numbers of the blocks, so their bits do not depend on
+where a block is held.
 """
 
 from __future__ import annotations

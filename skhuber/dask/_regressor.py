@@ -87,7 +87,7 @@ class DaskHuberRegressor(ParametersMixin, HuberModel):
     >>> X = da.from_array(rng.normal(size=(1000, 2)), chunks=(250, 2))
     >>> noise = da.from_array(rng.standard_t(2, size=1000), chunks=250)
     >>> model = DaskHuberRegressor().fit(X, X @ np.array([1.0, 2.0]) + noise)
-    >>> print(model.coef_.round(1))
+    >>> print(model.coef_.round())
     [1. 2.]
     """
 
