@@ -242,8 +242,8 @@ def test_warm_start_and_verbose(capsys):
     first = model.n_sweeps_
     assert capsys.readouterr().out.count("objective") > 2
     assert model.fit(*data).n_sweeps_ < first
+    heavy = large_problems.case("heavy_tailed")[:2]
     with pytest.warns(ConvergenceWarning, match="DaskHuberRegressor did not converge"):
-        heavy = large_problems.case("heavy_tailed")[:2]
         DaskHuberRegressor(max_iter=0).fit(*lazy(*heavy))
 
 
