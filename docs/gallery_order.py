@@ -11,7 +11,6 @@ ORDER = [
     "plot_inference.py",
     "plot_sparse.py",
     "plot_curve.py",
-    "plot_beyond_memory.py",
 ]
 
 

@@ -62,7 +62,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Facts:
-    """Sizes and sums of a block that the driver knows.
+    """Size, type and faults of a block.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class Facts:
 
 
 def facts(block: Block, threads: int) -> Facts:
-    """Return what a block says about itself."""
+    """Return the facts of a block."""
     X, y, weight = block.X, block.y, block.weight
     problem = ""
     if len(y) != X.shape[0]:

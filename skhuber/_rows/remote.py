@@ -1,4 +1,4 @@
-"""Rows in blocks elsewhere: an engine applies functions to them.
+"""Rows in blocks elsewhere: sums, samples and medians by way of an engine.
 
 `RemoteRows` has no arrays. An `Engine` applies functions of one block to all of them
 and returns the results, or their sum. A fit gets to see sums, one sample, and a few

@@ -1,4 +1,4 @@
-"""Engines that apply functions to blocks: threads here, or workers of a cluster.
+"""Engines: threads of this process, or workers of a cluster, apply functions to blocks.
 
 Blocks that fit in memory are loaded once and kept. Others are loaded anew in each
 sweep, by the task that makes their sums.
