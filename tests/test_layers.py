@@ -52,6 +52,9 @@ ONLY_THERE = {
         "_estimators/callbacks",
         "_estimators/cross_validation",
         "_estimators/elastic_net",
+        "_estimators/folds",
+        "_estimators/net_cv",
+        "_estimators/net_path",
         "_estimators/path",
         "_estimators/regressor",
         "inference/_bootstrap",
@@ -63,7 +66,16 @@ ONLY_THERE = {
     },
     "scipy.optimize": {"_solver/lbfgs", "_tuning/efficiency"},
     "skhuber._fit.small": {"_fit/fit", "_fit/grid"},
-    "skhuber._fit.plan": {"_fit/fit", "_fit/grid", "_fit/levels", "_tuning/rules"},
+    "skhuber._fit.plan": {
+        "_fit/elastic_net",
+        "_fit/fit",
+        "_fit/grid",
+        "_fit/levels",
+        "_fit/net_path",
+        "_fit/wide",
+        "_fit/working_set",
+        "_tuning/rules",
+    },
     "skhuber._kernels.direct": {"_fit/small"},
 }
 
