@@ -3,6 +3,12 @@
 from skhuber import losses, metrics
 from skhuber._estimators.cross_validation import HuberRegressorCV
 from skhuber._estimators.elastic_net import HuberElasticNet
+from skhuber._estimators.net_cv import HuberElasticNetCV
+from skhuber._estimators.net_path import (
+    HuberNetPath,
+    huber_enet_path,
+    pivotal_alpha,
+)
 from skhuber._estimators.path import HuberPath, huber_path
 from skhuber._estimators.regressor import HuberRegressor
 from skhuber._tuning.efficiency import (
@@ -16,12 +22,16 @@ __version__ = "0.1.0"
 
 for _public in (
     HuberElasticNet,
+    HuberElasticNetCV,
+    HuberNetPath,
     HuberPath,
     HuberRegressor,
     HuberRegressorCV,
     OutlierShare,
     efficiency_of_rho,
+    huber_enet_path,
     huber_path,
+    pivotal_alpha,
     rho_for_efficiency,
 ):
     # Pickles and tracebacks then name the place that users import from.
@@ -29,12 +39,15 @@ for _public in (
 
 __all__ = [
     "HuberElasticNet",
+    "HuberElasticNetCV",
+    "HuberNetPath",
     "HuberPath",
     "HuberRegressor",
     "HuberRegressorCV",
     "OutlierShare",
     "d2_huber_score",
     "efficiency_of_rho",
+    "huber_enet_path",
     "huber_path",
     "losses",
     "make_huber_scorer",

@@ -22,6 +22,7 @@ PAGES = [
     "docs/losses.md",
     "docs/index.md",
     "docs/guide/callbacks.md",
+    pytest.param("docs/guide/elastic_net.md", marks=pytest.mark.compiled),
     pytest.param("docs/guide/large.md", marks=pytest.mark.compiled),
     pytest.param("docs/guide/beyond.md", marks=pytest.mark.compiled),
     pytest.param("docs/guide/inference.md", marks=pytest.mark.compiled),

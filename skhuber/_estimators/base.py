@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -246,8 +246,11 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     def _check_sums(self, fits: Sequence[Fit], data: Data) -> None:
         """Raise an error that names the cause if the sums of a fit are not finite."""
-        if all(fit.is_finite for fit in fits):
-            return
+        if not all(fit.is_finite for fit in fits):
+            self._refuse_sums(data)
+
+    def _refuse_sums(self, data: Data) -> NoReturn:
+        """Raise an error that names the cause of sums that are not finite."""
         refuse_bad_values(X=data.X, y=data.y)
         raise ValueError(
             "X or y has values so large that sums over them, times the weights, or the "

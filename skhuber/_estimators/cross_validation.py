@@ -19,7 +19,6 @@ from scipy.stats import rankdata
 from sklearn import get_config
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
-from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
@@ -46,6 +45,7 @@ from skhuber._estimators.candidates import (
     listed,
     warning_about,
 )
+from skhuber._estimators.folds import checked_folds
 from skhuber._estimators.regressor import HuberRegressor
 from skhuber.metrics import make_huber_scorer
 
@@ -312,7 +312,7 @@ class HuberRegressorCV(HuberModel):
         self._scorer(1.0)  # raises an error for a bad `scoring`, before any work
         data = self._checked_data(X, y, sample_weight)
         routed = self._routed(data.weight, params)
-        folds = self._folds(data, routed.splitter.split)
+        folds = checked_folds(self.cv, data, routed.splitter.split)
         n_tasks = len(folds) * len(grid) + 1
         tasks = Tasks(self, data.for_callbacks(), n_tasks=n_tasks)
 
@@ -378,31 +378,6 @@ class HuberRegressorCV(HuberModel):
         if weight is not None and _takes_weights(self._scorer(1.0)):
             score["sample_weight"] = weight
         return Bunch(scorer=Bunch(score=score), splitter=Bunch(split=params))
-
-    def _folds(
-        self, data: Data, params: dict[str, Any]
-    ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-        """Return the training and test indices of each fold; refuse empty ones."""
-        n = data.X.shape[0]
-        splitter = check_cv(self.cv, data.y, classifier=False)
-        folds = [
-            (_indices(train, n), _indices(test, n))
-            for train, test in splitter.split(data.X, data.y, **params)
-        ]
-        if not folds:
-            raise ValueError(
-                f"cv must give at least one fold, got none of {self.cv!r}."
-            )
-        for k, (train, test) in enumerate(folds):
-            for name, index in (("training", train), ("test", test)):
-                weight = None if data.weight is None else data.weight[index]
-                if not len(index) or (weight is not None and not weight.any()):
-                    raise ValueError(
-                        "cv must give folds with at least one training and one test "
-                        f"sample of positive weight, got {len(index)} {name} samples "
-                        f"in fold {k}, of {n} samples in all."
-                    )
-        return folds
 
     def _scoring_threshold(self, data: Data, grid: list[Settings]) -> float:
         """Return the threshold of the default scoring, in the unit of y."""
@@ -559,14 +534,3 @@ def _takes_weights(scorer: Callable[..., float]) -> bool:
         parameter.name == "sample_weight" or parameter.kind is parameter.VAR_KEYWORD
         for parameter in parameters
     )
-
-
-def _indices(index: ArrayLike, n: int) -> NDArray[np.intp]:
-    """Return the indices of samples that an index or a boolean mask selects."""
-    array = np.asarray(index)
-    try:
-        return np.arange(n)[array if array.size else array.astype(np.intp)]
-    except IndexError as error:
-        raise ValueError(
-            f"cv must give numbers or masks of the {n} samples, got {array!r}: {error}."
-        ) from error

@@ -19,9 +19,11 @@ from skhuber._fit.columns import ColumnStatistics, column_statistics
 from skhuber._fit.dual import dual_gap
 from skhuber._fit.fit import WatchModel, fit_rows
 from skhuber._fit.null import null_model, null_slopes
+from skhuber._fit.plan import plan_of
 from skhuber._fit.result import Fit
 from skhuber._fit.settings import Settings
 from skhuber._fit.start import Start
+from skhuber._fit.wide import fit_wide
 from skhuber._objective import Penalty
 from skhuber._rows import RowSource
 from skhuber._solver.solution import Status
@@ -97,6 +99,9 @@ def fit_net(
         return NetFit(Fit.not_finite(rows), np.nan)
     penalty = net.penalty(rows.natural_weight, statistics)
     given = net.settings(settings, penalty)
+    if given.penalty is not None and plan_of(rows, given.penalty).working_set:
+        (fit,) = fit_wide(rows, [given], start, watch)
+        return NetFit(fit, relative_dual_gap(fit, statistics))
     fit = fit_rows(rows, given, start, watch)
     if fit.is_finite and not fit.is_stopped and _may_be_null(fit, given):
         fit = _null_or(fit, rows, given)
@@ -137,14 +142,13 @@ def _null_or(fit: Fit, rows: RowSource, settings: Settings) -> Fit:
     return replace(still, n_iter=fit.n_iter, status=status)
 
 
-def largest_alpha(
-    rows: RowSource, settings: Settings, net: Net, statistics: ColumnStatistics
-) -> float:
-    """Return the least alpha at which all coefficients are zero. One sweep.
+def largest_alpha(rows: RowSource, settings: Settings, net: Net) -> float:
+    """Return the least alpha at which all coefficients are zero. Two sweeps.
 
     A coefficient that a bound holds at zero in the direction of its slope does not
     count.
     """
+    statistics = column_statistics(rows, fit_intercept=settings.fit_intercept)
     slopes = null_slopes(rows, settings, null_model(rows, settings), statistics)
     may_grow = np.where(
         slopes < 0, np.asarray(net.upper) > 0, np.asarray(net.lower) < 0

@@ -46,7 +46,7 @@ from skhuber._sums import Floats
 # larger one: there the loss is so stiff that steps tell no more than rounding errors.
 _LEAST_START_SCALE = 1e-6
 # Units that are tried one after the other; see `skhuber._fit.standardise.frame_of`.
-_UNITS: tuple[Units, ...] = ("sample", "largest", "wide")
+UNITS: tuple[Units, ...] = ("sample", "largest", "wide")
 # Iterations kept back for a second attempt, in another basis or with another scale.
 _SECOND_ITER = 300
 
@@ -146,11 +146,11 @@ def _fit_in_some_units(
     Finite data can overflow if single values are far larger than the sample lets
     expect.
     """
-    for units in _UNITS:
+    for units in UNITS:
         ground = prepare(rows, plan, settings, units=units, rotation=rotation)
         if ground is None:
             continue
-        problem, solution = solve(ground, settings, start, _watching(rows, watch))
+        problem, solution = solve(ground, settings, start, watching(rows, watch))
         # The least-squares start is itself a Newton step over all rows.
         n_iter_least = int(start is None and settings.max_iter > 0)
         fit = described(problem, settings, solution, n_iter_least=n_iter_least)
@@ -275,7 +275,7 @@ def _is_start(problem: Problem, start: Start) -> bool:
     return given <= median < np.inf
 
 
-def _watching(rows: RowSource, watch: WatchModel | None) -> Watch | None:
+def watching(rows: RowSource, watch: WatchModel | None) -> Watch | None:
     """Return what a problem on these rows calls after each sweep."""
     if watch is None:
         return None

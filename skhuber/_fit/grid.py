@@ -297,7 +297,7 @@ class _Surroundings:
         if not is_close or may_have_collapsed(problem.objective, solution):
             return None
         solution = replace(solution, status=Status.CONVERGED)
-        return described_without_residuals(problem, settings, solution, found.sums)
+        return described_without_residuals(problem, settings, solution, found)
 
     def _chain(self, grid: list[Settings]) -> list[_Near]:
         """Return the minima on the sample: from rho to rho, away from the first one."""

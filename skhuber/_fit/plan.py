@@ -83,6 +83,11 @@ _BASIS_SECONDS = 2.0
 _BASIS_COPIES = 4
 # Seconds that the exact Hessian of all rows may take where another one did not do.
 _RESCUE_SECONDS = 5.0
+# Working sets of columns: for no fewer columns than these, and for more than a matrix
+# pays for, or with fewer rows for each column.
+_WIDE_COLUMNS = 32
+_WIDE_CSR_COLUMNS = 500
+_WIDE_ROWS_PER_COLUMN = 5
 # The compiled way: few columns that are long, since its sums are over columns.
 _COMPILED_COLUMNS = 64
 _COMPILED_ROWS_PER_COLUMN = 5
@@ -145,6 +150,8 @@ class Plan:
         Rows of the sample on which settings of a grid are solved first.
     group : int
         How many settings of a grid are solved together; 0 for one after another.
+    working_set : bool
+        Whether columns whose coefficients are likely zero are left out at first.
     """
 
     way: str
@@ -156,6 +163,7 @@ class Plan:
     may_rescue: bool
     grid_rows: int
     group: int
+    working_set: bool = False
 
 
 def plan_of(rows: RowSource, penalty: Penalty | None = None) -> Plan:
@@ -170,9 +178,11 @@ def plan_of(rows: RowSource, penalty: Penalty | None = None) -> Plan:
     compiled = IS_COMPILED and isinstance(rows, DenseRows)
     smooth = penalty is None or penalty.is_smooth
     plan = make_plan(shape, compiled=compiled, smooth=smooth)
+    if penalty is None:
+        return plan if rows.is_local else replace(plan, basis="never")
     # (In another basis the columns' own penalties and bounds would be lost.)
-    has_basis = rows.is_local and penalty is None
-    return plan if has_basis else replace(plan, basis="never")
+    is_wide = bool(np.all(np.asarray(penalty.l1) > 0)) and _is_wide(shape)
+    return replace(plan, basis="never", working_set=is_wide)
 
 
 def make_plan(shape: Shape, *, compiled: bool = True, smooth: bool = True) -> Plan:
@@ -277,6 +287,14 @@ def _is_small(shape: Shape) -> bool:
         and n >= _COMPILED_ROWS_PER_COLUMN * p
         and _COMPILED_GRAM * n * p**2 <= _CALL
     )
+
+
+def _is_wide(shape: Shape) -> bool:
+    """Return whether a few columns at a time are cheaper than a matrix of all."""
+    if shape.p < _WIDE_COLUMNS:
+        return False
+    most = _WIDE_CSR_COLUMNS if shape.layout == "csr" else _MATRIX_COLUMNS
+    return shape.p > most or _WIDE_ROWS_PER_COLUMN * shape.p > shape.n
 
 
 def _basis(shape: Shape) -> str:

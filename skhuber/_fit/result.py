@@ -151,10 +151,11 @@ def described(
 
 
 def described_without_residuals(
-    problem: Problem, settings: Settings, solution: Solution, sums: Sums
+    problem: Problem, settings: Settings, solution: Solution, found: Evaluation
 ) -> Fit:
-    """Return a solution of which only the sums are known."""
-    return _fit(problem, settings, solution, sums, None, 1)
+    """Return a solution of which only an evaluation is known."""
+    fit = _fit(problem, settings, solution, found.sums, None, 1)
+    return replace(fit, found=found)
 
 
 def _fit(

@@ -37,7 +37,7 @@ power of two changes no digit, and no other change more than the last. Sums come
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -265,6 +265,24 @@ class HuberObjective:
         """Return the objective with another threshold."""
         scale = None if self.joint else self.fixed_scale
         return self._with(scale, self._floor, rho)
+
+    def of_columns(self, columns: Columns) -> HuberObjective:
+        """Return the objective of some columns, the other coefficients being zero."""
+        frame = replace(
+            self.frame,
+            centre=self.frame.centre[columns],
+            x_power=self.frame.x_power[columns],
+        )
+        return HuberObjective(
+            frame,
+            rho=self.rho,
+            penalty=self._given_penalty.of_columns(columns),
+            scale=None if self.joint else self.fixed_scale,
+            total_weight=self._total_weight,
+            weight_power=self._weight_power,
+            floor=self._floor,
+            shift=self._shift,
+        )
 
     @property
     def lower(self) -> Floats:

@@ -279,6 +279,10 @@ class RowSource(abc.ABC):
         return self, slice(None)
 
     @abc.abstractmethod
+    def columns(self, index: NDArray[np.intp]) -> RowSource:
+        """Return all rows with some columns alone, which are copied."""
+
+    @abc.abstractmethod
     def standardised(self, centre: Floats, unit: Floats) -> Floats:
         """Return a dense copy of (x − centre)·unit; meant for few rows."""
 

@@ -89,6 +89,9 @@ class BlockedRows(RowSource):
         # (Few rows, of which a dense copy is made next.)
         return self._take(np.arange(self.n_rows), self.weight).without_empty_columns()
 
+    def columns(self, index: NDArray[np.intp]) -> BlockedRows:
+        return BlockedRows([block.columns(index) for block in self._blocks])
+
     def standardised(self, centre: Floats, unit: Floats) -> Floats:
         return np.vstack([block.standardised(centre, unit) for block in self._blocks])
 

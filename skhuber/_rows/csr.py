@@ -137,15 +137,17 @@ class CSRRows(MemoryRows):
         stored = np.unique(self.X.indices)
         if len(stored) in (0, self.n_features):
             return self, slice(None)
-        rows = CSRRows(
-            self.X[:, stored],
+        return self.columns(stored), stored
+
+    def columns(self, index: NDArray[np.intp]) -> CSRRows:
+        return CSRRows(
+            self.X[:, index],
             self.y,
             self.weight,
             threads=self.threads,
             weight_power=self.weight_power,
-            offset=self._offset[stored],
+            offset=self._offset[index],
         )
-        return rows, stored
 
     def standardised(self, centre: Floats, unit: Floats) -> Floats:
         return (self.X.toarray() - self._kernel_centre(centre)) * unit

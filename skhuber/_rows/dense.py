@@ -99,6 +99,18 @@ class DenseRows(MemoryRows):
             return DenseRows(self.X, y, weight, threads=threads, picked=index)
         return DenseRows(self.X[index], y, weight, threads=threads)
 
+    def columns(self, index: NDArray[np.intp]) -> DenseRows:
+        X = self.X[:, index]
+        if self.picked is not None:
+            X = X[self.picked]
+        return DenseRows(
+            np.ascontiguousarray(X),
+            self.y,
+            self.weight,
+            threads=self.threads,
+            weight_power=self.weight_power,
+        )
+
     def _columns(self, index: NDArray[np.intp]) -> Iterator[tuple[slice, Floats]]:
         if self.picked is not None:
             index = self.picked[index]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skhuber._kernels import sweeps
 from skhuber._rows.base import RowSource
@@ -54,6 +55,10 @@ class MemoryRows(RowSource):
 
         A sparse X is not centred, and needs no space.
         """
+
+    @abc.abstractmethod
+    def columns(self, index: NDArray[np.intp]) -> MemoryRows:
+        """Return all rows with some columns alone, which are copied."""
 
     @abc.abstractmethod
     def rows_of_X(self, index: Any) -> Any:

@@ -28,7 +28,7 @@ _OF_FALL, _OF_TOLERANCE = 1e-6, 1e-3
 # much, then more. And the most steps on faces.
 _FIRST_ROUNDS, _FIRST = 3, 3
 _MORE_ROUNDS = 10
-_MAX_FACES = 50
+_MAX_FACES = 20
 # The most halvings of a step that crosses zeros or bounds, and the least part of what
 # the model falls to the minimum on the face that such a step has to gain.
 _MAX_HALVINGS = 6

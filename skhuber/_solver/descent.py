@@ -37,6 +37,10 @@ Descent = Generator[Ask, Answer, Solution]
 # Least damping of a model: a direction that only outliers curve is then walked,
 # and the gap sees it.
 _LEAST_DAMPING = 1e-8
+# First damping with absolute values, which each step that succeeds divides by ten. With
+# fewer inliers than coefficients a model without damping has faces without curvature,
+# of which many are tried.
+_FACE_DAMPING = 1e-3
 # Damping after the first step that failed, and its growth with each further one. A
 # learnt model is damped by a multiple of itself: 3 makes the step a quarter as long.
 _FIRST_DAMPING = {"fresh": 1e-2, "learnt": 3.0}
@@ -92,8 +96,8 @@ def descend(
     kind = "fresh" if model is None else "learnt"
     x = part.clip(x)
     answer = yield Ask(x, model is None)
-    at = _place(x, answer, answer.model or model, part, 0)
-    damping = 0.0
+    damping = 0.0 if model is not None or part.is_below else _FACE_DAMPING
+    at = _placed(x, answer, answer.model or model, part, 0, damping)
     while at.status is Status.STALLED and at.n_iter < rules.max_iter:
         assert at.model is not None
         trial: AnyModel = at.model
@@ -122,11 +126,12 @@ def descend(
         if is_poor:
             damping = max(damping * _DAMPING_GROWTH, _FIRST_DAMPING[kind])
         else:
-            damping = damping / 10 if damping > 1e-3 and model is None else 0.0
+            least = 1e-3 if part.is_below else _LEAST_DAMPING
+            damping = damping / 10 if damping > least and model is None else 0.0
         if not is_poor or _is_enough(at, step, found, trial, part):
             answer = found
             x = part.moved(at.x, step)
-            at = _place(x, found, learnt, part, at.n_iter + 1)
+            at = _placed(x, found, learnt, part, at.n_iter + 1, damping)
             continue
         at = replace(at, model=at.model if model is None else learnt, step=None)
         if damping > _MOST_DAMPING[kind]:
@@ -203,6 +208,22 @@ def polish(
         if answer.stop or not gained:
             break
     return at
+
+
+def _placed(
+    x: Floats,
+    answer: Answer,
+    model: AnyModel | None,
+    part: Separable,
+    n_iter: int,
+    damping: float,
+) -> Solution:
+    """Return a point with its gap, by a damped model unless that says it is small."""
+    if model is not None and damping > max(model.damping, _LEAST_DAMPING):
+        at = _place(x, answer, model.damped(damping), part, n_iter)
+        if at.status is not Status.CONVERGED:
+            return at
+    return _place(x, answer, model, part, n_iter)
 
 
 def _place(

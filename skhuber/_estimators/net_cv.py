@@ -1,0 +1,403 @@
+"""HuberElasticNetCV: alpha, l1_ratio and rho chosen by folds or by a criterion.
+
+All candidates of one rho and one l1_ratio are a path (`skhuber._fit.net_path`), on all
+samples and on the training samples of each fold.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+from skhuber._common.scale import mad_scale
+from skhuber._common.validation import check_choice, check_flag
+from skhuber._estimators.base import (
+    Data,
+    check_rho,
+    linear,
+    unchanged_on_error,
+    with_one_blas_thread,
+)
+from skhuber._estimators.callbacks import Tasks, with_callbacks
+from skhuber._estimators.candidates import failures_of, listed, warning_about
+from skhuber._estimators.elastic_net import HuberNetModel
+from skhuber._estimators.folds import checked_folds
+from skhuber._estimators.net_parameters import check_l1_ratio, check_net
+from skhuber._estimators.net_path import (
+    alpha_sequence,
+    checked_alphas,
+    ebic,
+    pivotal_alpha,
+)
+from skhuber.metrics import mean_huber_error
+
+if TYPE_CHECKING:
+    from skhuber._fit import Net, Settings
+    from skhuber._fit.net_path import NetPath
+    from skhuber._rows import RowSource
+
+Floats = NDArray[np.float64]
+
+# Of the fit whose residuals give the threshold of the scores: its rho, and the
+# threshold in robust standard deviations (Huber 1964: 95 % efficiency).
+_FIRST_RHO = 1.35
+_SCORING_RHO = 1.345
+
+
+class _Candidates(NamedTuple):
+    """The candidates of one rho and one l1_ratio."""
+
+    settings: Settings
+    nets: list[Net]
+    path: NetPath
+
+    @property
+    def alphas(self) -> Floats:
+        return np.array([net.alpha for net in self.nets])
+
+
+class HuberElasticNetCV(HuberNetModel):
+    """Sparse robust regression that chooses its penalty from the data.
+
+    Candidates are the paths of :func:`huber_enet_path`, one for each rho and l1_ratio.
+    They are compared by cross-validation, with one threshold of the errors for all of
+    them, or by an information criterion. The model with the chosen penalty is fitted to
+    all samples.
+
+    Parameters
+    ----------
+    l1_ratio : float or sequence of float, default=1.0
+        Shares of absolute values in the penalty to try; greater than 0 unless `alphas`
+        are given.
+    n_alphas : int, default=100
+        Number of alphas for each l1_ratio and rho.
+    alphas : sequence of float, default=None
+        Alphas to try, in place of a sequence from the data.
+    eps : float, default=1e-3
+        The last alpha of the sequence, as a share of the first.
+    rho : float or sequence of float, default=1.35
+        Thresholds to try, in units of the scale.
+    cv : int, splitter, iterable or None, default=None
+        The folds, as for :class:`HuberRegressorCV`; None stands for five.
+    criterion : {"cv", "ebic"}, default="cv"
+        ``"cv"``: the mean Huber error of the test samples, with the threshold
+        `scoring_threshold_`. ``"ebic"``: the extended Bayesian information criterion
+        of :func:`huber_enet_path`, which selects fewer columns and needs no folds. It
+        compares alphas and l1_ratios at one rho only.
+    rule : {"min", "1se"}, default="min"
+        With ``criterion="cv"``, whether the least mean error is taken, or the largest
+        alpha whose error is above it by no more than its standard error over the folds
+        (with the rho and the l1_ratio of the least).
+    scale, standardize, fit_intercept, bounds, positive, max_iter, tol, n_jobs
+        As for :class:`HuberElasticNet`.
+    verbose : bool, default=False
+        Whether to print a line for each fold.
+
+    Attributes
+    ----------
+    alpha_, l1_ratio_, rho_ : float
+        The chosen values.
+    alphas_ : ndarray of shape (n_rhos, n_l1_ratios, n_alphas)
+        The alphas that were tried, from the largest to the smallest.
+    errors_ : ndarray of shape (n_rhos, n_l1_ratios, n_alphas, n_folds)
+        Mean Huber errors of the folds; with ``criterion="cv"`` only. Beyond the end of
+        a path the errors are those of its last model.
+    ebics_ : ndarray of shape (n_rhos, n_l1_ratios, n_alphas)
+        Values of the criterion; with ``criterion="ebic"`` only.
+    scoring_threshold_ : float
+        Threshold of the errors, in the unit of y: 1.345 robust standard deviations of
+        the residuals at the pivotal alpha; with ``criterion="cv"`` only.
+    coef_, sparse_coef_, intercept_, scale_, n_iter_, n_sweeps_, outliers_
+        As of :class:`HuberElasticNet`, of the final fit.
+    robust_weights_, objective_, optimality_gap_, dual_gap_
+        As of :class:`HuberElasticNet`, of the final fit.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X had names that are all strings.
+
+    See Also
+    --------
+    huber_enet_path : The fits along a path.
+    pivotal_alpha : An alpha that theory suggests.
+    sklearn.linear_model.ElasticNetCV : Squared loss.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skhuber import HuberElasticNetCV
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(120, 10))
+    >>> y = X[:, 0] - 2.0 * X[:, 1] + rng.standard_t(2, size=120)
+    >>> model = HuberElasticNetCV(criterion="ebic", n_alphas=20).fit(X, y)
+    >>> np.flatnonzero(model.coef_)
+    array([0, 1])
+    """
+
+    def __init__(
+        self,
+        l1_ratio: float | Sequence[float] = 1.0,
+        *,
+        n_alphas: int = 100,
+        alphas: Sequence[float] | None = None,
+        eps: float = 1e-3,
+        rho: float | Sequence[float] = 1.35,
+        cv: Any = None,
+        criterion: str = "cv",
+        rule: str = "min",
+        scale: str | float = "joint",
+        standardize: bool = True,
+        fit_intercept: bool = True,
+        bounds: Any = None,
+        positive: bool = False,
+        max_iter: int = 1000,
+        tol: float = 1e-12,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.l1_ratio = l1_ratio
+        self.n_alphas = n_alphas
+        self.alphas = alphas
+        self.eps = eps
+        self.rho = rho
+        self.cv = cv
+        self.criterion = criterion
+        self.rule = rule
+        self.scale = scale
+        self.standardize = standardize
+        self.fit_intercept = fit_intercept
+        self.bounds = bounds
+        self.positive = positive
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
+        """Choose the penalty, and fit the model to all data with it.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,)
+            Target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, which count in fits and errors.
+        groups : array-like of shape (n_samples,), default=None
+            Groups for the splitter.
+
+        Returns
+        -------
+        self : HuberElasticNetCV
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If parameters, data or folds are not as described. The estimator stays as it
+            was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the final fit could not be shown to be within `tol` of the optimum.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skhuber import HuberElasticNetCV
+        >>> x = np.linspace(0, 10, 30)
+        >>> X = np.column_stack([x, np.cos(x)])
+        >>> model = HuberElasticNetCV(n_alphas=5, cv=3).fit(X, 2 * x + np.cos(5 * x))
+        >>> model.errors_.shape
+        (1, 1, 5, 3)
+        """
+        with unchanged_on_error(self):
+            warning = self._fit(X, y, sample_weight, groups)
+        if warning is not None:
+            warnings.warn(warning, ConvergenceWarning, stacklevel=2)
+        return self
+
+    @with_callbacks
+    @with_one_blas_thread
+    def _fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        groups: ArrayLike | None,
+    ) -> str | None:
+        """Set the fitted attributes; return the text of a warning, or None."""
+        from skhuber._fit import fit_net
+
+        criterion = check_choice("criterion", self.criterion, ("cv", "ebic"))
+        rule = check_choice("rule", self.rule, ("min", "1se"))
+        verbose = check_flag("verbose", self.verbose)
+        pairs = self._checked_pairs()
+        data = self._checked_data(X, y, sample_weight)
+        net = self._checked_net(data)
+        folds = []
+        if criterion == "cv":
+            folds = checked_folds(self.cv, data, {"groups": groups})
+        tasks = Tasks(self, data.for_callbacks(), n_tasks=None)
+        with tasks.fit():
+            rows = data.rows()
+            tables = [
+                self._candidates(data, rows, settings, replace(net, l1_ratio=ratio))
+                for settings, ratio in pairs
+            ]
+            shape = len(self._listed("rho")), len(self._listed("l1_ratio"))
+            self.alphas_ = np.array([one.alphas for one in tables]).reshape(*shape, -1)
+            if criterion == "ebic":
+                self.ebics_ = self._by_criterion(rows, tables).reshape(*shape, -1)
+                best = self._least(self.ebics_)
+            else:
+                self.scoring_threshold_ = self._threshold(data, rows, net)
+                errors = [
+                    self._errors(data, folds[k], tables, k, verbose)
+                    for k in range(len(folds))
+                ]
+                self.errors_ = np.stack(errors, axis=-1).reshape(
+                    *self.alphas_.shape, -1
+                )
+                best = self._chosen(rule)
+            table = tables[best[0] * shape[1] + best[1]]
+            chosen, settings = table.nets[best[2]], table.settings
+            final = data.rows()
+            found = fit_net(final, settings, chosen)
+            self._check_sums([found.fit], data)
+            self._take_net(found, settings, data, final)
+            self.alpha_, self.l1_ratio_ = chosen.alpha, chosen.l1_ratio
+        settings = replace(settings, alpha=chosen.alpha)
+        failures = failures_of([settings], [found.fit])
+        return warning_about("HuberElasticNetCV", failures, 1)
+
+    def _listed(self, name: str) -> list[Any]:
+        """Return the values of a parameter that may be a number or a sequence."""
+        value = getattr(self, name)
+        return listed(name, value) if np.ndim(value) or value == [] else [value]
+
+    def _checked_pairs(self) -> list[tuple[Settings, float]]:
+        """Return settings and l1_ratio of each path."""
+        shared = self._checked_settings()
+        checked_alphas(self.alphas, self.n_alphas, self.eps)
+        above = 0.0 if self.alphas is None else None
+        rhos = [check_rho("rho", rho, shared.scale) for rho in self._listed("rho")]
+        ratios = [
+            check_l1_ratio("l1_ratio", ratio, above=above)
+            for ratio in self._listed("l1_ratio")
+        ]
+        if self.criterion == "ebic" and len(rhos) > 1:
+            raise ValueError(
+                f'rho must be one number with criterion="ebic", got {self.rho!r}: the '
+                "losses of different thresholds cannot be compared."
+            )
+        return [(replace(shared, rho=rho), ratio) for rho in rhos for ratio in ratios]
+
+    def _checked_net(self, data: Data) -> Net:
+        return check_net(
+            alpha=0.0,
+            l1_ratio=1.0,
+            standardize=self.standardize,
+            bounds=self.bounds,
+            positive=self.positive,
+            n_features=data.X.shape[1],
+        )
+
+    def _candidates(
+        self, data: Data, rows: RowSource, settings: Settings, net: Net
+    ) -> _Candidates:
+        from skhuber._fit.net_path import NetPath
+
+        alphas = checked_alphas(self.alphas, self.n_alphas, self.eps)
+        if alphas is None:
+            alphas = alpha_sequence(
+                self, data, rows, settings, net, self.n_alphas, self.eps
+            )
+        nets = [replace(net, alpha=float(alpha)) for alpha in alphas]
+        return _Candidates(settings, nets, NetPath(rows, settings, nets))
+
+    def _by_criterion(self, rows: RowSource, tables: list[_Candidates]) -> Floats:
+        """Return the criterion of each candidate; infinite beyond a path's end."""
+        values = []
+        for one in tables:
+            fits = one.path.fit(rows)
+            found = [ebic(fit, one.settings, rows.natural_weight) for fit in fits]
+            values.append(found + [np.inf] * (len(one.nets) - len(found)))
+        return np.array(values)
+
+    def _threshold(self, data: Data, rows: RowSource, net: Net) -> float:
+        """Return the threshold of the errors, in the unit of y."""
+        from skhuber._fit import fit_net, residuals_of
+
+        n = max(int(rows.natural_weight), 1)
+        alpha = pivotal_alpha(n, rows.n_features)
+        first = replace(self._checked_settings(), rho=_FIRST_RHO, scale="joint")
+        found = fit_net(rows, first, replace(net, alpha=alpha, standardize=True))
+        self._check_sums([found.fit], data)
+        scale = mad_scale(np.abs(residuals_of(rows, found.fit)), data.weight)
+        # (If most targets are met exactly, the joint scale is what is left of one.)
+        return _SCORING_RHO * (scale or found.fit.scale)
+
+    def _errors(
+        self,
+        data: Data,
+        fold: tuple[NDArray[np.intp], NDArray[np.intp]],
+        tables: list[_Candidates],
+        number: int,
+        verbose: bool,
+    ) -> Floats:
+        """Return the errors of all candidates on one fold, shape (paths, alphas)."""
+        train, test = fold
+        y, X = data.y[test].astype(np.float64), data.X[test]
+        weight = None if data.weight is None else data.weight[test]
+        errors = []
+        for one in tables:
+            fits = [found.fit for found in one.path.fit(data.rows(train))]
+            self._check_sums(fits, data)
+            coefs = np.array([fit.coef for fit in fits]).T
+            predicted = linear(X, coefs, [fit.intercept for fit in fits])
+            found = [
+                float(
+                    mean_huber_error(
+                        y,
+                        predicted[:, k],
+                        rho=self.scoring_threshold_,
+                        sample_weight=weight,
+                    )
+                )
+                for k in range(len(fits))
+            ]
+            errors.append(found + [found[-1]] * (len(one.nets) - len(found)))
+        if verbose:
+            print(f"fold {number + 1}: least error {np.min(errors):.6g}")
+        return np.array(errors)
+
+    def _chosen(self, rule: str) -> tuple[int, int, int]:
+        """Return the indices of the chosen rho, l1_ratio and alpha."""
+        mean = self.errors_.mean(axis=-1)
+        i, j, k = self._least(mean)
+        if rule == "1se":
+            n = self.errors_.shape[-1]
+            spread = self.errors_[i, j, k].std(ddof=1) if n > 1 else 0.0
+            most = mean[i, j, k] + spread / np.sqrt(n)
+            k = int(np.flatnonzero(mean[i, j] <= most)[0])
+        return i, j, k
+
+    @staticmethod
+    def _least(values: Floats) -> tuple[int, int, int]:
+        i, j, k = np.unravel_index(int(np.argmin(values)), values.shape)
+        return int(i), int(j), int(k)

@@ -1,0 +1,289 @@
+"""Sparse models of many columns, by working sets.
+
+Most coefficients of a sparse model are zero. A working set is the columns whose
+coefficients are not, and those that are the likeliest to follow. It is itself a source
+of rows, so that the fit to it is one like any other. A sweep over all columns then says
+which others have to join, and certifies: a coefficient outside the set is zero at the
+minimum if its derivative is no larger than its l1. By how much the minimum is missed is
+
+    Σ (|∂F/∂u_j| − l1_j)²/(2 H_jj)
+
+over the columns outside, with H_jj the curvature of the loss (from Σ s z_j² and the
+scale; to second order, and columns one by one).
+
+One set serves some settings of a path, and one sweep checks them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skhuber._fit.levels import Samples, State, minimise
+from skhuber._fit.plan import plan_of
+from skhuber._fit.problem import Evaluation, Problem, Trust, Watch, evaluate_together
+from skhuber._fit.settings import Settings
+from skhuber._fit.standardise import objective_of
+from skhuber._objective import Frame, HuberObjective
+from skhuber._rows import RowSource
+from skhuber._solver.solution import Solution, Status
+from skhuber._sums import Floats, Want
+
+# Columns of the first set, and the most of one, unless the model itself has more.
+_FIRST = 50
+_MOST = 3000
+# Columns of a set for each coefficient that is not zero, in a path.
+_PER_NONZERO = 3
+# Settings of a path that one set serves, and rounds after which a setting is given up.
+_BLOCK = 10
+_MAX_ROUNDS = 50
+# Iterations on a set, of which 30 do for anything but a scale on its way to zero.
+_MAX_ITER = 60
+# The share of the inliers in a curvature: enough are inliers for any use of the fit.
+_INLIER_SHARE = 0.7
+# What the fit to a set and the columns outside may each lack of the tolerance.
+_SHARE = 0.5
+# A part of the settings' columns that are in use ends a block.
+_FULL = 0.5
+
+
+@dataclass(frozen=True)
+class Found:
+    """A minimum over all columns, the objective there, and its problem."""
+
+    problem: Problem
+    solution: Solution
+    found: Evaluation
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model in standardised variables."""
+
+    u: Floats
+    intercept: float
+    scale: float
+
+    @classmethod
+    def of(cls, objective: HuberObjective, theta: Floats) -> _Model:
+        return cls(*objective.split(theta))
+
+    def theta(self, objective: HuberObjective) -> Floats:
+        return objective.theta(self.u, self.intercept, self.scale)
+
+
+def is_held(found: Evaluation) -> bool:
+    """Return whether a joint scale is at its floor."""
+    objective = found.objective
+    is_least = found.theta[-1] <= objective.scale_floor
+    return bool(objective.joint and found.is_finite and is_least)
+
+
+def is_at_a_vertex(found: Evaluation) -> bool:
+    """Return whether a fit meets the rows that take a joint scale to zero.
+
+    They are as many as there are coefficients, or all but 1/ρ² of the weight.
+    """
+    sums, rho = found.sums, found.objective.rho
+    outside = 1.0 - sums.inlier / sums.weight
+    few = sums.n_inliers <= np.count_nonzero(found.theta)
+    return bool(few or outside * rho * rho >= 1.0)
+
+
+class WorkingSets:
+    """Fits of several settings, each with a penalty, to rows of many columns.
+
+    Parameters
+    ----------
+    rows : RowSource
+    frame : Frame
+    grid : sequence of Settings
+        From the largest alpha to the smallest. No scale is "mad".
+    watch : callable, optional
+        Sees the sweeps over all columns.
+    floor : float
+        Least joint scale, standardised.
+    """
+
+    def __init__(
+        self,
+        rows: RowSource,
+        frame: Frame,
+        grid: Sequence[Settings],
+        watch: Watch | None = None,
+        floor: float = 0.0,
+    ) -> None:
+        self._rows = rows
+        self._grid = list(grid)
+        self._problems = []
+        for one in grid:
+            objective = objective_of(rows, frame, one)
+            if objective.joint:
+                objective = objective.with_floor(floor)
+            self._problems.append(Problem(objective, rows, Trust(one.tol), watch))
+        self._part: _Part | None = None
+        self._n_iter = [0] * len(grid)
+
+    def fit(
+        self, start: Floats, may_go_on: Callable[[Found], bool] = lambda found: True
+    ) -> list[Found]:
+        """Return the minima, from the first setting's θ on.
+
+        The list ends with the first one after which it may not go on.
+        """
+        first = self._problems[0]
+        at = first.evaluate(first.part.clip(start), Want(squares=True))
+        self._squares = np.maximum(at.sums.all_squares / at.sums.weight, 1e-300)
+        model = _Model.of(first.objective, at.theta)
+        done: list[Found] = []
+        guesses: dict[int, _Model] = {}
+        extra = np.zeros(0, dtype=np.intp)
+        rounds = 0
+        while len(done) < len(self._grid):
+            k = len(done)
+            if not at.is_finite or at.stop:
+                return [*done, self._ended(k, at)]
+            self._choose(k, model, at.gradient, extra)
+            solved = self._solve_block(k, model, guesses)
+            answers = self._check(k, solved)
+            extra = np.zeros(0, dtype=np.intp)
+            rounds += 1
+            is_open = False
+            for j, (solution, found) in enumerate(answers, start=k):
+                outside, missing = self._outside(j, found)
+                allowed = self._problems[j].told(found).tolerance
+                # (More columns would not mend a fit that failed with these.)
+                has_failed = solution.status is not Status.CONVERGED
+                has_failed |= is_held(found) and is_at_a_vertex(found)
+                is_last = has_failed or found.stop or rounds >= _MAX_ROUNDS
+                if not is_open and (outside <= allowed or is_last):
+                    at = found
+                    model = _Model.of(found.objective, found.theta)
+                    done.append(self._found(j, solution, found, outside, allowed))
+                    rounds = 0
+                    if not may_go_on(done[-1]) or found.stop:
+                        return done
+                else:
+                    extra = np.union1d(extra, missing)
+                    if not is_open:
+                        at, is_open = found, True
+                        model = _Model.of(found.objective, found.theta)
+        return done
+
+    def _choose(
+        self, k: int, model: _Model, gradient: Floats, extra: NDArray[np.intp]
+    ) -> None:
+        """Take the columns that are, or may come to be, in the model."""
+        p = len(model.u)
+        part = self._problems[k].part
+        support = np.flatnonzero(model.u)
+        size = min(max(_FIRST, _PER_NONZERO * len(support)), _MOST, p)
+        ratio = np.abs(gradient[:p]) / np.maximum(part.l1[:p], 1e-300)
+        likely = np.argpartition(-ratio, size - 1)[:size]
+        # (A coefficient that bounds hold away from zero is in the model, too.)
+        held = np.flatnonzero((part.lower[:p] > 0) | (part.upper[:p] < 0))
+        wanted = np.union1d(np.union1d(support, held), extra).astype(np.intp)
+        last = self._part
+        if last is None or not np.isin(wanted, last.index).all():
+            self._part = _Part(self._rows, np.union1d(wanted, likely))
+
+    def _solve_block(
+        self, k: int, model: _Model, guesses: dict[int, _Model]
+    ) -> list[Solution]:
+        """Return the minima on the set, for some settings from number k on."""
+        part = self._part
+        assert part is not None
+        solved = []
+        for j in range(k, min(k + _BLOCK, len(self._grid))):
+            problem = self._problems[j]
+            solution = part.minimise(problem, self._grid[j], guesses.get(j, model))
+            self._n_iter[j] += solution.n_iter
+            solved.append(solution)
+            model = guesses[j] = _Model.of(problem.objective, solution.x)
+            if solution.status is not Status.CONVERGED:
+                break
+            if np.count_nonzero(model.u) > _FULL * len(part.index) < len(model.u):
+                break
+        return solved
+
+    def _check(
+        self, k: int, solved: list[Solution]
+    ) -> list[tuple[Solution, Evaluation]]:
+        """Return the objective over all columns at each minimum. One sweep."""
+        problems = self._problems[k : k + len(solved)]
+        if len(solved) == 1:
+            return [(solved[0], problems[0].evaluate(solved[0].x))]
+        found = evaluate_together(problems, [one.x for one in solved])
+        return list(zip(solved, found, strict=True))
+
+    def _outside(self, j: int, found: Evaluation) -> tuple[float, NDArray[np.intp]]:
+        """Return how much the columns outside the set may gain, and the likeliest."""
+        assert self._part is not None
+        p = len(self._squares)
+        _, _, scale = found.objective.split(found.theta)
+        slopes = self._problems[j].part.least_slopes(found.theta, found.gradient)[:p]
+        curvature = 2.0 * _INLIER_SHARE / scale * self._squares
+        gains = slopes**2 / (2.0 * curvature)
+        gains[self._part.index] = 0.0
+        missing = np.flatnonzero(gains)
+        size = max(_FIRST, int(np.count_nonzero(found.theta[:p])))
+        return float(gains.sum()), missing[np.argsort(-gains[missing])[:size]]
+
+    def _found(
+        self,
+        j: int,
+        solution: Solution,
+        found: Evaluation,
+        outside: float,
+        allowed: float,
+    ) -> Found:
+        gap, status = solution.gap + outside, solution.status
+        if found.stop:
+            status = Status.STOPPED
+        elif outside > allowed and status is Status.CONVERGED:
+            status = Status.MAX_ITER
+        solution = replace(
+            solution,
+            value=found.value,
+            gradient=found.gradient,
+            gap=gap,
+            n_iter=self._n_iter[j],
+            status=status,
+        )
+        return Found(self._problems[j], solution, found)
+
+    def _ended(self, k: int, at: Evaluation) -> Found:
+        status = Status.STOPPED if at.is_finite else Status.NOT_FINITE
+        solution = Solution(at.theta, at.value, at.gradient, np.inf, 0, status)
+        return Found(self._problems[k], solution, at)
+
+
+class _Part:
+    """Rows with some columns alone."""
+
+    def __init__(self, rows: RowSource, index: NDArray[np.intp]) -> None:
+        self.index = index
+        self.rows = rows.columns(index)
+
+    def minimise(self, whole: Problem, settings: Settings, model: _Model) -> Solution:
+        """Return the minimum with the other coefficients zero, over all columns."""
+        objective = whole.objective.of_columns(self.index)
+        assert settings.penalty is not None
+        plan = plan_of(self.rows, settings.penalty.of_columns(self.index))
+        problem = Problem(objective, self.rows, Trust(_SHARE * settings.tol))
+        theta = objective.theta(model.u[self.index], model.intercept, model.scale)
+        found = minimise(
+            problem,
+            Samples(self.rows, plan),
+            State(theta),
+            max_iter=min(settings.max_iter, _MAX_ITER),
+            warm=True,
+        )
+        u, intercept, scale = objective.split(found.x)
+        wide = np.zeros(whole.objective.n_features)
+        wide[self.index] = u
+        x = whole.objective.theta(wide, intercept, scale)
+        return replace(found, x=x, model=None, step=None)
