@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from skhuber._rows import block, sampling
 from skhuber._rows.base import RowSource
@@ -174,6 +175,9 @@ class RemoteRows(RowSource):
     def _max_abs_deviation(self, centre: Floats) -> Floats:
         found = self._engine.each("huber-range", block.deviation, centre)
         return np.maximum.reduce(found)
+
+    def columns(self, index: NDArray[np.intp]) -> RowSource:
+        return self.gathered().columns(index)
 
     def standardised(self, centre: Floats, unit: Floats) -> Floats:
         return self.gathered().standardised(centre, unit)
