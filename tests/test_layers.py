@@ -17,6 +17,7 @@ PACKAGE = Path(skhuber.__file__).parent
 # its modules or inside functions). Each arrow is a decision about the structure.
 MAY_IMPORT = {
     "__init__": {"_estimators", "_tuning", "losses", "metrics"},
+    "compile": {"_estimators", "_kernels", "_rows", "_sums"},
     "inspection": {"_common", "_estimators"},
     "inference": {"_common", "_estimators", "_kernels", "_runtime", "_tuning"},
     "_estimators": {"_common", "_fit", "_rows", "_runtime", "_tuning", "metrics"},
@@ -51,6 +52,7 @@ ONLY_THERE = {
         "_estimators/base",
         "_estimators/callbacks",
         "_estimators/cross_validation",
+        "_estimators/groups",
         "_estimators/path",
         "_estimators/regressor",
         "inference/_bootstrap",
@@ -63,7 +65,7 @@ ONLY_THERE = {
     "scipy.optimize": {"_solver/lbfgs", "_tuning/efficiency"},
     "skhuber._fit.small": {"_fit/fit", "_fit/grid"},
     "skhuber._fit.plan": {"_fit/fit", "_fit/grid", "_fit/levels", "_tuning/rules"},
-    "skhuber._kernels.direct": {"_fit/small"},
+    "skhuber._kernels.direct": {"_fit/small", "compile"},
 }
 
 
