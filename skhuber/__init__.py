@@ -2,6 +2,7 @@
 
 from skhuber import losses, metrics
 from skhuber._estimators.cross_validation import HuberRegressorCV
+from skhuber._estimators.groups import HuberGroups, huber_groups
 from skhuber._estimators.path import HuberPath, huber_path
 from skhuber._estimators.regressor import HuberRegressor
 from skhuber._tuning.efficiency import (
@@ -14,11 +15,13 @@ from skhuber.metrics import d2_huber_score, make_huber_scorer, mean_huber_error
 __version__ = "0.1.0"
 
 for _public in (
+    HuberGroups,
     HuberPath,
     HuberRegressor,
     HuberRegressorCV,
     OutlierShare,
     efficiency_of_rho,
+    huber_groups,
     huber_path,
     rho_for_efficiency,
 ):
@@ -26,12 +29,14 @@ for _public in (
     _public.__module__ = __name__
 
 __all__ = [
+    "HuberGroups",
     "HuberPath",
     "HuberRegressor",
     "HuberRegressorCV",
     "OutlierShare",
     "d2_huber_score",
     "efficiency_of_rho",
+    "huber_groups",
     "huber_path",
     "losses",
     "make_huber_scorer",

@@ -27,6 +27,7 @@ the basis of the columns the Hessian of an exact fit is lost to rounding.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -169,6 +170,7 @@ def plan_of(rows: RowSource) -> Plan:
     return make_plan(shape, compiled=IS_COMPILED and isinstance(rows, DenseRows))
 
 
+@functools.lru_cache(maxsize=64)
 def make_plan(shape: Shape, *, compiled: bool = True) -> Plan:
     """Return the plan for data of this shape.
 
