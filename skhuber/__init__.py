@@ -9,6 +9,7 @@ from skhuber._estimators.net_path import (
     huber_enet_path,
     pivotal_alpha,
 )
+from skhuber._estimators.groups import HuberGroups, huber_groups
 from skhuber._estimators.path import HuberPath, huber_path
 from skhuber._estimators.regressor import HuberRegressor
 from skhuber._tuning.efficiency import (
@@ -24,12 +25,14 @@ for _public in (
     HuberElasticNet,
     HuberElasticNetCV,
     HuberNetPath,
+    HuberGroups,
     HuberPath,
     HuberRegressor,
     HuberRegressorCV,
     OutlierShare,
     efficiency_of_rho,
     huber_enet_path,
+    huber_groups,
     huber_path,
     pivotal_alpha,
     rho_for_efficiency,
@@ -41,6 +44,7 @@ __all__ = [
     "HuberElasticNet",
     "HuberElasticNetCV",
     "HuberNetPath",
+    "HuberGroups",
     "HuberPath",
     "HuberRegressor",
     "HuberRegressorCV",
@@ -48,6 +52,7 @@ __all__ = [
     "d2_huber_score",
     "efficiency_of_rho",
     "huber_enet_path",
+    "huber_groups",
     "huber_path",
     "losses",
     "make_huber_scorer",

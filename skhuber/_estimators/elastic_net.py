@@ -176,7 +176,7 @@ class HuberElasticNet(HuberNetModel):
     >>> X = rng.normal(size=(40, 50))
     >>> y = 3.0 * X[:, 0] - 2.0 * X[:, 1] + 0.1 * rng.normal(size=40)
     >>> y[::10] += 100.0
-    >>> model = HuberElasticNet(alpha=0.3).fit(X, y)
+    >>> model = HuberElasticNet(alpha=0.5).fit(X, y)
     >>> np.flatnonzero(model.coef_)
     array([0, 1])
     """

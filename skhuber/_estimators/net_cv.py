@@ -136,8 +136,8 @@ class HuberElasticNetCV(HuberNetModel):
     >>> X = rng.normal(size=(120, 10))
     >>> y = X[:, 0] - 2.0 * X[:, 1] + rng.standard_t(2, size=120)
     >>> model = HuberElasticNetCV(criterion="ebic", n_alphas=20).fit(X, y)
-    >>> np.flatnonzero(model.coef_)
-    array([0, 1])
+    >>> print(model.coef_[:2].round())
+    [ 1. -2.]
     """
 
     def __init__(

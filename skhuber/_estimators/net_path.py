@@ -330,7 +330,7 @@ def pivotal_alpha(
     --------
     >>> from skhuber import pivotal_alpha
     >>> round(pivotal_alpha(200, 400), 3)
-    0.27
+    0.271
     """
     n = check_count("n_samples", n_samples, least=1)
     p = check_count("n_features", n_features, least=1)
