@@ -3,13 +3,13 @@
 from skhuber import losses, metrics
 from skhuber._estimators.cross_validation import HuberRegressorCV
 from skhuber._estimators.elastic_net import HuberElasticNet
+from skhuber._estimators.groups import HuberGroups, huber_groups
 from skhuber._estimators.net_cv import HuberElasticNetCV
 from skhuber._estimators.net_path import (
     HuberNetPath,
     huber_enet_path,
     pivotal_alpha,
 )
-from skhuber._estimators.groups import HuberGroups, huber_groups
 from skhuber._estimators.path import HuberPath, huber_path
 from skhuber._estimators.regressor import HuberRegressor
 from skhuber._tuning.efficiency import (
@@ -43,8 +43,8 @@ for _public in (
 __all__ = [
     "HuberElasticNet",
     "HuberElasticNetCV",
-    "HuberNetPath",
     "HuberGroups",
+    "HuberNetPath",
     "HuberPath",
     "HuberRegressor",
     "HuberRegressorCV",
@@ -58,5 +58,6 @@ __all__ = [
     "make_huber_scorer",
     "mean_huber_error",
     "metrics",
+    "pivotal_alpha",
     "rho_for_efficiency",
 ]
