@@ -12,7 +12,7 @@ from skhuber._runtime import inner_kernel
 # mypy: disable-error-code="no-untyped-def"
 
 
-# (Not inlined by numba: a sweep over 25,000 × 20 then took 0.41 ms instead of 0.25.)
+# (Inlined by numba, its branches keep the loops that call it from being vectorised.)
 @inner_kernel
 def clip(residual, threshold):
     """Return the residual clipped to ±threshold: the derivative ψ of the Huber loss.
