@@ -7,13 +7,12 @@ With the clipped residual c = clip(r, ±t) the loss and its derivative need no b
 
 from __future__ import annotations
 
-from skhuber._runtime import inner_kernel
+from skhuber._runtime import inlined_kernel
 
 # mypy: disable-error-code="no-untyped-def"
 
 
-# (Inlined by numba, its branches keep the loops that call it from being vectorised.)
-@inner_kernel
+@inlined_kernel
 def clip(residual, threshold):
     """Return the residual clipped to ±threshold: the derivative ψ of the Huber loss.
 

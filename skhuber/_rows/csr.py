@@ -46,7 +46,6 @@ class CSRRows(MemoryRows):
 
     layout = "csr"
     _is_dense = False
-    _kernels = sweeps.OF_CSR
     _chunk = _CHUNK
 
     def __init__(
