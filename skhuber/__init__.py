@@ -3,7 +3,6 @@
 from skhuber import losses, metrics
 from skhuber._estimators.cross_validation import HuberRegressorCV
 from skhuber._estimators.elastic_net import HuberElasticNet
-from skhuber._estimators.groups import HuberGroups, huber_groups
 from skhuber._estimators.net_cv import HuberElasticNetCV
 from skhuber._estimators.net_path import (
     HuberNetPath,
