@@ -27,8 +27,10 @@ def minimum(one, alpha):
     squares = cp.multiply(np.sqrt(s), u)
     loss = 2 * options["rho"] * (s @ cp.abs(v))
     if options["scale"] == "joint":
-        scale = cp.Variable()
-        loss += s.sum() * scale + cp.quad_over_lin(squares, scale)
+        # Σ s u² / σ ≤ t as a cone, in which cvxpy 1.6 takes a variable σ.
+        scale, t = cp.Variable(), cp.Variable()
+        rules.append(cp.SOC(t + scale, cp.hstack([2 * squares, t - scale])))
+        loss += s.sum() * scale + t
     else:
         loss += cp.sum_squares(squares) / options["scale"]
     d, ratio = elastic_nets.deviations(X, s, options), options["l1_ratio"]

@@ -13,6 +13,9 @@ from skhuber import HuberRegressor, OutlierShare
 each_scale = pytest.mark.parametrize("scale", ["joint", "mad", 1.0])
 PART = 1000  # samples of a part, for 24 features or fewer
 
+# (Without compilation they take minutes.)
+pytestmark = pytest.mark.compiled
+
 
 def stream_of(X, y, size, weight=None, order=None, **parameters):
     model = HuberRegressor(**parameters)
