@@ -20,7 +20,7 @@ import scipy.sparse as sp
 
 from skhuber._rows.base import RowSource
 from skhuber._rows.blocks import BlockedRows
-from skhuber._rows.csr import CSRRows, offset_of
+from skhuber._rows.csr import CSRRows, csr_rows
 from skhuber._rows.dense import DenseRows
 from skhuber._rows.distances import Distances
 from skhuber._rows.sampling import Picks, leverage_share
@@ -58,12 +58,6 @@ def make_rows(
         if not X.has_canonical_format:  # the squares of duplicates do not add up
             X = X.copy()
             X.sum_duplicates()
-        offset = offset_of(X)
-        if offset is not None:
-            centred = X.data - offset[X.indices]
-            X = type(X)((centred, X.indices, X.indptr), shape=X.shape)
-        return CSRRows(
-            X, y, weight, threads=threads, weight_power=weight_power, offset=offset
-        )
+        return csr_rows(X, y, weight, threads=threads, weight_power=weight_power)
     X = np.asarray(X)
     return DenseRows(X, y, weight, threads=threads, weight_power=weight_power)

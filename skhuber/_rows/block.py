@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from skhuber._rows.base import RowSource
-from skhuber._rows.csr import CSRRows, offset_of
+from skhuber._rows.csr import csr_rows
 from skhuber._rows.dense import DenseRows
 from skhuber._rows.memory import MemoryRows
 from skhuber._runtime import one_blas_thread
@@ -49,11 +49,7 @@ class Block:
         options: dict[str, Any] = {"threads": threads, "weight_power": power}
         if not sp.issparse(self.X):
             return DenseRows(self.X, self.y, self.weight, **options)
-        X, offset = self.X, offset_of(self.X)
-        if offset is not None:
-            centred = X.data - offset[X.indices]
-            X = type(X)((centred, X.indices, X.indptr), shape=X.shape)
-        return CSRRows(X, self.y, self.weight, offset=offset, **options)
+        return csr_rows(self.X, self.y, self.weight, **options)
 
     def take(self, index: Index, weight: Floats | None) -> Block:
         """Return some rows, with these weights."""

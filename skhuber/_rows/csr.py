@@ -184,6 +184,20 @@ class CSRRows(MemoryRows):
             gram[p:, :p] = gram[:p, p:].T
 
 
+def csr_rows(
+    X: sp.csr_matrix | sp.csr_array, y: Data, weight: Floats | None, **options: Any
+) -> CSRRows:
+    """Return the rows of a canonical X, whose far columns are centred beforehand.
+
+    Options are the others of `CSRRows`.
+    """
+    offset = offset_of(X)
+    if offset is not None:
+        centred = X.data - offset[X.indices]
+        X = type(X)((centred, X.indices, X.indptr), shape=X.shape)
+    return CSRRows(X, y, weight, offset=offset, **options)
+
+
 # (Infinite values, which nobody has looked for yet.)
 @np.errstate(over="ignore", invalid="ignore")
 def offset_of(X: sp.csr_matrix | sp.csr_array) -> Floats | None:

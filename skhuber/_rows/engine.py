@@ -83,7 +83,6 @@ class Engine(abc.ABC):
     ) -> list[Any]:
         """Return the results for all blocks."""
 
-    @abc.abstractmethod
     def total(
         self,
         label: str,
@@ -92,7 +91,8 @@ class Engine(abc.ABC):
         kept: Any = None,
         local: Sequence[Any] | None = None,
     ) -> Any:
-        """Return the sum of the results."""
+        """Return the sum of the results, added pairwise in the order of the blocks."""
+        return add(self.each(label, function, *common, kept=kept, local=local))
 
     @abc.abstractmethod
     def keep(self, label: str, function: Callable[..., Any], *common: Any) -> Any:

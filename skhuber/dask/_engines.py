@@ -93,17 +93,6 @@ class Streaming(Engine):
             tasks.append(run(call, dtype, own, *parts, dask_key_name=key))
         return self._compute(tasks)
 
-    def total(
-        self,
-        label: str,
-        function: Callable[..., Any],
-        *common: Any,
-        kept: Any = None,
-        local: Sequence[Any] | None = None,
-    ) -> Any:
-        parts = self.each(label, function, *common, kept=kept, local=local)
-        return total_of({(0, k): part for k, part in enumerate(parts)}, len(parts))
-
     def keep(self, label: str, function: Callable[..., Any], *common: Any) -> Any:
         return Later(function, common)
 
@@ -131,17 +120,6 @@ class InMemory(Engine):
             own += () if local is None else tuple(local[k])
             found.append(call(block, self._threads, *own))
         return found
-
-    def total(
-        self,
-        label: str,
-        function: Callable[..., Any],
-        *common: Any,
-        kept: Any = None,
-        local: Sequence[Any] | None = None,
-    ) -> Any:
-        parts = self.each(label, function, *common, kept=kept, local=local)
-        return total_of({(0, k): part for k, part in enumerate(parts)}, len(parts))
 
     def keep(self, label: str, function: Callable[..., Any], *common: Any) -> Any:
         return self.each(label, function, *common)
