@@ -258,10 +258,16 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         )
 
     def _watching(
-        self, tasks: Tasks, data: Data, rho: float, verbose: bool, unit: float = 1.0
+        self,
+        tasks: Tasks,
+        like_X: Callable[[NDArray[np.float64], float], Any],
+        rho: float,
+        verbose: bool,
+        unit: float = 1.0,
     ) -> WatchModel | None:
         """Return a function that reports each sweep; None if nothing is to be reported.
 
+        `like_X` returns coefficients in their type, from these and the intercept.
         Objectives are printed times a unit.
         """
 
@@ -272,7 +278,7 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                     f"scale {model.scale:.6g}"
                 )
             attributes = {
-                "coef_": data.like_X(model.coef, model.intercept),
+                "coef_": like_X(model.coef, model.intercept),
                 "intercept_": model.intercept,
                 "scale_": model.scale,
                 "rho_": rho,

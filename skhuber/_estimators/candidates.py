@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 RHOS = (1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0)
 # Default weights of the penalty: the default of HuberRegressor.
 ALPHAS = (0.0001,)
+# rho of the first fit, whose residuals give the threshold of the default scoring.
+FIRST_RHO = 1.35
+# Threshold of the default scoring, in robust standard deviations of the residuals of
+# the first fit: the rho at which Huber's estimate has 95 % of the efficiency of least
+# squares at the normal distribution, if the scale is known (Huber 1964).
+SCORING_RHO = 1.345
 
 
 def checked_grid(

@@ -38,7 +38,9 @@ from skhuber._estimators.base import (
 from skhuber._estimators.callbacks import Tasks, with_callbacks
 from skhuber._estimators.candidates import (
     ALPHAS,
+    FIRST_RHO,
     RHOS,
+    SCORING_RHO,
     Failure,
     checked_grid,
     failures_of,
@@ -55,12 +57,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HuberRegressorCV"]
 
-# rho of the first fit, whose residuals give the threshold of the default scoring.
-_FIRST_RHO = 1.35
-# Threshold of the default scoring, in robust standard deviations of the residuals of
-# the first fit: the rho at which Huber's estimate has 95 % of the efficiency of least
-# squares at the normal distribution, if the scale is known (Huber 1964).
-_SCORING_RHO = 1.345
 # Residuals below this fraction of the median deviation of y are taken for rounding
 # errors.
 _ROUNDING = 1e-9
@@ -385,7 +381,7 @@ class HuberRegressorCV(HuberModel):
 
         rows = data.rows()
         least = min(settings.alpha for settings in grid)
-        first = replace(grid[0], rho=_FIRST_RHO, scale="joint", alpha=least)
+        first = replace(grid[0], rho=FIRST_RHO, scale="joint", alpha=least)
         fit = fit_rows(rows, first)
         self._check_sums([fit], data)
         distance = np.abs(residuals_of(rows, fit))
@@ -396,7 +392,7 @@ class HuberRegressorCV(HuberModel):
         # If most targets are met exactly, the median residual is a rounding error: take
         # the median over the others, or the spread of y if all targets are met.
         size = _median_above(distance, _ROUNDING * spread, weight) or spread
-        return _SCORING_RHO * size / NORMAL_MAD if size > 0 else 1.0
+        return SCORING_RHO * size / NORMAL_MAD if size > 0 else 1.0
 
     def _evaluate(
         self,

@@ -285,7 +285,7 @@ class HuberElasticNet(HuberNetModel):
         tasks = Tasks(self, data.for_callbacks(), n_tasks=None)
         rows = data.rows()
         unit = 0.5 / rows.natural_weight
-        watch = self._watching(tasks, data, rho, verbose, unit)
+        watch = self._watching(tasks, data.like_X, rho, verbose, unit)
         with tasks.fit():
             found = fit_net(rows, settings, net, start, watch)
             self._check_sums([found.fit], data)

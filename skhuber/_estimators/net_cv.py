@@ -25,7 +25,13 @@ from skhuber._estimators.base import (
     with_one_blas_thread,
 )
 from skhuber._estimators.callbacks import Tasks, with_callbacks
-from skhuber._estimators.candidates import failures_of, listed, warning_about
+from skhuber._estimators.candidates import (
+    FIRST_RHO,
+    SCORING_RHO,
+    failures_of,
+    listed,
+    warning_about,
+)
 from skhuber._estimators.elastic_net import HuberNetModel
 from skhuber._estimators.folds import checked_folds
 from skhuber._estimators.net_parameters import check_l1_ratio, check_net
@@ -43,11 +49,6 @@ if TYPE_CHECKING:
     from skhuber._rows import RowSource
 
 Floats = NDArray[np.float64]
-
-# Of the fit whose residuals give the threshold of the scores: its rho, and the
-# threshold in robust standard deviations (Huber 1964: 95 % efficiency).
-_FIRST_RHO = 1.35
-_SCORING_RHO = 1.345
 
 
 class _Candidates(NamedTuple):
@@ -345,12 +346,12 @@ class HuberElasticNetCV(HuberNetModel):
 
         n = max(int(rows.natural_weight), 1)
         alpha = pivotal_alpha(n, rows.n_features)
-        first = replace(self._checked_settings(), rho=_FIRST_RHO, scale="joint")
+        first = replace(self._checked_settings(), rho=FIRST_RHO, scale="joint")
         found = fit_net(rows, first, replace(net, alpha=alpha, standardize=True))
         self._check_sums([found.fit], data)
         scale = mad_scale(np.abs(residuals_of(rows, found.fit)), data.weight)
         # (If most targets are met exactly, the joint scale is what is left of one.)
-        return _SCORING_RHO * (scale or found.fit.scale)
+        return SCORING_RHO * (scale or found.fit.scale)
 
     def _errors(
         self,

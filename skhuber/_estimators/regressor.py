@@ -288,7 +288,7 @@ class HuberRegressor(StreamingMixin, ParametersMixin):
             start = self._start(data.X.shape[1])
         tasks = Tasks(self, data.for_callbacks(), n_tasks=None)
 
-        watch = self._watching(tasks, data, settings.rho, verbose)
+        watch = self._watching(tasks, data.like_X, settings.rho, verbose)
         with tasks.fit():
             warning = None
             rows = data.rows()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -24,7 +25,7 @@ from skhuber._tuning.efficiency import OutlierShare
 from skhuber.dask._chunks import Chunks, chunks_of, is_collection, is_frame
 
 if TYPE_CHECKING:
-    from skhuber._fit import Fit, Model, Settings
+    from skhuber._fit import Fit, Settings
     from skhuber._rows import RowSource
     from skhuber._rows.block import Block
     from skhuber._tuning.rules import Rule
@@ -202,23 +203,9 @@ class DaskHuberRegressor(ParametersMixin, HuberModel):
         if self.warm_start and rule is None:
             start = self._start(rows.n_features)
 
-        def watch(n_sweeps: int, model: Model) -> bool:
-            if self.verbose:
-                print(
-                    f"sweep {n_sweeps}: objective {model.objective:.10g}, "
-                    f"scale {model.scale:.6g}"
-                )
-            attributes = {
-                "coef_": _like(rows, model.coef, model.intercept),
-                "intercept_": model.intercept,
-                "scale_": model.scale,
-                "rho_": settings.rho,
-            }
-            return tasks.done("iteration", attributes)
-
-        is_watched = self.verbose or tasks.has_listeners
+        watch = self._watching(tasks, partial(_like, rows), settings.rho, self.verbose)
         if rule is None:
-            fit = fit_rows(rows, settings, start, watch if is_watched else None)
+            fit = fit_rows(rows, settings, start, watch)
         else:
             settings, fit, warning = fit_by_rule(rows, rule, settings)
         blocks.check(fit)
