@@ -32,7 +32,13 @@ N, P, CHUNKS = 6000, 20, 11
 @pytest.fixture(scope="module")
 def cluster():
     with (
-        dask.config.set({"distributed.comm.timeouts.connect": "30s"}),
+        dask.config.set(
+            {
+                "distributed.comm.timeouts.connect": "30s",
+                # (LocalCluster gives up a name that was free at two instants.)
+                "distributed.deploy.lost-worker-timeout": "1h",
+            }
+        ),
         LocalCluster(
             n_workers=1,
             threads_per_worker=1,
@@ -80,8 +86,9 @@ def wait_until(condition, seconds=30):
 
 
 def workers(cluster, client, n):
+    # (Not by Client.wait_for_workers: it replaces the cluster's list of workers, and
+    # the message that a worker has gone then finds it missing: KeyError on closing.)
     cluster.scale(n)
-    client.wait_for_workers(n)
     wait_until(lambda: len(client.ncores()) == n)
 
 
