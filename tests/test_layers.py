@@ -66,7 +66,6 @@ ONLY_THERE = {
         "inference/_checks",
         "inference/_leverage",
         "inspection/_checks",
-        "inspection/_path",
         "metrics",
     },
     "scipy.optimize": {"_solver/lbfgs", "_tuning/efficiency"},
