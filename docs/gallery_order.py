@@ -9,6 +9,7 @@ ORDER = [
     "plot_grid_search.py",
     "plot_groups.py",
     "plot_inference.py",
+    "plot_elastic_net.py",
     "plot_sparse.py",
     "plot_curve.py",
 ]
