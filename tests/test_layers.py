@@ -60,6 +60,7 @@ ONLY_THERE = {
         "_estimators/net_path",
         "_estimators/path",
         "_estimators/regressor",
+        "_estimators/scoring",
         "_estimators/streaming",
         "dask/_regressor",
         "inference/_bootstrap",
