@@ -56,6 +56,7 @@ ONLY_THERE = {
         "_estimators/cross_validation",
         "_estimators/elastic_net",
         "_estimators/folds",
+        "_estimators/groups",
         "_estimators/net_cv",
         "_estimators/net_path",
         "_estimators/path",
