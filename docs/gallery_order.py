@@ -10,6 +10,7 @@ ORDER = [
     "plot_groups.py",
     "plot_many_fits.py",
     "plot_inference.py",
+    "plot_elastic_net.py",
     "plot_sparse.py",
     "plot_curve.py",
 ]
