@@ -69,6 +69,20 @@ def test_code_of_a_page(page):
                 assert repr(eval(expression, names)) == value
 
 
+def test_the_guide_quotes_the_comparison_of_elastic_nets():
+    """If docs/elastic_net/run.py finds other figures, the guide has to have them."""
+    guide = (ROOT / "docs/guide/elastic_net.md").read_text("utf-8")
+    rows = [line for line in guide.splitlines() if line.startswith("| ")]
+    assert len(rows) == 14
+    results = (ROOT / "docs/elastic_net/results.md").read_text("utf-8")
+    for noise, quoted in [
+        ("normal", rows[:7]),
+        ("normal, 10 % gross errors", rows[7:]),
+    ]:
+        table = results.split(f"## Noise: {noise}\n\n")[1].split("\n\n")[0]
+        assert table.splitlines() == quoted
+
+
 def test_no_package_index_is_named_as_long_as_nothing_is_published_there():
     """Extras are those of a checkout: ``pip install '.[plot]'``."""
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "docs/api.rst"]

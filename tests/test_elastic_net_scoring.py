@@ -56,6 +56,7 @@ def searched(data, y=Y, scoring=None, rtol=1e-6, **params):
     return model
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     "scoring",
     ["neg_mean_absolute_error", make_scorer(mean_absolute_error), "r2", None],
@@ -66,6 +67,7 @@ def test_scorers(scoring):
     assert (model.scoring_threshold_ is None) == (scoring is not None)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("kind", ["frame", "CSR", "F", "float32"])
 def test_data_of_other_kinds(kind):
     make = {
@@ -79,6 +81,7 @@ def test_data_of_other_kinds(kind):
     assert model.coef_.dtype == (np.float32 if kind == "float32" else np.float64)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("routing", [False, True])
 def test_weights_count_in_fits_and_scores(routing):
     weight = RNG.uniform(0.1, 3.0, N)
