@@ -311,6 +311,14 @@ def within(
     return values[inside], weight
 
 
+def smallest_above(
+    block: Block, both: tuple[Any, Floats], threads: int, value: float
+) -> float:
+    """Return the smallest |r| above a value, or infinity."""
+    values = both[1] if block.weight is None else both[1][block.weight > 0]
+    return float(values[values > value].min(initial=np.inf))
+
+
 def clipped(
     block: Block, both: tuple[Any, Floats], threads: int, power: int, threshold: float
 ) -> float:
