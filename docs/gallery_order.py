@@ -10,6 +10,7 @@ ORDER = [
     "plot_groups.py",
     "plot_inference.py",
     "plot_sparse.py",
+    "plot_beyond_memory.py",
     "plot_curve.py",
 ]
 
