@@ -130,6 +130,7 @@ if __name__ == "__main__":
     names = [label for label, _, _ in fits]
     bars = right.bar(names, [seconds for _, _, seconds in fits], color=["C0", "C1"])
     right.bar_label(bars, fmt="%.1f")
+    right.margins(y=0.15)
     right.set_ylabel("seconds")
     right.set_title("The fit")
     figure.savefig(here / "beyond_memory.png", dpi=90)
