@@ -12,6 +12,7 @@ ORDER = [
     "plot_inference.py",
     "plot_elastic_net.py",
     "plot_sparse.py",
+    "plot_beyond_memory.py",
     "plot_curve.py",
 ]
 

@@ -12,7 +12,7 @@ import pytest
 dask = pytest.importorskip("dask")
 
 import dask.array as da  # noqa: E402
-from distributed import Client, LocalCluster  # noqa: E402
+from distributed import Client, LocalCluster, wait  # noqa: E402
 
 from skhuber import HuberRegressor  # noqa: E402
 from skhuber.dask import DaskHuberRegressor  # noqa: E402
@@ -70,6 +70,19 @@ def bits(model):
     return (model.coef_.tobytes(), model.intercept_, model.scale_, model.n_sweeps_)
 
 
+def cut_of_columns(k):
+    """A chunk whose columns lie one behind the other, with others' rows between."""
+    return np.asfortranarray(np.vstack([chunk(k), chunk(k + 1)]))[:N]
+
+
+def same(part):
+    return part
+
+
+def strides(part):
+    return part.strides
+
+
 def n_tasks(client):
     def count(dask_scheduler):
         return sum("huber" in str(key) for key in dask_scheduler.tasks)
@@ -103,7 +116,6 @@ def test_equal_bits_for_any_number_of_workers(cluster):
             model = DaskHuberRegressor(client=client, scale="mad").fit(X, y)
             found[0].append(bits(model))
         if n == 3:
-            # All chunks are moved to one worker in the meantime.
             X, y = dask.persist(X, y)
             mad = DaskHuberRegressor(client=client, scale="mad").fit(X, y)
             found[-1].append(bits(mad))
@@ -117,6 +129,67 @@ def test_equal_bits_for_any_number_of_workers(cluster):
     np.testing.assert_allclose(model.coef_, local.coef_, rtol=1e-10, atol=1e-10)
     assert model.n_sweeps_ <= local.n_sweeps_ + 2
     wait_until(lambda: not n_tasks(client))
+
+
+def test_bits_after_a_transfer(cluster):
+    """Chunks cut from arrays in F order, which are sent in C order."""
+    cluster, client = cluster
+    workers(cluster, client, 2)
+    found = [bits(DaskHuberRegressor(client=client).fit(*data()))]
+    first, second = client.ncores()
+    held = client.map(cut_of_columns, range(CHUNKS), workers=[first], pure=False)
+    wait(held)
+    moved = client.map(same, held, workers=[second], pure=False)
+    wait(moved)
+    for chunks, worker in ((held, first), (moved, second)):
+        is_there = [worker in holders for holders in client.who_has(chunks).values()]
+        assert is_there == [True] * CHUNKS
+        parts = [da.from_delayed(one, (N, P + 1), float) for one in chunks]
+        table = da.concatenate(parts)
+        X, y = table[:, :P], table[:, P]
+        found.append(bits(DaskHuberRegressor(client=client).fit(X, y)))
+    assert len({client.submit(strides, one[0]).result() for one in (held, moved)}) == 2
+    assert found == [found[0]] * 3
+
+
+@pytest.mark.parametrize("scale", ["joint", "mad"])
+def test_bits_after_a_spill(scale, monkeypatch):
+    """Blocks that a worker writes to disk, since it may hold three of eleven."""
+    block = N * (P + 1) * 8
+    settings = {
+        "target": 3.5 * block / 2e9,
+        "spill": False,
+        "pause": False,
+        "terminate": False,
+    }
+    names = {f"distributed.worker.memory.{name}": v for name, v in settings.items()}
+    spilled = []
+    total = engines.OnWorkers.total
+
+    def counted(self, *args, **options):
+        found = total(self, *args, **options)
+        on_disk = self._client.run(lambda dask_worker: len(dask_worker.data.slow))
+        spilled.append(sum(on_disk.values()))
+        return found
+
+    monkeypatch.setattr(engines.OnWorkers, "total", counted)
+    with (
+        dask.config.set(names),
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            memory_limit="2GB",
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        found = bits(DaskHuberRegressor(client=client, scale=scale).fit(*data()))
+    monkeypatch.undo()
+    assert min(spilled) >= CHUNKS - 4
+    with Client(processes=False, dashboard_address=None, set_as_default=False) as here:
+        model = DaskHuberRegressor(client=here, scale=scale)
+        assert found == bits(model.fit(*data()))
 
 
 def test_a_sweep_is_one_task_for_each_worker(cluster, monkeypatch):

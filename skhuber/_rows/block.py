@@ -44,6 +44,18 @@ class Block:
         """True without a row of positive weight."""
         return not (len(self.y) if self.weight is None else self.weight.any())
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the arrays."""
+        X = self.X
+        parts = [X.data, X.indices, X.indptr] if sp.issparse(X) else [X]
+        parts += [self.y] if self.weight is None else [self.y, self.weight]
+        return sum(part.nbytes for part in parts)
+
+    def __sizeof__(self) -> int:
+        """Return the bytes, by which Dask decides what to write to disk."""
+        return object.__sizeof__(self) + self.n_bytes
+
     def rows(self, power: int | None = None, threads: int = 1) -> MemoryRows:
         """Return the source of these rows."""
         options: dict[str, Any] = {"threads": threads, "weight_power": power}
@@ -112,13 +124,12 @@ def facts(block: Block, threads: int) -> Facts:
         total = float(np.sum(weight * 2.0**power)) if not problem else 0.0
     is_sparse = bool(sp.issparse(X))
     n_elements = X.nnz if is_sparse else X.size
-    n_bytes = n_elements * (X.dtype.itemsize + 4 * is_sparse) + 16 * len(y)
     return Facts(
         n_rows=X.shape[0],
         n_features=X.shape[1],
         n_elements=n_elements,
         n_present=present,
-        n_bytes=n_bytes,
+        n_bytes=block.n_bytes,
         is_sparse=is_sparse,
         has_weights=weight is not None,
         dtype=X.dtype,
@@ -309,6 +320,14 @@ def within(
         inside &= weight > 0
         weight = weight[inside]
     return values[inside], weight
+
+
+def smallest_above(
+    block: Block, both: tuple[Any, Floats], threads: int, value: float
+) -> float:
+    """Return the smallest |r| above a value, or infinity."""
+    values = both[1] if block.weight is None else both[1][block.weight > 0]
+    return float(values[values > value].min(initial=np.inf))
 
 
 def clipped(

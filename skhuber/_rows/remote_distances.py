@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skhuber._common.scale import joint_scale, upper_quantile, weighted_median
+from skhuber._common.scale import joint_scale
 from skhuber._rows import block
 from skhuber._rows.engine import Engine
 from skhuber._sums import Floats
@@ -33,28 +31,44 @@ class RemoteDistances:
 
     def median(self) -> float:
         """Return the weighted median."""
-        total = self._rows.total_weight
-        return self._exact(0.5 * total, 0.5 * total, weighted_median)
+        half = 0.5 * self._rows.total_weight
+        value, reached, _, above = self._at(half)
+        if reached > half + self._slack:
+            return value
+        return value + 0.5 * (self._next(value, above) - value)
 
     def upper_quantile(self, share: float) -> float:
         """Return a threshold that rows with `share` of the weight exceed."""
+        value, _, behind, above = self._at((1.0 - share) * self._rows.total_weight)
+        if behind > 0:
+            return value
+        return value + 0.5 * (self._next(value, above) - value)
+
+    @property
+    def _slack(self) -> float:
+        """A bound of the rounding error of cumulated weights."""
         rows = self._rows
-        lower = (1.0 - share) * rows.total_weight
-        # The next value is wanted, too.
-        upper = lower + rows.largest_weight * rows.weight_unit
-        return self._exact(lower, upper, partial(upper_quantile, share=share))
+        eps = float(np.finfo(np.float64).eps)
+        return 4.0 * rows.n_present * eps * rows.total_weight
 
-    def _exact(
-        self, lower: float, upper: float, last_step: Callable[..., float]
-    ) -> float:
-        """Return a quantile, from the few values about it.
+    def _at(self, target: float) -> tuple[float, float, float, float | None]:
+        """Return the value at which the cumulated weight reaches a target.
 
-        The values between two cumulated weights are found by halving, in the bits of
-        the values. Those below and above count with one value each.
+        The cell with the value is divided until few rows are in it, or it is one value:
+        cells are of the bits of the values, which are ordered as the values are.
+
+        Returns
+        -------
+        value, reached : float
+            The value, and the weight of the rows up to it.
+        behind : float
+            The weight of those rows with this value, in their order, that come after
+            the one which reaches the target. Positive or zero.
+        above : float or None
+            The next larger value, if it is known.
         """
         rows, engine, kept = self._rows, self._engine, self._handle
-        total = rows.total_weight
-        slack = 4.0 * rows.n_present * float(np.finfo(np.float64).eps) * total
+        target -= self._slack
         low, high = 0, _LARGEST_BITS
         shift = _LARGEST_BITS.bit_length() - _ROUND_BITS
         while True:
@@ -71,31 +85,41 @@ class RemoteDistances:
             ends = found[0] + np.cumsum(found[1 : size + 1])
             counts = found[size + 1 :]
             (filled,) = np.nonzero(counts)
-            first = filled[_cell(ends[filled], lower - slack)]
-            last = filled[min(_cell(ends[filled], upper + slack) + 1, len(filled) - 1)]
-            low, high = (
-                low + (int(first) << shift),
-                min(low + (int(last + 1) << shift) - 1, high),
-            )
-            if counts[first : last + 1].sum() <= _LAST_VALUES or shift == 0:
+            cell = int(filled[_cell(ends[filled], target)])
+            low = low + (cell << shift)
+            high = min(low + (1 << shift) - 1, high)
+            if counts[cell] <= _LAST_VALUES or shift == 0:
                 break
-            shift = max((high - low).bit_length() - _ROUND_BITS, 0)
-        below = float(ends[first] - found[1 + first])
-        above = total - float(ends[last])
-        if shift == 0 and counts[first : last + 1].sum() > _LAST_VALUES:
-            # Many rows with few values: a weight for each value.
-            cells = filled[(filled >= first) & (filled <= last)]
-            bits = np.array(low + (cells - first), dtype=np.uint64)
-            values, weight = bits.view(np.float64), found[1 + cells]
-        else:
-            parts = engine.each("huber-median", block.within, low, high, kept=kept)
-            values = np.concatenate([part for part, _ in parts])
-            weight = np.ones(len(values))
-            if rows._has_weights:
-                weight = np.concatenate([part for _, part in parts]) * rows.weight_unit
-        values = np.concatenate([[-1.0], values, [np.inf]])
-        weight = np.concatenate([[below], weight, [max(above, 0.0)]])
-        return float(last_step(values, weight=weight))
+            shift = max(shift - _ROUND_BITS, 0)
+        if counts[cell] > _LAST_VALUES:
+            reached = float(ends[cell])
+            # (To within one weight: the order of many rows is not looked at.)
+            largest = rows.largest_weight * rows.weight_unit
+            behind = max(reached - target - largest, 0.0)
+            return float(np.uint64(low).view(np.float64)), reached, behind, None
+        parts = engine.each("huber-median", block.within, low, high, kept=kept)
+        values = np.concatenate([part for part, _ in parts])
+        weight = np.ones(len(values))
+        if rows._has_weights:
+            weight = np.concatenate([part for _, part in parts]) * rows.weight_unit
+        order = np.argsort(values, kind="stable")
+        values, weight = values[order], weight[order]
+        ends = ends[cell] - found[1 + cell] + np.cumsum(weight)
+        k = _cell(ends, target)
+        value = values[k]
+        n = int(np.searchsorted(values, value, side="right"))
+        above = float(values[n]) if n < len(values) else None
+        reached = float(ends[n - 1])
+        return float(value), reached, reached - float(ends[k]), above
+
+    def _next(self, value: float, above: float | None) -> float:
+        """Return the next larger value, or the value if it is the largest."""
+        if above is None:
+            found = self._engine.each(
+                "huber-median", block.smallest_above, value, kept=self._handle
+            )
+            above = min(found)
+        return value if above == np.inf else above
 
     def joint_scale(self, rho: float) -> float:
         """Return the joint scale, of all values gathered."""

@@ -310,13 +310,14 @@ def engine_of(chunks: Chunks, client: Any, threads: int) -> tuple[Engine, list[F
     else:
         futures = client.compute(blocks)
         with watched(client, futures, futures):
-            _wait(futures)
+            _wait(client, futures)
         engine = OnWorkers(client, futures)
     return engine, known or engine.each("huber-check", facts)
 
 
-def _wait(futures: Sequence[Any]) -> None:
-    wait(futures)
+def _wait(client: Any, futures: Sequence[Any]) -> None:
+    with client.as_current():  # which need not be the default one
+        wait(futures)
     for future in futures:
         if future.status != "finished":
             future.result()
