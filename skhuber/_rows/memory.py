@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import abc
+import copy
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skhuber._common.arrays import read_only
 from skhuber._kernels import sweeps
-from skhuber._rows.base import RowSource
+from skhuber._rows.base import GRADIENT_ONLY, RowSource
 from skhuber._rows.gram import GramAdder, GramPlan
 from skhuber._runtime import run_blocks
 from skhuber._sums import Data, Floats, Point, Sums, Want
@@ -26,6 +28,7 @@ _TOGETHER_ROWS = 512, 8192
 _TOGETHER_PARTS = 16
 
 NO_WEIGHT: Floats = np.empty(0)
+_NO_RESIDUALS_TOGETHER: Floats = np.empty((0, 0))
 _NO_RESIDUALS: dict[Any, Any] = {
     np.dtype(kind): np.empty(0, kind) for kind in (np.float32, np.float64)
 }
@@ -103,31 +106,83 @@ class MemoryRows(RowSource):
     def _run(self, kernel: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         run_blocks(kernel, self._n_blocks, self.n_elements, self.threads, arguments)
 
+    def with_target(self, y: Data) -> Self:
+        """Return the rows with another target; X and weights are shared."""
+        other = copy.copy(self)
+        other.y = read_only(y)
+        other.n_sweeps = 0
+        return other
+
+    def sweep_targets(
+        self,
+        targets: Sequence[Data],
+        points: Sequence[Point],
+        want: Want = GRADIENT_ONLY,
+        residuals: Data | None = None,
+    ) -> list[Sums]:
+        if not all(point.has_columns_of(points[0]) for point in points):
+            raise ValueError("the points of a sweep must have one standardisation")
+        self.n_sweeps += 1
+        if not want.squares and want.gram is None:
+            return self._sweep_together(points, targets, residuals)
+        if residuals is not None:
+            raise ValueError(
+                "a sweep with several targets returns residuals, or squares and Gram "
+                "matrices, not both"
+            )
+        return self._sweep_by_blocks(points, targets, want, None)
+
     def _sweep(self, point: Point, want: Want, residuals: Data | None) -> Sums:
-        p = self.n_features
-        at = self._at(point)
         if want.direction is not None:
-            return self._sweep_product(point, at, want)
-        sums = np.zeros((self._n_blocks, p + sweeps.N_SCALARS))
-        squares = np.zeros((self._n_blocks, 2 * p if want.squares else 0))
-        data = self._kernel_X, self.y, self._kernel_weight, self._block, self._chunk, at
+            return self._sweep_product(point, self._at(point), want)
+        (sums,) = self._sweep_by_blocks([point], [self.y], want, residuals)
+        return sums
+
+    def _sweep_by_blocks(
+        self,
+        points: Sequence[Point],
+        targets: Sequence[Data],
+        want: Want,
+        residuals: Data | None,
+    ) -> list[Sums]:
+        """Return the sums at each point, by a kernel that makes those of a block.
+
+        Residuals are those of a single point.
+        """
+        p = self.n_features
+        ats = [self._at(point) for point in points]
         kept: Data = _NO_RESIDUALS[self.dtype] if residuals is None else residuals
-        results = kept, sums, squares
-        gram = None
-        if want.gram is None:
-            self._run(sweeps.sums, (*data, NO_WEIGHT, *results))
+        n_squares = 2 * p if want.squares else 0
+        sums = np.zeros((len(points), self._n_blocks, p + sweeps.N_SCALARS))
+        squares = np.zeros((len(points), self._n_blocks, n_squares))
+        calls = [
+            _Call(
+                at,
+                (self._kernel_X, y, self._kernel_weight, self._block, self._chunk, at),
+                (kept, *results),
+            )
+            for at, y, *results in zip(ats, targets, sums, squares, strict=True)
+        ]
+        grams: list[Floats | None] = [None] * len(points)
+        if want.gram is not None:
+            grams = self._sweep_with_grams(want.gram, calls)
+        elif len(calls) == 1:
+            self._run(sweeps.sums, (*calls[0].data, NO_WEIGHT, *calls[0].results))
         else:
-            gram = self._sweep_with_gram(at, want.gram, data, results)
-        # Along axis 0 NumPy adds row by row, so in the order of the blocks.
-        total = sums.sum(axis=0)
-        result = self._sums(
-            total[:p],
-            total[p:],
-            point.unit,
-            squares=squares.sum(axis=0).reshape(2, p) if want.squares else None,
-            gram=gram,
-        )
-        return self._centred(point, result)
+            self._run(_all_sums, (calls,))
+        found = []
+        for k, point in enumerate(points):
+            # Along axis 0 NumPy adds row by row, so in the order of the blocks.
+            total = sums[k].sum(axis=0)
+            result = self._sums(
+                total[:p],
+                total[p:],
+                point.unit,
+                squares=squares[k].sum(axis=0).reshape(2, p) if want.squares else None,
+                gram=grams[k],
+            )
+            found.append(self._centred(point, result))
+        return found
 
     def _sweep_product(self, point: Point, at: sweeps.At, want: Want) -> Sums:
         """Return the product with a direction, and zeros as the loss's sums."""
@@ -164,13 +219,9 @@ class MemoryRows(RowSource):
             **others,
         )
 
-    def _sweep_with_gram(
-        self,
-        at: sweeps.At,
-        kind: type[np.floating[Any]],
-        data: tuple[Any, ...],
-        results: tuple[Any, ...],
-    ) -> Floats:
+    def _sweep_with_grams(
+        self, kind: type[np.floating[Any]], calls: list[_Call]
+    ) -> list[Floats | None]:
         """Let the kernel make its sums block by block, and return the Gram matrices.
 
         The products of a few blocks are made while these are in cache.
@@ -181,34 +232,48 @@ class MemoryRows(RowSource):
             self.n_elements,
             self.dtype.itemsize,
             self._block,
+            n_points=len(calls),
         )
-        grams = np.zeros((plan.n_parts, 2, plan.width, plan.width))
+        grams = np.zeros((plan.n_parts, len(calls), 2, plan.width, plan.width))
 
         def add(first: int, last: int) -> None:
             r = np.empty(min(plan.step, self.n_rows))
             # NumPy's error state is a thread's own.
             with np.errstate(over="ignore", invalid="ignore"):
                 for part in range(first, last):
-                    adder = self._gram_adder(at, kind, grams[part])
+                    adders = [
+                        self._gram_adder(call.at, kind, gram)
+                        for call, gram in zip(calls, grams[part], strict=True)
+                    ]
                     for k in range(plan.ends[part], plan.ends[part + 1]):
                         start = k * plan.step
                         stop = min(start + plan.step, self.n_rows)
                         blocks = start // self._block, -(-stop // self._block)
-                        sweeps.sums(*blocks, *data, r, *results)
-                        adder.add(start, r[: stop - start])
-                    adder.finish()
+                        for call, adder in zip(calls, adders, strict=True):
+                            sweeps.sums(*blocks, *call.data, r, *call.results)
+                            adder.add(start, r[: stop - start])
+                    for adder in adders:
+                        adder.finish()
 
         run_blocks(add, plan.n_parts, plan.work, self.threads, ())
-        gram = grams[0] if plan.n_parts == 1 else grams.sum(axis=0)
-        for side in gram:
-            self._finish_gram(at, side)
-        return gram
+        total = grams[0] if plan.n_parts == 1 else grams.sum(axis=0)
+        for call, gram in zip(calls, total, strict=True):
+            for side in gram:
+                self._finish_gram(call.at, side)
+        return list(total)
 
-    def _sweep_together(self, points: Sequence[Point]) -> list[Sums]:
+    def _sweep_together(
+        self,
+        points: Sequence[Point],
+        targets: Sequence[Data] | None = None,
+        residuals: Data | None = None,
+    ) -> list[Sums]:
         p, first = self.n_features, points[0]
         slopes = np.array([point.u for point in points]) * first.unit
         intercepts = np.array([self._kernel_intercept(point) for point in points])
         thresholds = np.array([point.threshold for point in points], dtype=np.float64)
+        kept: Data = _NO_RESIDUALS_TOGETHER if residuals is None else residuals
+        own = list(zip(points, targets or [self.y], strict=False))
         step = self._together_rows(len(points))
         n_parts = min(_TOGETHER_PARTS, -(-self.n_rows // step))
         ends = [self.n_rows * k // n_parts for k in range(n_parts + 1)]
@@ -222,11 +287,11 @@ class MemoryRows(RowSource):
                     for start in range(ends[k], ends[k + 1], step):
                         rows = slice(start, min(start + step, ends[k + 1]))
                         X = self._centred_part(rows, first.centre, space)
-                        y = (self.y[rows] - first.y_centre) * first.y_unit
+                        y = _standardised_targets(own, rows)
                         r = _product(slopes, X.T)
                         s = self._weight_part(rows)
                         sweeps.clip_points(
-                            y, intercepts, thresholds, s, r, out[k, :, p:]
+                            y, intercepts, thresholds, s, r, start, kept, out[k, :, p:]
                         )
                         out[k, :, :p] += _product(r, X)
 
@@ -252,6 +317,32 @@ class MemoryRows(RowSource):
     def _fill_squared_lengths(self, centre: Floats, unit: Floats, out: Floats) -> None:
         stored = self._kernel_centre(centre)
         self._run(sweeps.influences, (self._kernel_X, self._block, stored, unit, out))
+
+
+@dataclass(frozen=True)
+class _Call:
+    """Arguments of a kernel at one point: the data, and what takes its results."""
+
+    at: sweeps.At
+    data: tuple[Any, ...]
+    results: tuple[Any, ...]
+
+
+def _all_sums(first: int, last: int, calls: list[_Call]) -> None:
+    """Make the sums of some blocks at each point, while a block is in cache."""
+    for block in range(first, last):
+        for call in calls:
+            sweeps.sums(block, block + 1, *call.data, NO_WEIGHT, *call.results)
+
+
+def _standardised_targets(own: Sequence[tuple[Point, Data]], rows: slice) -> Floats:
+    """Return some rows of the target of each point, standardised."""
+    return np.array(
+        [
+            (y[rows].astype(np.float64) - point.y_centre) * point.y_unit
+            for point, y in own
+        ]
+    )
 
 
 def _product(a: Floats, X: Any) -> Floats:
