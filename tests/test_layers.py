@@ -78,6 +78,7 @@ ONLY_THERE = {
         "_fit/levels",
         "_fit/net_path",
         "_fit/stream",
+        "_fit/targets",
         "_fit/wide",
         "_fit/working_set",
         "_tuning/rules",

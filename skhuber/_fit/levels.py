@@ -60,7 +60,7 @@ _ROUNDS = 4
 # Steps of polish where no step decreased the value any further.
 _STALLED_POLISH = 6
 # A column is stiffer on all rows than a sample shows: by more than chance.
-_STIFFER = 1.5
+STIFFER = 1.5
 
 
 @dataclass
@@ -98,12 +98,16 @@ class Samples:
 
     def resample_by_leverage(self, found: Evaluation) -> None:
         """Take samples that contain the rows on which columns rest."""
-        point = found.objective.point(found.theta)
         sums = found.sums
         if sums.squares is None:
+            point = found.objective.point(found.theta)
             (sums,) = self.rows.sweep([point], Want(squares=True))
-        mean = sums.all_squares / sums.weight
-        self.shares = self.rows.leverage_shares(point, mean)
+        self.resample(found, sums.all_squares / sums.weight)
+
+    def resample(self, found: Evaluation, mean_square: Floats) -> None:
+        """Take these samples if the mean square of each column is known."""
+        point = found.objective.point(found.theta)
+        self.shares = self.rows.leverage_shares(point, mean_square)
         self._take(self.larger(self.plan.sample_rows))
 
     def _take(self, picks: Picks) -> None:
@@ -195,13 +199,13 @@ def climb(
             return found, model
         if best is not None and best[0].value < found.value:
             return best
-        if best is not None or not lacks_rows(problem, found, model, samples.first):
+        if best is not None or not _lacks_rows(problem, found, model, samples.first):
             return found, raised(model, found)
         best = found, raised(model, found)
         samples.resample_by_leverage(found)
 
 
-def lacks_rows(
+def _lacks_rows(
     problem: Problem, found: Evaluation, model: Model, sample: RowSource
 ) -> bool:
     """Return whether the minimum on a sample lies farther off than chance puts it."""
@@ -220,7 +224,7 @@ def raised(model: Model, found: Evaluation) -> Model:
         return model  # it is of all rows
     inside, _ = found.objective.diagonals(found.theta, found.sums)
     known = np.diagonal(model.inside)
-    stiffer = np.where(inside > _STIFFER * known, inside - known, 0.0)
+    stiffer = np.where(inside > STIFFER * known, inside - known, 0.0)
     if not stiffer.any():
         return model
     return replace(model, inside=model.inside + np.diag(stiffer))

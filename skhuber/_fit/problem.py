@@ -305,18 +305,17 @@ def evaluate_together(
     problems: Sequence[Problem],
     thetas: Sequence[Floats],
     want: Want = _PLAIN,
-    residuals: Data | None = None,
+    residuals: Sequence[Data] | None = None,
 ) -> list[Evaluation]:
     """Return an evaluation of each of several problems. One sweep.
 
     Parameters
     ----------
     problems : sequence of K problems
-        On one source of rows, or on sources that differ in the target alone. (Of one
-        source without `want` and residuals.)
+        On one source of rows, or on sources that differ in the target alone.
     thetas : sequence of ndarrays
     want : Want
-    residuals : ndarray of shape (K, n) or None
+    residuals : sequence of K ndarrays of shape (n,) or None
         Takes the standardised residuals.
     """
     points = [
@@ -324,8 +323,9 @@ def evaluate_together(
         for problem, theta in zip(problems, thetas, strict=True)
     ]
     rows = problems[0].rows
-    if residuals is None and all(problem.rows is rows for problem in problems):
-        found = rows.sweep(points, want)
+    is_plain = want == _PLAIN and residuals is None
+    if is_plain and all(problem.rows is rows for problem in problems):
+        found = rows.sweep(points)
     else:
         targets = [problem.rows.y for problem in problems]
         found = rows.sweep_targets(targets, points, want, residuals)

@@ -395,7 +395,7 @@ def influences(first, last, X, rows, centre, unit, out):
 
 
 @block_kernel
-def clip_points(y, intercept, threshold, s, r, start, kept, out):
+def clip_points(y, intercept, threshold, s, r, out):
     """Add up the scalar sums of some rows at several points, and turn r into s·c.
 
     Parameters
@@ -406,10 +406,6 @@ def clip_points(y, intercept, threshold, s, r, start, kept, out):
     s : array of shape (m,)
     r : array of shape (K, m)
         The projections (x − centre)·slope at each point. They become s·c.
-    start : int
-        Number of the first row.
-    kept : array of shape (K, n), or empty
-        Takes r of these rows.
     out : array of shape (K, N_SCALARS)
         The sums are added to it. (As in `_sum_scalars` no loop both sums and stores.)
     """
@@ -418,12 +414,7 @@ def clip_points(y, intercept, threshold, s, r, start, kept, out):
         row = r[k]
         target = y[k % y.shape[0]]
         for i in range(row.shape[0]):
-            row[i] = target[i] - intercept[k] - row[i]
-        if kept.shape[0] > 0:
-            for i in range(row.shape[0]):
-                kept[k, start + i] = row[i]
-        for i in range(row.shape[0]):
-            row[i] = row[i] if s[i] != 0.0 else 0.0
+            row[i] = target[i] - intercept[k] - row[i] if s[i] != 0.0 else 0.0
         sum_c = 0.0
         sum_cr = 0.0
         sum_cc = 0.0

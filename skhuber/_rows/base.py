@@ -183,7 +183,7 @@ class RowSource(abc.ABC):
         targets: Sequence[Data],
         points: Sequence[Point],
         want: Want = GRADIENT_ONLY,
-        residuals: Data | None = None,
+        residuals: Sequence[Data] | None = None,
     ) -> list[Sums]:
         """Return the sums at each point, with a target of its own in the place of y.
 
@@ -197,8 +197,7 @@ class RowSource(abc.ABC):
             They must have the standardisation of the columns in common.
         want : Want
             No product with a direction.
-        residuals : ndarray of shape (K, n), of the type of X or float64, or None
-            Takes r of every row. Not along with squares or a Gram matrix.
+        residuals : sequence of K ndarrays as for `sweep`, or None
         """
         raise NotImplementedError(f"{type(self).__name__} have one target")
 

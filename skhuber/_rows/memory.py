@@ -28,7 +28,6 @@ _TOGETHER_ROWS = 512, 8192
 _TOGETHER_PARTS = 16
 
 NO_WEIGHT: Floats = np.empty(0)
-_NO_RESIDUALS_TOGETHER: Floats = np.empty((0, 0))
 _NO_RESIDUALS: dict[Any, Any] = {
     np.dtype(kind): np.empty(0, kind) for kind in (np.float32, np.float64)
 }
@@ -118,24 +117,22 @@ class MemoryRows(RowSource):
         targets: Sequence[Data],
         points: Sequence[Point],
         want: Want = GRADIENT_ONLY,
-        residuals: Data | None = None,
+        residuals: Sequence[Data] | None = None,
     ) -> list[Sums]:
         if not all(point.has_columns_of(points[0]) for point in points):
             raise ValueError("the points of a sweep must have one standardisation")
+        for one in residuals or ():
+            self._check_residuals(one)
         self.n_sweeps += 1
-        if not want.squares and want.gram is None:
-            return self._sweep_together(points, targets, residuals)
-        if residuals is not None:
-            raise ValueError(
-                "a sweep with several targets returns residuals, or squares and Gram "
-                "matrices, not both"
-            )
-        return self._sweep_by_blocks(points, targets, want, None)
+        if want == GRADIENT_ONLY and residuals is None:
+            return self._sweep_together(points, targets)
+        return self._sweep_by_blocks(points, targets, want, residuals)
 
     def _sweep(self, point: Point, want: Want, residuals: Data | None) -> Sums:
         if want.direction is not None:
             return self._sweep_product(point, self._at(point), want)
-        (sums,) = self._sweep_by_blocks([point], [self.y], want, residuals)
+        kept = None if residuals is None else [residuals]
+        (sums,) = self._sweep_by_blocks([point], [self.y], want, kept)
         return sums
 
     def _sweep_by_blocks(
@@ -143,15 +140,12 @@ class MemoryRows(RowSource):
         points: Sequence[Point],
         targets: Sequence[Data],
         want: Want,
-        residuals: Data | None,
+        residuals: Sequence[Data] | None,
     ) -> list[Sums]:
-        """Return the sums at each point, by a kernel that makes those of a block.
-
-        Residuals are those of a single point.
-        """
+        """Return the sums at each point, by a kernel that makes those of a block."""
         p = self.n_features
         ats = [self._at(point) for point in points]
-        kept: Data = _NO_RESIDUALS[self.dtype] if residuals is None else residuals
+        kept = residuals or [_NO_RESIDUALS[self.dtype]] * len(points)
         n_squares = 2 * p if want.squares else 0
         sums = np.zeros((len(points), self._n_blocks, p + sweeps.N_SCALARS))
         squares = np.zeros((len(points), self._n_blocks, n_squares))
@@ -159,9 +153,9 @@ class MemoryRows(RowSource):
             _Call(
                 at,
                 (self._kernel_X, y, self._kernel_weight, self._block, self._chunk, at),
-                (kept, *results),
+                tuple(results),
             )
-            for at, y, *results in zip(ats, targets, sums, squares, strict=True)
+            for at, y, *results in zip(ats, targets, kept, sums, squares, strict=True)
         ]
         grams: list[Floats | None] = [None] * len(points)
         if want.gram is not None:
@@ -266,13 +260,11 @@ class MemoryRows(RowSource):
         self,
         points: Sequence[Point],
         targets: Sequence[Data] | None = None,
-        residuals: Data | None = None,
     ) -> list[Sums]:
         p, first = self.n_features, points[0]
         slopes = np.array([point.u for point in points]) * first.unit
         intercepts = np.array([self._kernel_intercept(point) for point in points])
         thresholds = np.array([point.threshold for point in points], dtype=np.float64)
-        kept: Data = _NO_RESIDUALS_TOGETHER if residuals is None else residuals
         own = list(zip(points, targets or [self.y], strict=False))
         step = self._together_rows(len(points))
         n_parts = min(_TOGETHER_PARTS, -(-self.n_rows // step))
@@ -291,7 +283,7 @@ class MemoryRows(RowSource):
                         r = _product(slopes, X.T)
                         s = self._weight_part(rows)
                         sweeps.clip_points(
-                            y, intercepts, thresholds, s, r, start, kept, out[k, :, p:]
+                            y, intercepts, thresholds, s, r, out[k, :, p:]
                         )
                         out[k, :, :p] += _product(r, X)
 
