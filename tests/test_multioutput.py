@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet, LinearRegression
@@ -149,17 +148,21 @@ def test_sweeps_of_heavy_tailed_columns():
 
 
 @pytest.mark.compiled
-def test_a_shared_gram_matrix_certifies_nothing():
-    """Rows a million times longer than others, which are outliers of some targets."""
-    X, Y = data(MANY)
-    rng = np.random.default_rng(1)
-    X[:5] *= 1e6
-    Y[:5, :2] += 1e8 * rng.normal(size=(5, 2))
-    Y[:5, 2:] = X[:5] @ rng.normal(size=(X.shape[1], 2))
-    model = HuberRegressor().fit(X, Y)
-    for k in range(N_TARGETS):
-        one = HuberRegressor(tol=1e-15).fit(X, np.ascontiguousarray(Y[:, k]))
-        assert model.objective_[k] <= one.objective_ * (1 + 1e-11)
+def test_outliers_far_longer_than_other_rows():
+    """Rows ten million times longer than others, which are outliers of all targets.
+
+    They curve the shared Gram matrix and not the objective.
+    """
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300_000, 2))
+    Y = X @ [[1.0, -2.0, 0.0], [3.0, 0.5, 1.0]] + rng.normal(size=(300_000, 3))
+    X[:5] *= 1e7
+    Y[:5] += 1e9 * rng.normal(size=(5, 3))
+    model = HuberRegressor(scale=1.0, fit_intercept=False).fit(X, Y)
+    for k in range(3):
+        one = alone(model, X, np.ascontiguousarray(Y[:, k]))
+        assert model.objective_[k] <= one.objective_ * (1 + 1e-12)
+        np.testing.assert_allclose(model.coef_[k], one.coef_, atol=1e-6)
 
 
 @pytest.mark.compiled
@@ -342,10 +345,6 @@ def test_bad_values(estimator, shape):
     ):
         with pytest.raises(ValueError, match=text):
             model.fit(*args)
-    with config_context(assume_finite=True):
-        for args, name in (((X, bad_Y), "y"), ((bad_X, Y), "X")):
-            with pytest.raises(ValueError, match=f"{name} contains (NaN|infinity)"):
-                model.fit(*args)
     assert vars(model) == before
 
 
