@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import abc
 import copy
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -27,10 +28,9 @@ _TOGETHER_ROWS = 512, 8192
 # Parts of the rows that have sums of their own in a sweep at several points.
 _TOGETHER_PARTS = 16
 
-NO_WEIGHT: Floats = np.empty(0)
-_NO_RESIDUALS: dict[Any, Any] = {
-    np.dtype(kind): np.empty(0, kind) for kind in (np.float32, np.float64)
-}
+# (Arrays of data are read-only, so that kernels are compiled for one kind of them.)
+NO_WEIGHT: Floats = read_only(np.empty(0))
+_NOT_KEPT: Floats = np.empty(0)
 
 
 class MemoryRows(RowSource):
@@ -39,11 +39,12 @@ class MemoryRows(RowSource):
     _block: int  # rows in a block, which has sums of its own
     _chunk: int  # rows in the part of a block that stays in cache for a second reading
     _is_dense: bool  # whether X stores its zeros
+    _kernels: sweeps.Kernels
 
     @property
     @abc.abstractmethod
     def _kernel_X(self) -> object:
-        """X as the kernels take it."""
+        """X as the kernels of the sums take it."""
 
     @abc.abstractmethod
     def _gram_adder(
@@ -102,9 +103,6 @@ class MemoryRows(RowSource):
             weight_unit=self.weight_unit,
         )
 
-    def _run(self, kernel: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-        run_blocks(kernel, self._n_blocks, self.n_elements, self.threads, arguments)
-
     def with_target(self, y: Data) -> Self:
         """Return the rows with another target; X and weights are shared."""
         other = copy.copy(self)
@@ -128,13 +126,6 @@ class MemoryRows(RowSource):
             return self._sweep_together(points, targets)
         return self._sweep_by_blocks(points, targets, want, residuals)
 
-    def _sweep(self, point: Point, want: Want, residuals: Data | None) -> Sums:
-        if want.direction is not None:
-            return self._sweep_product(point, self._at(point), want)
-        kept = None if residuals is None else [residuals]
-        (sums,) = self._sweep_by_blocks([point], [self.y], want, kept)
-        return sums
-
     def _sweep_by_blocks(
         self,
         points: Sequence[Point],
@@ -142,41 +133,159 @@ class MemoryRows(RowSource):
         want: Want,
         residuals: Sequence[Data] | None,
     ) -> list[Sums]:
-        """Return the sums at each point, by a kernel that makes those of a block."""
-        p = self.n_features
+        """Return the sums at each point, of a few blocks while these are in cache."""
+        p, n_points = self.n_features, len(points)
         ats = [self._at(point) for point in points]
-        kept = residuals or [_NO_RESIDUALS[self.dtype]] * len(points)
-        n_squares = 2 * p if want.squares else 0
-        sums = np.zeros((len(points), self._n_blocks, p + sweeps.N_SCALARS))
-        squares = np.zeros((len(points), self._n_blocks, n_squares))
-        calls = [
-            _Call(
-                at,
-                (self._kernel_X, y, self._kernel_weight, self._block, self._chunk, at),
-                tuple(results),
-            )
-            for at, y, *results in zip(ats, targets, kept, sums, squares, strict=True)
-        ]
-        grams: list[Floats | None] = [None] * len(points)
-        if want.gram is not None:
-            grams = self._sweep_with_grams(want.gram, calls)
-        elif len(calls) == 1:
-            self._run(sweeps.sums, (*calls[0].data, NO_WEIGHT, *calls[0].results))
-        else:
-            self._run(_all_sums, (calls,))
+        rows = [self.with_target(y) for y in targets]
+        plan = self._gram_plan(n_points)
+        n_grams = n_points if want.gram is not None else 0
+        grams = np.zeros((plan.n_parts, n_grams, 2, plan.width, plan.width))
+        sums = np.zeros((n_points, self._n_blocks, p + sweeps.N_SCALARS))
+        squares: Sequence[Floats | None] = [None] * n_points
+        if want.squares:
+            squares = list(np.zeros((n_points, self._n_blocks, 2 * p)))
+        kept: Sequence[Data | None] = residuals or [None] * n_points
+        results = list(zip(ats, sums, squares, kept, strict=True))
+        step = plan.step // self._block
+        ends = [min(k * step, self._n_blocks) for k in plan.ends]
+
+        def add(first: int, last: int) -> None:
+            # NumPy's error state is a thread's own.
+            with np.errstate(over="ignore", invalid="ignore"):
+                for part in range(first, last):
+                    adders: Sequence[GramAdder | None] = [None] * n_points
+                    if want.gram is not None:
+                        adders = [
+                            one._gram_adder(at, want.gram, gram)
+                            for one, at, gram in zip(
+                                rows, ats, grams[part], strict=True
+                            )
+                        ]
+                    for k in range(ends[part], ends[part + 1], step):
+                        end = min(k + step, ends[part + 1])
+                        for one, result, adder in zip(
+                            rows, results, adders, strict=True
+                        ):
+                            one._add(*result, k, end, adder)
+                    for adder in adders:
+                        if adder is not None:
+                            adder.finish()
+
+        run_blocks(add, plan.n_parts, plan.work, self.threads, ())
+        total = grams.sum(axis=0)
         found = []
         for k, point in enumerate(points):
-            # Along axis 0 NumPy adds row by row, so in the order of the blocks.
-            total = sums[k].sum(axis=0)
+            for side in total[k] if n_grams else ():
+                self._finish_gram(ats[k], side)
+            one, square = sums[k].sum(axis=0), squares[k]
             result = self._sums(
-                total[:p],
-                total[p:],
+                one[:p],
+                one[p:],
                 point.unit,
-                squares=squares[k].sum(axis=0).reshape(2, p) if want.squares else None,
-                gram=grams[k],
+                squares=None if square is None else square.sum(axis=0).reshape(2, p),
+                gram=total[k] if n_grams else None,
             )
             found.append(self._centred(point, result))
         return found
+
+    def _sweep(self, point: Point, want: Want, residuals: Data | None) -> Sums:
+        at = self._at(point)
+        if want.direction is not None:
+            return self._sweep_product(point, at, want)
+        p = self.n_features
+        sums = np.zeros((self._n_blocks, p + sweeps.N_SCALARS))
+        squares = np.zeros((self._n_blocks, 2 * p)) if want.squares else None
+        gram = None
+        if want.gram is None:
+            add = partial(self._add, at, sums, squares, residuals)
+            run_blocks(add, self._n_blocks, self.n_elements, self.threads, ())
+        else:
+            gram = self._gram(at, want.gram, (sums, squares, residuals))
+        # Along axis 0 NumPy adds row by row, so in the order of the blocks.
+        total = sums.sum(axis=0)
+        result = self._sums(
+            total[:p],
+            total[p:],
+            point.unit,
+            squares=None if squares is None else squares.sum(axis=0).reshape(2, p),
+            gram=gram,
+        )
+        return self._centred(point, result)
+
+    def _add(
+        self,
+        at: sweeps.At,
+        sums: Floats,
+        squares: Floats | None,
+        residuals: Data | None,
+        first: int,
+        last: int,
+        adder: GramAdder | None = None,
+    ) -> None:
+        """Add up the blocks first ≤ k < last, and store their residuals.
+
+        What needs the residuals is made of a few blocks while these are in cache.
+        """
+        space = self._space()
+        data = self._kernel_X, self.y, self._kernel_weight, self._block, at
+        if squares is None and residuals is None and adder is None:
+            self._kernels.sums(first, last, *data, _NOT_KEPT, sums, *space)
+            return
+        step = self._gram_plan().step
+        kept = np.empty(min(step, self.n_rows))
+        n_blocks = step // self._block
+        for k in range(first, last, n_blocks):
+            end = min(k + n_blocks, last)
+            rows = slice(k * self._block, min(end * self._block, self.n_rows))
+            r = kept[: rows.stop - rows.start]
+            self._kernels.sums(k, end, *data, r, sums, *space)
+            if squares is not None:
+                self._kernels.squares(k, end, *data, r, squares, *space)
+            if residuals is not None:
+                with np.errstate(over="ignore"):  # of float32
+                    residuals[rows] = r
+            if adder is not None:
+                adder.add(rows.start, r)
+
+    def _space(self) -> tuple[Floats, ...]:
+        """Return what the kernels need beside the data and the sums."""
+        by_chunks = self._kernels is sweeps.BY_CHUNKS
+        return (np.empty((2, self._chunk)),) if by_chunks else ()
+
+    def _gram_plan(self, n_points: int = 1) -> GramPlan:
+        return GramPlan(
+            self.n_rows,
+            self.n_features,
+            self.n_elements,
+            self.dtype.itemsize,
+            self._block,
+            n_points,
+        )
+
+    def _gram(
+        self,
+        at: sweeps.At,
+        kind: type[np.floating[Any]],
+        results: tuple[Floats, Floats | None, Data | None],
+    ) -> Floats:
+        """Return the Gram matrices, and add up the other results on the way."""
+        plan = self._gram_plan()
+        grams = np.zeros((plan.n_parts, 2, plan.width, plan.width))
+        ends = [min(k * plan.step // self._block, self._n_blocks) for k in plan.ends]
+
+        def add(first: int, last: int) -> None:
+            # NumPy's error state is a thread's own.
+            with np.errstate(over="ignore", invalid="ignore"):
+                for part in range(first, last):
+                    adder = self._gram_adder(at, kind, grams[part])
+                    self._add(at, *results, ends[part], ends[part + 1], adder)
+                    adder.finish()
+
+        run_blocks(add, plan.n_parts, plan.work, self.threads, ())
+        gram = grams[0] if plan.n_parts == 1 else grams.sum(axis=0)
+        for side in gram:
+            self._finish_gram(at, side)
+        return gram
 
     def _sweep_product(self, point: Point, at: sweeps.At, want: Want) -> Sums:
         """Return the product with a direction, and zeros as the loss's sums."""
@@ -186,8 +295,12 @@ class MemoryRows(RowSource):
         one = want.direction[p] + self._kernel_offset(point, v)
         numbers = np.array([want.damping, one, want.direction[p + 1]])
         out = np.zeros((self._n_blocks, p + 2))
-        data = self._kernel_X, self.y, self._kernel_weight, self._block, self._chunk, at
-        self._run(sweeps.products, (*data, v, numbers, out))
+        data = self._kernel_X, self.y, self._kernel_weight, self._block, at
+
+        def add(first: int, last: int) -> None:
+            self._kernels.products(first, last, *data, v, numbers, out, *self._space())
+
+        run_blocks(add, self._n_blocks, self.n_elements, self.threads, ())
         product = out.sum(axis=0)
         product[:p] *= point.unit
         zeros = self._sums(np.zeros(p), np.zeros(sweeps.N_SCALARS), point.unit)
@@ -213,53 +326,8 @@ class MemoryRows(RowSource):
             **others,
         )
 
-    def _sweep_with_grams(
-        self, kind: type[np.floating[Any]], calls: list[_Call]
-    ) -> list[Floats | None]:
-        """Let the kernel make its sums block by block, and return the Gram matrices.
-
-        The products of a few blocks are made while these are in cache.
-        """
-        plan = GramPlan(
-            self.n_rows,
-            self.n_features,
-            self.n_elements,
-            self.dtype.itemsize,
-            self._block,
-            n_points=len(calls),
-        )
-        grams = np.zeros((plan.n_parts, len(calls), 2, plan.width, plan.width))
-
-        def add(first: int, last: int) -> None:
-            r = np.empty(min(plan.step, self.n_rows))
-            # NumPy's error state is a thread's own.
-            with np.errstate(over="ignore", invalid="ignore"):
-                for part in range(first, last):
-                    adders = [
-                        self._gram_adder(call.at, kind, gram)
-                        for call, gram in zip(calls, grams[part], strict=True)
-                    ]
-                    for k in range(plan.ends[part], plan.ends[part + 1]):
-                        start = k * plan.step
-                        stop = min(start + plan.step, self.n_rows)
-                        blocks = start // self._block, -(-stop // self._block)
-                        for call, adder in zip(calls, adders, strict=True):
-                            sweeps.sums(*blocks, *call.data, r, *call.results)
-                            adder.add(start, r[: stop - start])
-                    for adder in adders:
-                        adder.finish()
-
-        run_blocks(add, plan.n_parts, plan.work, self.threads, ())
-        total = grams[0] if plan.n_parts == 1 else grams.sum(axis=0)
-        for call, gram in zip(calls, total, strict=True):
-            for side in gram:
-                self._finish_gram(call.at, side)
-        return list(total)
-
     def _sweep_together(
-        self,
-        points: Sequence[Point],
-        targets: Sequence[Data] | None = None,
+        self, points: Sequence[Point], targets: Sequence[Data] | None = None
     ) -> list[Sums]:
         p, first = self.n_features, points[0]
         slopes = np.array([point.u for point in points]) * first.unit
@@ -308,23 +376,9 @@ class MemoryRows(RowSource):
 
     def _fill_squared_lengths(self, centre: Floats, unit: Floats, out: Floats) -> None:
         stored = self._kernel_centre(centre)
-        self._run(sweeps.influences, (self._kernel_X, self._block, stored, unit, out))
-
-
-@dataclass(frozen=True)
-class _Call:
-    """Arguments of a kernel at one point: the data, and what takes its results."""
-
-    at: sweeps.At
-    data: tuple[Any, ...]
-    results: tuple[Any, ...]
-
-
-def _all_sums(first: int, last: int, calls: list[_Call]) -> None:
-    """Make the sums of some blocks at each point, while a block is in cache."""
-    for block in range(first, last):
-        for call in calls:
-            sweeps.sums(block, block + 1, *call.data, NO_WEIGHT, *call.results)
+        arguments = self._kernel_X, self._block, stored, unit, out
+        kernel, threads = self._kernels.influences, self.threads
+        run_blocks(kernel, self._n_blocks, self.n_elements, threads, arguments)
 
 
 def _standardised_targets(own: Sequence[tuple[Point, Data]], rows: slice) -> Floats:
