@@ -54,9 +54,12 @@ class Point:
         return (
             self.y_centre == other.y_centre
             and self.y_unit == other.y_unit
-            and _is_equal(self.unit, other.unit)
-            and _is_equal(self.centre, other.centre)
+            and self.has_columns_of(other)
         )
+
+    def has_columns_of(self, other: Point) -> bool:
+        """Return whether both points have the same standardisation of the columns."""
+        return _is_equal(self.unit, other.unit) and _is_equal(self.centre, other.centre)
 
 
 def _is_equal(a: Floats, b: Floats) -> bool:

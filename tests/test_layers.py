@@ -80,6 +80,7 @@ ONLY_THERE = {
         "_fit/levels",
         "_fit/net_path",
         "_fit/stream",
+        "_fit/targets",
         "_fit/wide",
         "_fit/working_set",
         "_tuning/rules",

@@ -206,9 +206,17 @@ def refuse_bad_values(**arrays: Any) -> None:
 
 
 def check_target(
-    y: ArrayLike | None, n_samples: int, estimator: str = "HuberRegressor"
+    y: ArrayLike | None,
+    n_samples: int,
+    estimator: str = "HuberRegressor",
+    *,
+    several: bool = False,
 ) -> NDArray[np.float64] | NDArray[np.float32]:
-    """Return the target: finite, 1-D and C-contiguous, in float32 or float64."""
+    """Return the target: finite, 1-D and C-contiguous, in float32 or float64.
+
+    Two dimensions stay two if `several` targets are allowed; columns are contiguous
+    then. If not, a single column becomes one dimension, with a warning.
+    """
     if y is None:
         raise ValueError(
             f"{estimator} requires y to be passed, but the target y is None."
@@ -233,13 +241,20 @@ def check_target(
                 input_name="y",
                 ensure_min_samples=0,
             )
-            target = column_or_1d(target, warn=True)
-    if target.shape != (n_samples,):
+            if target.ndim == 2 and target.shape[1] > 1 and not several:
+                raise ValueError(
+                    "y must be one target, of shape (n_samples,), got shape "
+                    f"{target.shape}: {estimator} fits one target at a time. Fit a "
+                    "model for each column of y."
+                )
+            if target.ndim != 2 or not several:
+                target = column_or_1d(target, warn=True)
+    if target.shape[0] != n_samples:
         raise ValueError(
             "y must have one value for each sample of X: found inconsistent numbers of "
             f"samples, {n_samples} in X and {target.shape[0]} in y."
         )
-    return np.ascontiguousarray(target)
+    return np.asfortranarray(target)
 
 
 def check_weights(

@@ -95,6 +95,7 @@ class Data(NamedTuple):
     X: Any
     """Features, shape (n, p), float32 or float64: an array or a CSR matrix."""
     y: NDArray[Any]
+    """Target, shape (n,), or targets, shape (n, t) with contiguous columns."""
     weight: NDArray[np.float64] | None
     threads: int
 
@@ -105,7 +106,15 @@ class Data(NamedTuple):
         rows = make_rows(self.X, self.y, self.weight, self.threads)
         return rows if index is None else rows.take(index)
 
-    def like_X(self, coef: NDArray[np.float64], intercept: float) -> NDArray[Any]:
+    def rows_of_targets(self) -> list[RowSource]:
+        """Return a source of all rows for each target, which share X and weights."""
+        from skhuber._rows import make_rows
+
+        first, *others = self.y.T
+        rows = make_rows(self.X, first, self.weight, self.threads)
+        return [rows, *(rows.with_target(y) for y in others)]
+
+    def like_X(self, coef: NDArray[np.float64], intercept: ArrayLike) -> NDArray[Any]:
         """Return the coefficients as `coef_`, in float32 or float64.
 
         They are float32 if X is, and if single precision can hold coefficients,
@@ -114,7 +123,8 @@ class Data(NamedTuple):
         if self.X.dtype != np.float32:
             return coef
         size = np.abs(self.y if self.weight is None else self.y[self.weight > 0])
-        if is_single(size.max()) and is_single([*coef, intercept]):
+        numbers = np.concatenate([np.ravel(coef), np.ravel(intercept)])
+        if is_single(size.max()) and is_single(numbers):
             return coef.astype(np.float32)
         return coef
 
@@ -137,8 +147,13 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     tol: float
     n_jobs: int | None
     coef_: NDArray[Any]
-    intercept_: float
-    scale_: float
+    # Numbers, or arrays of one for each target.
+    intercept_: Any
+    scale_: Any
+    rho_: Any
+    n_iter_: Any
+    objective_: Any
+    optimality_gap_: Any
 
     def predict(self, X: ArrayLike) -> NDArray[np.floating]:
         """Predict the target.
@@ -150,8 +165,8 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
         Returns
         -------
-        y_pred : ndarray of shape (n_samples,)
-            Predictions, in the unit of y.
+        y_pred : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Predictions, in the unit of y, and in one dimension or two as y of `fit`.
 
         Raises
         ------
@@ -177,7 +192,7 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 dtype=[np.float64, np.float32],
                 reset=False,
             )
-        return linear(X, self.coef_, self.intercept_)
+        return linear(X, self.coef_.T, self.intercept_)
 
     def __sklearn_tags__(self) -> Any:
         """State that X may be sparse."""
@@ -220,11 +235,14 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         sample_weight: ArrayLike | None,
         *,
         reset: bool = True,
+        several: bool = False,
+        caller: str = "",
     ) -> Data:
         """Return the validated data.
 
         Bad values in X are not looked for: they show in the sums of the fit. Without
-        `reset`, the features must be those that the estimator knows.
+        `reset`, the features must be those that the estimator knows. With `several`, y
+        may have two dimensions. Errors name the caller, if it is not the estimator.
         """
         from skhuber._runtime import thread_count
 
@@ -240,7 +258,8 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 ensure_all_finite=False,
                 reset=reset,
             )
-        target = check_target(y, data.shape[0], type(self).__name__)
+        name = caller or type(self).__name__
+        target = check_target(y, data.shape[0], name, several=several)
         weight = check_weights(sample_weight, data.shape[0])
         return Data(data, target, weight, thread_count(n_jobs, data.size))
 
@@ -293,13 +312,25 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
         if not hasattr(self, "coef_"):
             return None
-        if self.coef_.shape != (n_features,):
+        self._check_start(n_features, 1)
+        coef, intercept, scale = self.coef_.ravel(), self.intercept_, self.scale_
+        return Start(coef, np.ravel(intercept)[0], np.ravel(scale)[0])
+
+    def _check_start(self, n_features: int, n_targets: int) -> None:
+        """Raise an error if the last model has other features or targets."""
+        found = np.atleast_2d(self.coef_).shape
+        if found[1] != n_features:
             raise ValueError(
                 f"X has {n_features} features, but warm_start=True starts from a "
-                f"model of {self.coef_.shape[0]} features. Fit with the same features, "
-                "or with warm_start=False."
+                f"model of {found[1]} features. Fit with the same features, or with "
+                "warm_start=False."
             )
-        return Start(self.coef_, self.intercept_, self.scale_)
+        if found[0] != n_targets:
+            raise ValueError(
+                f"y has {n_targets} targets, but warm_start=True starts from a model "
+                f"of {found[0]} targets. Fit with the same targets, or with "
+                "warm_start=False."
+            )
 
     def _not_converged(self, fit: Fit, settings: Settings) -> str:
         """Return the text of a warning about a fit that is not certified."""

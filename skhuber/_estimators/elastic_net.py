@@ -6,6 +6,7 @@ import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
@@ -20,18 +21,21 @@ from skhuber._estimators.base import (
 )
 from skhuber._estimators.callbacks import Tasks, with_callbacks
 from skhuber._estimators.net_parameters import check_l1_ratio, check_net
+from skhuber._estimators.targets import TargetsMixin
 
 if TYPE_CHECKING:
-    from skhuber._fit import NetFit, Settings
+    from skhuber._fit import Net, NetFit, Settings, Start
     from skhuber._rows import RowSource
 
 
 class HuberNetModel(HuberModel):
     """Base class of the models with an elastic net."""
 
+    dual_gap_: Any  # a number, or an array of one for each target
+
     @property
     def sparse_coef_(self) -> Any:
-        """Coefficients as a sparse matrix of shape (1, n_features)."""
+        """Coefficients as a sparse matrix of shape (n_targets, n_features)."""
         return sp.csr_matrix(self.coef_)
 
     def _take_net(
@@ -44,7 +48,7 @@ class HuberNetModel(HuberModel):
         self.dual_gap_ = found.dual_gap
 
 
-class HuberElasticNet(HuberNetModel):
+class HuberElasticNet(TargetsMixin, HuberNetModel):
     """Sparse linear regression that outliers cannot pull away.
 
     The loss is that of :class:`HuberRegressor`, with a threshold in units of a scale
@@ -97,9 +101,10 @@ class HuberElasticNet(HuberNetModel):
     ----------
     coef_ : ndarray of shape (n_features,)
         Coefficients w, with zeros. float32 if X is and single precision can hold the
-        model, else float64.
-    sparse_coef_ : sparse matrix of shape (1, n_features)
-        `coef_` in CSR format.
+        model, else float64. With a two-dimensional y (see Notes) the shape is
+        (n_targets, n_features).
+    sparse_coef_ : sparse matrix of shape (n_targets, n_features)
+        `coef_` in CSR format, with one row for a one-dimensional y.
     intercept_ : float
         Intercept b; 0.0 without one.
     scale_ : float
@@ -157,6 +162,11 @@ class HuberElasticNet(HuberNetModel):
     With the joint scale and ``l1_ratio=1``, ``y → c·y`` multiplies coefficients,
     intercept and scale by c at one alpha (Owen 2007): the alpha that suits the data
     does not depend on the level of the noise.
+
+    With a y of shape (n_samples, n_targets) each column has the fit that it would have
+    alone: the zeros of one target are not those of another, as in ElasticNet and unlike
+    MultiTaskElasticNet. The shapes of the attributes, and what the fits share, are
+    those of :class:`HuberRegressor`; `dual_gap_` has shape (n_targets,).
 
     References
     ----------
@@ -222,8 +232,8 @@ class HuberElasticNet(HuberNetModel):
         X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
             Features. Arrays of float32 and float64 of any layout, and CSR matrices,
             are used as they are; anything else is converted.
-        y : array-like of shape (n_samples,)
-            Target.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Target, or one target in each column.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights: a weight of 2 is the same as the sample twice.
 
@@ -271,7 +281,7 @@ class HuberElasticNet(HuberNetModel):
         l1_ratio = check_l1_ratio("l1_ratio", self.l1_ratio)
         warm_start = check_flag("warm_start", self.warm_start)
         verbose = check_flag("verbose", self.verbose)
-        data = self._checked_data(X, y, sample_weight)
+        data = self._checked_data(X, y, sample_weight, several=True)
         n_features = data.X.shape[1]
         net = check_net(
             alpha=alpha,
@@ -281,6 +291,8 @@ class HuberElasticNet(HuberNetModel):
             positive=self.positive,
             n_features=n_features,
         )
+        if data.y.ndim == 2:
+            return self._fit_targets(data, net, settings, warm_start, verbose)
         start = self._start(n_features) if warm_start else None
         tasks = Tasks(self, data.for_callbacks(), n_tasks=None)
         rows = data.rows()
@@ -293,3 +305,25 @@ class HuberElasticNet(HuberNetModel):
         if found.fit.converged or found.fit.is_stopped:
             return None
         return self._not_converged(found.fit, settings)
+
+    def _fit_targets(
+        self, data: Data, net: Net, settings: Settings, warm_start: bool, verbose: bool
+    ) -> str | None:
+        """Set the fitted attributes of several targets; return a warning, or None."""
+        from skhuber._fit import fit_net_targets
+
+        rows = data.rows_of_targets()
+        starts: list[Start | None] = [None] * len(rows)
+        if warm_start:
+            starts = self._starts(data)
+        unit = 0.5 / rows[0].natural_weight
+        with Tasks(self, data.for_callbacks(), n_tasks=None).fit():
+            found = fit_net_targets(rows, settings, net, starts)
+            fits = [one.fit for one in found]
+            self._check_sums(fits, data)
+            self._take_targets(fits, [settings.rho] * len(rows), data, rows)
+            self.objective_ = self.objective_ * unit
+            self.dual_gap_ = np.array([one.dual_gap for one in found])
+        if verbose:
+            self._report(fits, unit)
+        return self._targets_not_converged(fits, settings)

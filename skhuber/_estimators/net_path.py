@@ -189,7 +189,7 @@ def huber_enet_path(
     given = checked_alphas(alphas, n_alphas, eps)
     above = 0.0 if given is None else None
     ratio = check_l1_ratio("l1_ratio", l1_ratio, above=above)
-    data = model._checked_data(X, y, sample_weight)
+    data = model._checked_data(X, y, sample_weight, caller="huber_enet_path")
     net = check_net(
         alpha=0.0,
         l1_ratio=ratio,

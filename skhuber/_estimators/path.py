@@ -149,7 +149,7 @@ def huber_path(
     )
     rhos, alphas = listed("rhos", rhos), listed("alphas", alphas)
     grid = checked_grid(model, rhos, alphas)
-    data = model._checked_data(X, y, sample_weight)
+    data = model._checked_data(X, y, sample_weight, caller="huber_path")
     rows = data.rows()
     fits = one_blas_thread(fit_grid)(rows, grid)
     model._check_sums(fits, data)

@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skhuber._common.validation import check_flag, check_real
 from skhuber._estimators.base import (
+    Data,
     HuberModel,
     check_rho,
     unchanged_on_error,
@@ -18,10 +19,11 @@ from skhuber._estimators.base import (
 )
 from skhuber._estimators.callbacks import Tasks, with_callbacks
 from skhuber._estimators.streaming import StreamingMixin
+from skhuber._estimators.targets import TargetsMixin, about_targets
 from skhuber._tuning.efficiency import RULES, OutlierShare
 
 if TYPE_CHECKING:
-    from skhuber._fit import Settings
+    from skhuber._fit import Settings, Start
     from skhuber._tuning.rules import Rule
 
 # Allowed values of `rho`, for error messages.
@@ -49,7 +51,7 @@ class ParametersMixin(HuberModel):
         return rule, replace(settings, alpha=alpha)
 
 
-class HuberRegressor(StreamingMixin, ParametersMixin):
+class HuberRegressor(TargetsMixin, StreamingMixin, ParametersMixin):
     """Linear regression that outliers cannot pull away.
 
     Residuals count by their square up to a threshold and by their size beyond it.
@@ -113,7 +115,8 @@ class HuberRegressor(StreamingMixin, ParametersMixin):
         Coefficients w. float32 if X is and single precision can hold the model
         (coefficients, intercept and targets are zero or between 1.2e-38 and 3.4e38),
         else float64. Predictions for an X of float32 have the type of `coef_`, or are
-        float64 if they overflow in single precision.
+        float64 if they overflow in single precision. With a two-dimensional y (see
+        Notes) the shape is (n_targets, n_features).
     intercept_ : float
         Intercept b; 0.0 without one.
     scale_ : float
@@ -172,10 +175,21 @@ class HuberRegressor(StreamingMixin, ParametersMixin):
     The user guide has the formulas of ``rho="auto"`` and ``rho="adaptive"``, their
     sources, and advice on which to choose.
 
+    **Several targets.** With a y of shape (n_samples, n_targets), one column or more,
+    each column has the fit that it would have alone, with its own scale and outliers;
+    `sample_weight` is common to all. `coef_` then has shape (n_targets, n_features),
+    `outliers_` and `robust_weights_` have shape (n_samples, n_targets), and
+    `intercept_`, `scale_`, `rho_`, `n_iter_`, `objective_` and `optimality_gap_` have
+    shape (n_targets,), whether there is an intercept or not. `n_sweeps_` stays one
+    number: on large data with a numeric `rho` and another `scale` than "mad", a sweep
+    over X serves all targets, and there are hardly more sweeps than for one target.
+    With `verbose` a line is printed for each target at the end.
+
     Callbacks of scikit-learn (1.9 and later) see one task for each evaluation of the
     objective on all samples. If a callback asks to stop, the fit ends there, without a
     warning. Small data are fitted in one compiled call, of which callbacks see one
-    task at the end. With a rule for `rho` there are no tasks within the fit.
+    task at the end. With a rule for `rho`, or with several targets, there are no tasks
+    within the fit.
 
     References
     ----------
@@ -233,8 +247,8 @@ class HuberRegressor(StreamingMixin, ParametersMixin):
         X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
             Features. Arrays of float32 and float64 of any layout, and CSR matrices,
             are used as they are; anything else is converted.
-        y : array-like of shape (n_samples,)
-            Target.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Target, or one target in each column.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights: a weight of 2 is the same as the sample twice.
 
@@ -282,7 +296,9 @@ class HuberRegressor(StreamingMixin, ParametersMixin):
         rule, settings = self._checked_parameters()
         warm_start = check_flag("warm_start", self.warm_start)
         verbose = check_flag("verbose", self.verbose)
-        data = self._checked_data(X, y, sample_weight)
+        data = self._checked_data(X, y, sample_weight, several=True)
+        if data.y.ndim == 2:
+            return self._fit_targets(data, rule, settings, warm_start, verbose)
         start = None
         if warm_start and rule is None:
             start = self._start(data.X.shape[1])
@@ -302,3 +318,38 @@ class HuberRegressor(StreamingMixin, ParametersMixin):
         if fit.converged or fit.is_stopped:
             return warning and f"HuberRegressor: {warning}."
         return self._not_converged(fit, settings)
+
+    def _fit_targets(
+        self,
+        data: Data,
+        rule: Rule | None,
+        settings: Settings,
+        warm_start: bool,
+        verbose: bool,
+    ) -> str | None:
+        """Set the fitted attributes of several targets; return a warning, or None."""
+        from skhuber._fit import fit_targets
+        from skhuber._tuning.rules import fit_by_rule
+
+        rows = data.rows_of_targets()
+        starts: list[Start | None] = [None] * len(rows)
+        if warm_start and rule is None:
+            starts = self._starts(data)
+        with Tasks(self, data.for_callbacks(), n_tasks=None).fit():
+            reasons: list[str | None] = []
+            if rule is None:
+                fits = fit_targets(rows, settings, starts)
+                rhos = [settings.rho] * len(rows)
+            else:
+                found = [fit_by_rule(one, rule, settings) for one in rows]
+                rhos = [chosen.rho for chosen, _, _ in found]
+                fits = [fit for _, fit, _ in found]
+                reasons = [reason for _, _, reason in found]
+            self._check_sums(fits, data)
+            self._take_targets(fits, rhos, data, rows)
+            self._forget_stream()
+        if verbose:
+            self._report(fits)
+        return self._targets_not_converged(fits, settings) or about_targets(
+            reasons, lambda text: f"HuberRegressor: {text}."
+        )

@@ -178,7 +178,10 @@ class StreamingMixin(HuberModel):
                 "all samples at once. Choose rho by fit on some of them."
             )
         stream: Stream | None = getattr(self, "_stream", None)
-        data = self._checked_data(X, y, sample_weight, reset=stream is None)
+        caller = f"{type(self).__name__}.partial_fit"
+        data = self._checked_data(
+            X, y, sample_weight, reset=stream is None, caller=caller
+        )
         refuse_bad_values(X=data.X)
         if stream is None:
             stream = Stream(settings)

@@ -1,11 +1,11 @@
 """Fits: from rows to a fitted model.
 
 `fit` has the way of a single fit, `grid` that of many settings on the same rows,
-`elastic_net` that of fits with absolute values and bounds, and `stream` that of rows
-that come in batches.
+`targets` that of many targets, `elastic_net` that of fits with absolute values and
+bounds, and `stream` that of rows that come in batches.
 """
 
-from skhuber._fit.elastic_net import Net, NetFit, fit_net
+from skhuber._fit.elastic_net import Net, NetFit, fit_net, fit_net_targets
 from skhuber._fit.fit import WatchModel, fit_rows, is_small
 from skhuber._fit.result import (
     Fit,
@@ -18,6 +18,7 @@ from skhuber._fit.result import (
 )
 from skhuber._fit.settings import Settings
 from skhuber._fit.start import Start
+from skhuber._fit.targets import fit_targets
 
 __all__ = [
     "Fit",
@@ -31,7 +32,9 @@ __all__ = [
     "at_model",
     "distances_of",
     "fit_net",
+    "fit_net_targets",
     "fit_rows",
+    "fit_targets",
     "is_small",
     "residuals_of",
     "robust_weights",

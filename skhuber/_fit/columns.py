@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,6 +42,10 @@ class ColumnStatistics:
         z = (self.mean - frame.centre) * frame.unit
         return z, (self.y_mean - frame.y_centre) * frame.y_unit
 
+    def of_target(self, rows: RowSource) -> ColumnStatistics:
+        """Return the statistics with the mean of another target."""
+        return replace(self, y_mean=_target_mean(rows))
+
     def of_columns(self, columns: Columns) -> ColumnStatistics:
         """Return the statistics of some columns."""
         return ColumnStatistics(
@@ -80,9 +84,12 @@ def column_statistics(rows: RowSource, *, fit_intercept: bool) -> ColumnStatisti
         about_zero = mean_square + 2 * mean * origin + origin**2
         root = np.sqrt(np.maximum(about_zero, 0.0))
     deviation = np.ldexp(root, power)
-    y = rows.y.astype(np.float64)
     return ColumnStatistics(
         mean=moments.centre + np.ldexp(mean, power),
         deviation=np.where(deviation == 0, 1.0, deviation),
-        y_mean=float(np.average(y, weights=rows.weight)),
+        y_mean=_target_mean(rows),
     )
+
+
+def _target_mean(rows: RowSource) -> float:
+    return float(np.average(rows.y.astype(np.float64), weights=rows.weight))

@@ -11,6 +11,7 @@ part of the samples.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +24,7 @@ from skhuber._fit.plan import plan_of
 from skhuber._fit.result import Fit
 from skhuber._fit.settings import Settings
 from skhuber._fit.start import Start
+from skhuber._fit.targets import fit_targets
 from skhuber._fit.wide import fit_wide
 from skhuber._objective import Penalty
 from skhuber._rows import RowSource
@@ -99,13 +101,52 @@ def fit_net(
         return NetFit(Fit.not_finite(rows), np.nan)
     penalty = net.penalty(rows.natural_weight, statistics)
     given = net.settings(settings, penalty)
-    if given.penalty is not None and plan_of(rows, given.penalty).working_set:
+    if _is_wide(rows, given):
         (fit,) = fit_wide(rows, [given], start, watch)
-        return NetFit(fit, relative_dual_gap(fit, statistics))
-    fit = fit_rows(rows, given, start, watch)
-    if fit.is_finite and not fit.is_stopped and _may_be_null(fit, given):
-        fit = _null_or(fit, rows, given)
+    else:
+        fit = _checked(fit_rows(rows, given, start, watch), rows, given)
     return NetFit(fit, relative_dual_gap(fit, statistics))
+
+
+def fit_net_targets(
+    rows: Sequence[RowSource],
+    settings: Settings,
+    net: Net,
+    starts: Sequence[Start | None],
+) -> list[NetFit]:
+    """Fit the model to each target; see `skhuber._fit.targets.fit_targets`."""
+    statistics = column_statistics(rows[0], fit_intercept=settings.fit_intercept)
+    if not statistics.is_finite:
+        return [NetFit(Fit.not_finite(one), np.nan) for one in rows]
+    penalty = net.penalty(rows[0].natural_weight, statistics)
+    given = net.settings(settings, penalty)
+    if _is_wide(rows[0], given):
+        fits = [
+            fit_wide(one, [given], start)[0]
+            for one, start in zip(rows, starts, strict=True)
+        ]
+    else:
+        fits = [
+            _checked(fit, one, given)
+            for fit, one in zip(fit_targets(rows, given, starts), rows, strict=True)
+        ]
+    return [
+        NetFit(fit, relative_dual_gap(fit, statistics.of_target(one)))
+        for fit, one in zip(fits, rows, strict=True)
+    ]
+
+
+def _is_wide(rows: RowSource, settings: Settings) -> bool:
+    """Return whether a few columns at a time are fitted."""
+    penalty = settings.penalty
+    return penalty is not None and plan_of(rows, penalty).working_set
+
+
+def _checked(fit: Fit, rows: RowSource, settings: Settings) -> Fit:
+    """Return the fit, or the model without coefficients if that is the minimum."""
+    if fit.is_finite and not fit.is_stopped and _may_be_null(fit, settings):
+        return _null_or(fit, rows, settings)
+    return fit
 
 
 def relative_dual_gap(fit: Fit, statistics: ColumnStatistics) -> float:

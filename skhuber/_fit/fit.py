@@ -201,7 +201,7 @@ def solve(
         double=settings.scale == "mad",
         matrix_free=ground.plan.way == "matrix_free",
     )
-    if start is not None and not _is_start(_sampled(ground, problem), start):
+    if start is not None and not is_start(_sampled(ground, problem), start):
         start = None
     if settings.scale == "mad":
         problem, solution = _solve_mad(ground, settings, problem, start)
@@ -259,7 +259,7 @@ def _sampled(ground: Ground, problem: Problem) -> Problem:
     return Problem(problem.objective, rows, Trust(0.0), matrix_free=matrix_free)
 
 
-def _is_start(problem: Problem, start: Start) -> bool:
+def is_start(problem: Problem, start: Start) -> bool:
     """Return whether a given model is nearer to the minimum than no coefficients are.
 
     A model of data in other units is not.

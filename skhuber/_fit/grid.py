@@ -39,8 +39,8 @@ from skhuber._fit.problem import (
     OUTLIER_DAMPING,
     Evaluation,
     Problem,
+    Together,
     Trust,
-    evaluate_together,
 )
 from skhuber._fit.result import (
     Fit,
@@ -57,7 +57,7 @@ from skhuber._rows import RowSource
 from skhuber._runtime import one_blas_thread
 from skhuber._solver.descent import Rules, descend, together
 from skhuber._solver.quadratic import Model
-from skhuber._solver.solution import Answer, Ask, Solution, Status
+from skhuber._solver.solution import Solution, Status
 from skhuber._sums import Floats, Want
 
 # A joint fit with about this rho is solved first: less robust ones let outliers move
@@ -393,28 +393,17 @@ def _minimise(
     A solution that converged is moved by its model's step, of which F is not asked: it
     changes F by no more than about the gap, and gains another digit of θ.
     """
-    trusting = [problem.trusting(Trust(tol)) for problem in problems]
-    best: dict[int, Evaluation] = {}
-
-    def function(numbers: list[int], asks: list[Ask]) -> list[Answer]:
-        found = evaluate_together(
-            [trusting[k] for k in numbers], [ask.x for ask in asks]
-        )
-        for k, one in zip(numbers, found, strict=True):
-            if k not in best or one.value < best[k].value:
-                best[k] = one
-        return [trusting[k].told(one) for k, one in zip(numbers, found, strict=True)]
-
+    answers = Together([problem.trusting(Trust(tol)) for problem in problems])
     rules = Rules(max_iter, polish=0)
     descents = [
         descend(start, problem.part, rules, model)
         for start, problem, model in zip(starts, problems, models, strict=True)
     ]
     solutions = []
-    found = together(descents, function)
+    found = together(descents, answers)
     for solution, problem in zip(found, problems, strict=True):
         if solution.status is Status.CONVERGED and solution.step is not None:
             moved = problem.part.moved(solution.x, solution.step)
             solution = replace(solution, x=problem.part.clip(moved))
         solutions.append(solution)
-    return solutions, [best[k] for k in range(len(problems))]
+    return solutions, [answers.best[k] for k in range(len(problems))]

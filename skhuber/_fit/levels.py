@@ -60,7 +60,7 @@ _ROUNDS = 4
 # The most steps of polish; a fit whose steps stalled may take them all.
 MOST_POLISH = 6
 # A column is stiffer on all rows than a sample shows: by more than chance.
-_STIFFER = 1.5
+STIFFER = 1.5
 
 
 @dataclass
@@ -76,17 +76,20 @@ class Samples:
         The sample that is solved first.
     shares : ndarray of shape (n,), or what these rows have in its place, or None
         Of every row in samples by leverage; None for uniform ones.
+    picks : Picks or None
+        The rows of the first sample, if they were picked here.
     """
 
     rows: RowSource
     plan: Plan
     first: RowSource | None = None
     shares: Any = None
+    picks: Picks | None = None
 
     def __post_init__(self) -> None:
-        """Take the first sample."""
-        if self.plan.sample_rows:
-            self.first = self.rows.sample(self.rows.pick(self.plan.sample_rows))
+        """Take the first sample, unless it is given."""
+        if self.first is None and self.plan.sample_rows:
+            self._take(self.rows.pick(self.plan.sample_rows))
 
     @property
     def any(self) -> RowSource:
@@ -95,13 +98,20 @@ class Samples:
 
     def resample_by_leverage(self, found: Evaluation) -> None:
         """Take samples that contain the rows on which columns rest."""
-        point = found.objective.point(found.theta)
         sums = found.sums
         if sums.squares is None:
+            point = found.objective.point(found.theta)
             (sums,) = self.rows.sweep([point], Want(squares=True))
-        mean = sums.all_squares / sums.weight
-        self.shares = self.rows.leverage_shares(point, mean)
-        self.first = self.rows.sample(self.larger(self.plan.sample_rows))
+        self.resample(found, sums.all_squares / sums.weight)
+
+    def resample(self, found: Evaluation, mean_square: Floats) -> None:
+        """Take these samples if the mean square of each column is known."""
+        point = found.objective.point(found.theta)
+        self.shares = self.rows.leverage_shares(point, mean_square)
+        self._take(self.larger(self.plan.sample_rows))
+
+    def _take(self, picks: Picks) -> None:
+        self.picks, self.first = picks, self.rows.sample(picks)
 
     def larger(self, n_rows: int) -> Picks:
         """Return the picks of a larger sample."""
@@ -162,13 +172,13 @@ def minimise(
         arrival = problem.evaluate(state.theta), state.model
     elif samples.first is None or warm:
         found, model = _hessian_there(problem, samples, state.theta)
-        arrival = found, model and _raised(model, found)
+        arrival = found, model and raised(model, found)
     else:
         arrival = climb(problem, samples, state.theta)
     return _rounds(problem, plan, *arrival, rules)
 
 
-def _trust(problem: Problem, plan: Plan) -> Trust:
+def trust_of(problem: Problem, plan: Plan) -> Trust:
     """Return how far the plan's Hessian is trusted."""
     tol = problem.trust.tol
     if plan.hessian_rows == 0:
@@ -186,15 +196,15 @@ def climb(
     best: tuple[Evaluation, Model | None] | None = None
     while True:
         assert samples.first is not None
-        theta = _on_sample(samples, objective, theta)
+        theta = on_sample(samples, objective, theta)
         found, model = _hessian_there(problem, samples, theta)
         if found.stop or not found.is_finite or model is None:
             return found, model
         if best is not None and best[0].value < found.value:
             return best
         if best is not None or not _lacks_rows(problem, found, model, samples.first):
-            return found, _raised(model, found)
-        best = found, _raised(model, found)
+            return found, raised(model, found)
+        best = found, raised(model, found)
         samples.resample_by_leverage(found)
 
 
@@ -207,7 +217,7 @@ def _lacks_rows(
     return problem.gap(found, model) > most
 
 
-def _raised(model: Model, found: Evaluation) -> Model:
+def raised(model: Model, found: Evaluation) -> Model:
     """Return the model, as stiff in each column as all rows show it to be.
 
     Columns that agree are left as they are: among strongly correlated ones a little
@@ -217,13 +227,13 @@ def _raised(model: Model, found: Evaluation) -> Model:
         return model  # it is of all rows
     inside, _ = found.objective.diagonals(found.theta, found.sums)
     known = np.diagonal(model.inside)
-    stiffer = np.where(inside > _STIFFER * known, inside - known, 0.0)
+    stiffer = np.where(inside > STIFFER * known, inside - known, 0.0)
     if not stiffer.any():
         return model
     return replace(model, inside=model.inside + np.diag(stiffer))
 
 
-def _on_sample(samples: Samples, objective: HuberObjective, theta: Floats) -> Floats:
+def on_sample(samples: Samples, objective: HuberObjective, theta: Floats) -> Floats:
     """Return the minimum on the first sample, loosely."""
     rows = samples.first
     assert rows is not None
@@ -242,15 +252,20 @@ def _hessian_there(
     """Return all rows' value and gradient at θ, and the plan's Hessian there."""
     if samples.plan.hessian_rows == 0:
         return problem.whitening_model(theta)
-    model = _of_larger_sample(samples, problem.objective, theta)
     found = problem.evaluate(theta, Want(squares=True))
-    return found, model and replace(model, noise=slope_noise(found.value))
+    return found, model_of_larger_sample(samples, found)
 
 
-def _of_larger_sample(
-    samples: Samples, objective: HuberObjective, theta: Floats
-) -> Model | None:
-    """Return the Hessian of the larger sample, which is read some rows at a time."""
+def model_of_larger_sample(samples: Samples, at: Evaluation) -> Model | None:
+    """Return the Hessian of the larger sample, which is read some rows at a time.
+
+    Parameters
+    ----------
+    samples : Samples
+    at : Evaluation
+        On all rows, where the Hessian is wanted.
+    """
+    objective, theta = at.objective, at.theta
     total = None
     for rows in samples.rows.sample_in_pieces(
         samples.larger(samples.plan.hessian_rows)
@@ -263,7 +278,9 @@ def _of_larger_sample(
     assert total is not None
     found = Evaluation(objective, theta, 0.0, theta, total, False)
     model = Problem(objective, samples.any, Trust(0.0)).model(found)
-    return model and model.damped(OUTLIER_DAMPING)
+    return model and replace(
+        model, damping=OUTLIER_DAMPING, noise=slope_noise(at.value)
+    )
 
 
 def _by_model(
@@ -292,7 +309,7 @@ def _rounds(
 ) -> Solution:
     """Minimise with one Hessian, or with another one if it does not lead to the end."""
     part, tol = problem.part, problem.trust.tol
-    trusting = problem.trusting(_trust(problem, plan))
+    trusting = problem.trusting(trust_of(problem, plan))
     solution = Solution(
         found.theta, found.value, found.gradient, np.inf, 0, Status.NOT_FINITE
     )

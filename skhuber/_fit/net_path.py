@@ -27,13 +27,7 @@ from skhuber._fit.columns import ColumnStatistics, column_statistics
 from skhuber._fit.elastic_net import Net, NetFit, relative_dual_gap
 from skhuber._fit.fit import Ground, fit_rows, prepare, solve
 from skhuber._fit.plan import plan_of
-from skhuber._fit.problem import (
-    OUTLIER_DAMPING,
-    Evaluation,
-    Problem,
-    Trust,
-    evaluate_together,
-)
+from skhuber._fit.problem import OUTLIER_DAMPING, Problem, Together, Trust
 from skhuber._fit.result import Fit, described, described_without_residuals
 from skhuber._fit.settings import Settings
 from skhuber._fit.standardise import objective_of
@@ -43,7 +37,7 @@ from skhuber._rows import RowSource
 from skhuber._runtime import one_blas_thread
 from skhuber._solver.descent import Rules, descend, drive, together
 from skhuber._solver.quadratic import Model
-from skhuber._solver.solution import Answer, Ask, Solution, Status
+from skhuber._solver.solution import Solution, Status
 from skhuber._sums import Floats, Want
 
 # The minima on the sample are found to this part of what separates them from those of
@@ -203,29 +197,18 @@ class NetPath:
         self, rows: RowSource, grid: list[Settings], nears: list[_Near]
     ) -> list[Fit]:
         problems = [self._problem(rows, settings) for settings in grid]
-        best: dict[int, Evaluation] = {}
-
-        def function(numbers: list[int], asks: list[Ask]) -> list[Answer]:
-            asked = [problems[k] for k in numbers]
-            found = evaluate_together(asked, [ask.x for ask in asks])
-            for k, one in zip(numbers, found, strict=True):
-                if k not in best or one.value < best[k].value:
-                    best[k] = one
-            return [
-                problem.told(one) for problem, one in zip(asked, found, strict=True)
-            ]
-
+        answers = Together(problems)
         rules = Rules(min(_STEPS, grid[0].max_iter), polish=0)
         solutions = together(
             [
                 descend(near.theta, problem.part, rules, near.model)
                 for problem, near in zip(problems, nears, strict=True)
             ],
-            function,
+            answers,
         )
         fits: list[Fit] = []
         for k, (problem, settings) in enumerate(zip(problems, grid, strict=True)):
-            solution, one = solutions[k], best[k]
+            solution, one = solutions[k], answers.best[k]
             is_there = np.array_equal(one.theta, solution.x)
             if is_there and _is_certified(problem, solution):
                 fit = described_without_residuals(problem, settings, solution, one)

@@ -98,7 +98,8 @@ _POLISH_ELEMENTS = 2**22
 # Rows of the sample of a grid: up to 200 for each column, a tenth of all at most.
 _GRID_ROWS_PER_COLUMN = 200
 _GRID_SHARE = 10
-# A group of settings solved together has Hessians of at most this share of X.
+# A group of settings, or of targets, that is solved together has Hessians of at most
+# this share of X.
 _GROUP_SHARE = 32
 _GROUP_MIN = 3
 
@@ -151,6 +152,8 @@ class Plan:
         Rows of the sample on which settings of a grid are solved first.
     group : int
         How many settings of a grid are solved together; 0 for one after another.
+    targets : int
+        How many targets are solved together; 0 for one after another.
     working_set : bool
         Whether columns whose coefficients are likely zero are left out at first.
     """
@@ -164,6 +167,7 @@ class Plan:
     may_rescue: bool
     grid_rows: int
     group: int
+    targets: int = 0
     working_set: bool = False
 
 
@@ -183,7 +187,8 @@ def plan_of(rows: RowSource, penalty: Penalty | None = None) -> Plan:
         return plan if rows.is_local else replace(plan, basis="never")
     # (In another basis the columns' own penalties and bounds would be lost.)
     is_wide = bool(np.all(np.asarray(penalty.l1) > 0)) and _is_wide(shape)
-    return replace(plan, basis="never", working_set=is_wide)
+    targets = 0 if is_wide else plan.targets
+    return replace(plan, basis="never", working_set=is_wide, targets=targets)
 
 
 @functools.lru_cache(maxsize=64)
@@ -210,17 +215,21 @@ def make_plan(shape: Shape, *, compiled: bool = True, smooth: bool = True) -> Pl
         way = "compiled"
     if way not in ("whitened",):
         sample_rows = 0
+    basis = _basis(shape)
     group = shape.elements // (_GROUP_SHARE * p**2)
+    if group < _GROUP_MIN or way not in ("newton", "whitened"):
+        group = 0
     return Plan(
         way=way,
-        basis=_basis(shape),
+        basis=basis,
         sample_rows=sample_rows,
         hessian_rows=hessian_rows,
         sample_way="newton" if sample_rows * p**2 <= 2**22 else "whitened",
         polish=_polish(shape),
         may_rescue=p <= _MATRIX_COLUMNS and exact <= _RESCUE_SECONDS,
         grid_rows=max(sample_rows, min(_GRID_ROWS_PER_COLUMN * p, n // _GRID_SHARE)),
-        group=group if way == "whitened" and group >= _GROUP_MIN else 0,
+        group=group if way == "whitened" else 0,
+        targets=group if basis != "first" else 0,
     )
 
 

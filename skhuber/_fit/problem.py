@@ -17,7 +17,7 @@ from skhuber._solver.matrix_free import MatrixFreeModel
 from skhuber._solver.quadratic import Model
 from skhuber._solver.separable import Separable
 from skhuber._solver.solution import Answer, Ask
-from skhuber._sums import Floats, Sums, Want
+from skhuber._sums import Data, Floats, Sums, Want
 
 # Damping of a Hessian that whitens: directions that only outliers curve get this part
 # of their parabolas' curvature.
@@ -237,13 +237,15 @@ class Problem:
         """
         for precision in (np.float32, np.float64):
             found = self.evaluate(theta, Want(gram=precision))
-            model = self.model(found)
-            if model is None:
-                continue
-            model = model.damped(OUTLIER_DAMPING)
-            if found.stop or model.factor.least_pivot > _ROUGH_PIVOT:
+            model = self.whitening_model_of(found)
+            if not is_too_rough(model) or (found.stop and model is not None):
                 break
         return found, model
+
+    def whitening_model_of(self, found: Evaluation) -> Model | None:
+        """Return the Hessian of an evaluation with a Gram matrix, damped."""
+        model = self.model(found)
+        return model and model.damped(OUTLIER_DAMPING)
 
     def _matrix_free_answer(self, theta: Floats) -> Answer:
         """Return an evaluation, and the Hessian as its products with vectors."""
@@ -286,6 +288,11 @@ class Problem:
         )
 
 
+def is_too_rough(model: Model | None) -> bool:
+    """Return whether a model is not known well enough from single precision."""
+    return model is None or model.factor.least_pivot <= _ROUGH_PIVOT
+
+
 def slope_noise(value: float) -> float:
     """Return the rounding error of a derivative, its variable of unit curvature.
 
@@ -295,18 +302,81 @@ def slope_noise(value: float) -> float:
 
 
 def evaluate_together(
-    problems: Sequence[Problem], thetas: Sequence[Floats]
+    problems: Sequence[Problem],
+    thetas: Sequence[Floats],
+    want: Want = _PLAIN,
+    residuals: Sequence[Data] | None = None,
 ) -> list[Evaluation]:
-    """Return an evaluation of each of several problems on one source of rows."""
+    """Return an evaluation of each of several problems. One sweep.
+
+    Parameters
+    ----------
+    problems : sequence of K problems
+        On one source of rows, or on sources that differ in the target alone.
+    thetas : sequence of ndarrays
+    want : Want
+    residuals : sequence of K ndarrays of shape (n,) or None
+        Takes the standardised residuals.
+    """
     points = [
         problem.objective.point(theta)
         for problem, theta in zip(problems, thetas, strict=True)
     ]
-    found = problems[0].rows.sweep(points)
+    rows = problems[0].rows
+    is_plain = want == _PLAIN and residuals is None
+    if is_plain and all(problem.rows is rows for problem in problems):
+        found = rows.sweep(points)
+    else:
+        targets = [problem.rows.y for problem in problems]
+        found = rows.sweep_targets(targets, points, want, residuals)
     return [
         problem.evaluated(theta, sums)
         for problem, theta, sums in zip(problems, thetas, found, strict=True)
     ]
+
+
+class Together:
+    """Answers to the descents of several problems, which share sweeps.
+
+    For `skhuber._solver.descent.together`.
+
+    Parameters
+    ----------
+    problems : sequence of Problem
+        As for `evaluate_together`.
+    known : sequence of Evaluation, optional
+        Of each problem where its descent begins.
+
+    Attributes
+    ----------
+    best : dict of int to Evaluation
+        The evaluation of the least value of each problem so far.
+    """
+
+    def __init__(
+        self, problems: Sequence[Problem], known: Sequence[Evaluation] = ()
+    ) -> None:
+        self._problems = problems
+        self.best = dict(enumerate(known))
+
+    def __call__(self, numbers: list[int], asks: list[Ask]) -> list[Answer]:
+        """Return value and gradient at the points that some problems are asked for."""
+        points = {k: ask.x for k, ask in zip(numbers, asks, strict=True)}
+        found = {
+            k: self.best[k]
+            for k, x in points.items()
+            if k in self.best and np.array_equal(self.best[k].theta, x)
+        }
+        left = [k for k in numbers if k not in found]
+        if left:
+            answers = evaluate_together(
+                [self._problems[k] for k in left], [points[k] for k in left]
+            )
+            found.update(zip(left, answers, strict=True))
+        for k, one in found.items():
+            if k not in self.best or one.value < self.best[k].value:
+                self.best[k] = one
+        return [self._problems[k].told(found[k]) for k in numbers]
 
 
 def trusted_gap(objective: HuberObjective, found: Evaluation, trust: Trust) -> float:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import scipy.linalg
+from numpy.typing import NDArray
 
 from skhuber._common.scale import joint_scale, weighted_median
 from skhuber._fit.settings import Settings
@@ -53,6 +54,41 @@ def frame_of(
         in which the square of the largest target does not overflow. (A joint scale may
         lie below the floor that such a unit has.)
     """
+    columns = column_units(rows, sample, settings, units)
+    return None if columns is None else columns.frame(rows, sample, settings, units)
+
+
+@dataclass(frozen=True)
+class ColumnUnits:
+    """Standardisation of the columns, which all targets have in common."""
+
+    centre: Floats
+    power: NDArray[np.int64]
+
+    def frame(
+        self,
+        rows: RowSource,
+        sample: RowSource,
+        settings: Settings,
+        units: Units = "sample",
+    ) -> Frame:
+        """Return the standardisation with that of a target."""
+        y_centre, y_power = _target_unit(rows, sample, settings, units)
+        return Frame(
+            centre=self.centre,
+            # The coefficient of a column far smaller than y would not be a finite
+            # number. In units of one, such a column is constant.
+            x_power=np.where(y_power - self.power > _COEFFICIENT_POWER, 0, self.power),
+            y_centre=y_centre,
+            y_power=y_power,
+            fit_intercept=settings.fit_intercept,
+        )
+
+
+def column_units(
+    rows: RowSource, sample: RowSource, settings: Settings, units: Units = "sample"
+) -> ColumnUnits | None:
+    """Return the standardisation of the columns; None if X is not finite."""
     moments = sample.moments(centred=settings.fit_intercept)
     spread = moments.spread
     if units != "sample":
@@ -64,17 +100,7 @@ def frame_of(
             spread = np.where(spread > 0, spread, largest)
     if not np.isfinite(spread).all():
         return None
-    y_centre, y_power = _target_unit(rows, sample, settings, units)
-    x_power = exponent(spread)
-    return Frame(
-        centre=moments.centre,
-        # The coefficient of a column far smaller than y would not be a finite number.
-        # In units of one, such a column is constant.
-        x_power=np.where(y_power - x_power > _COEFFICIENT_POWER, 0, x_power),
-        y_centre=y_centre,
-        y_power=y_power,
-        fit_intercept=settings.fit_intercept,
-    )
+    return ColumnUnits(moments.centre, exponent(spread))
 
 
 def _target_unit(

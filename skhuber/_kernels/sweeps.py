@@ -446,8 +446,8 @@ def clip_points(y, intercept, threshold, s, r, out):
 
     Parameters
     ----------
-    y : array of shape (m,)
-        Standardised.
+    y : array of shape (K, m) or (1, m)
+        Standardised targets: one for each point, or one for all.
     intercept, threshold : arrays of shape (K,)
     s : array of shape (m,)
     r : array of shape (K, m)
@@ -458,8 +458,9 @@ def clip_points(y, intercept, threshold, s, r, out):
     for k in range(r.shape[0]):
         limit = threshold[k]
         row = r[k]
+        target = y[k % y.shape[0]]
         for i in range(row.shape[0]):
-            row[i] = y[i] - intercept[k] - row[i] if s[i] != 0.0 else 0.0
+            row[i] = target[i] - intercept[k] - row[i] if s[i] != 0.0 else 0.0
         sum_c = 0.0
         sum_cr = 0.0
         sum_cc = 0.0

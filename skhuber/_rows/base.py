@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,6 +170,36 @@ class RowSource(abc.ABC):
             raise ValueError("the points of a sweep must have one standardisation")
         self.n_sweeps += 1
         return self._sweep_together(points)
+
+    def with_target(self, y: Data) -> Self:
+        """Return the rows with another target; X and weights are shared.
+
+        Only rows in memory have that.
+        """
+        raise NotImplementedError(f"{type(self).__name__} have one target")
+
+    def sweep_targets(
+        self,
+        targets: Sequence[Data],
+        points: Sequence[Point],
+        want: Want = GRADIENT_ONLY,
+        residuals: Sequence[Data] | None = None,
+    ) -> list[Sums]:
+        """Return the sums at each point, with a target of its own in the place of y.
+
+        The rows are read once. Only rows in memory have that.
+
+        Parameters
+        ----------
+        targets : sequence of K ndarrays of shape (n,)
+            All of one type.
+        points : sequence of K points
+            They must have the standardisation of the columns in common.
+        want : Want
+            No product with a direction.
+        residuals : sequence of K ndarrays as for `sweep`, or None
+        """
+        raise NotImplementedError(f"{type(self).__name__} have one target")
 
     def _check_residuals(self, residuals: Data | None) -> None:
         if residuals is not None and not (

@@ -43,7 +43,13 @@ class GramPlan:
     """
 
     def __init__(
-        self, n_rows: int, n_features: int, n_elements: int, itemsize: int, block: int
+        self,
+        n_rows: int,
+        n_features: int,
+        n_elements: int,
+        itemsize: int,
+        block: int,
+        n_points: int = 1,
     ) -> None:
         q = self.width = n_features + 2
         # In C and in F order it comes to as many rows: both blocks are powers of two,
@@ -51,11 +57,13 @@ class GramPlan:
         step = block_rows(itemsize * q, long_columns=True)
         self.step = -(-step // block) * block
         n_steps = -(-n_rows // self.step)
-        # Two matrices for each part should take a small part of the memory of X.
-        n_parts = min(max(n_elements // (8 * q**2), 1), _MAX_PARTS)
+        # Two matrices for each part and point should take a small part of the memory of
+        # X.
+        n_parts = min(max(n_elements // (8 * q**2 * n_points), 1), _MAX_PARTS)
         self.n_parts = min(n_parts, n_steps)
         self.ends = [n_steps * k // self.n_parts for k in range(self.n_parts + 1)]
         self.work = n_elements + n_rows * q**2 // _MULTIPLICATIONS_PER_ELEMENT
+        self.work *= n_points
 
 
 class GramAdder(abc.ABC):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import abc
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skhuber._common.arrays import read_only
 from skhuber._kernels import sweeps
-from skhuber._rows.base import RowSource
+from skhuber._rows.base import GRADIENT_ONLY, RowSource
 from skhuber._rows.gram import GramAdder, GramPlan
 from skhuber._runtime import run_blocks
 from skhuber._sums import Data, Floats, Point, Sums, Want
@@ -102,6 +103,91 @@ class MemoryRows(RowSource):
             weight_unit=self.weight_unit,
         )
 
+    def with_target(self, y: Data) -> Self:
+        """Return the rows with another target; X and weights are shared."""
+        other = copy.copy(self)
+        other.y = read_only(y)
+        other.n_sweeps = 0
+        return other
+
+    def sweep_targets(
+        self,
+        targets: Sequence[Data],
+        points: Sequence[Point],
+        want: Want = GRADIENT_ONLY,
+        residuals: Sequence[Data] | None = None,
+    ) -> list[Sums]:
+        if not all(point.has_columns_of(points[0]) for point in points):
+            raise ValueError("the points of a sweep must have one standardisation")
+        for one in residuals or ():
+            self._check_residuals(one)
+        self.n_sweeps += 1
+        if want == GRADIENT_ONLY and residuals is None:
+            return self._sweep_together(points, targets)
+        return self._sweep_by_blocks(points, targets, want, residuals)
+
+    def _sweep_by_blocks(
+        self,
+        points: Sequence[Point],
+        targets: Sequence[Data],
+        want: Want,
+        residuals: Sequence[Data] | None,
+    ) -> list[Sums]:
+        """Return the sums at each point, of a few blocks while these are in cache."""
+        p, n_points = self.n_features, len(points)
+        ats = [self._at(point) for point in points]
+        rows = [self.with_target(y) for y in targets]
+        plan = self._gram_plan(n_points)
+        n_grams = n_points if want.gram is not None else 0
+        grams = np.zeros((plan.n_parts, n_grams, 2, plan.width, plan.width))
+        sums = np.zeros((n_points, self._n_blocks, p + sweeps.N_SCALARS))
+        squares: Sequence[Floats | None] = [None] * n_points
+        if want.squares:
+            squares = list(np.zeros((n_points, self._n_blocks, 2 * p)))
+        kept: Sequence[Data | None] = residuals or [None] * n_points
+        results = list(zip(ats, sums, squares, kept, strict=True))
+        step = plan.step // self._block
+        ends = [min(k * step, self._n_blocks) for k in plan.ends]
+
+        def add(first: int, last: int) -> None:
+            # NumPy's error state is a thread's own.
+            with np.errstate(over="ignore", invalid="ignore"):
+                for part in range(first, last):
+                    adders: Sequence[GramAdder | None] = [None] * n_points
+                    if want.gram is not None:
+                        adders = [
+                            one._gram_adder(at, want.gram, gram)
+                            for one, at, gram in zip(
+                                rows, ats, grams[part], strict=True
+                            )
+                        ]
+                    for k in range(ends[part], ends[part + 1], step):
+                        end = min(k + step, ends[part + 1])
+                        for one, result, adder in zip(
+                            rows, results, adders, strict=True
+                        ):
+                            one._add(*result, k, end, adder)
+                    for adder in adders:
+                        if adder is not None:
+                            adder.finish()
+
+        run_blocks(add, plan.n_parts, plan.work, self.threads, ())
+        total = grams.sum(axis=0)
+        found = []
+        for k, point in enumerate(points):
+            for side in total[k] if n_grams else ():
+                self._finish_gram(ats[k], side)
+            one, square = sums[k].sum(axis=0), squares[k]
+            result = self._sums(
+                one[:p],
+                one[p:],
+                point.unit,
+                squares=None if square is None else square.sum(axis=0).reshape(2, p),
+                gram=total[k] if n_grams else None,
+            )
+            found.append(self._centred(point, result))
+        return found
+
     def _sweep(self, point: Point, want: Want, residuals: Data | None) -> Sums:
         at = self._at(point)
         if want.direction is not None:
@@ -145,7 +231,7 @@ class MemoryRows(RowSource):
         if squares is None and residuals is None and adder is None:
             self._kernels.sums(first, last, *data, _NOT_KEPT, sums, *space)
             return
-        step = self._gram_plan.step
+        step = self._gram_plan().step
         kept = np.empty(min(step, self.n_rows))
         n_blocks = step // self._block
         for k in range(first, last, n_blocks):
@@ -166,14 +252,14 @@ class MemoryRows(RowSource):
         by_chunks = self._kernels is sweeps.BY_CHUNKS
         return (np.empty((2, self._chunk)),) if by_chunks else ()
 
-    @property
-    def _gram_plan(self) -> GramPlan:
+    def _gram_plan(self, n_points: int = 1) -> GramPlan:
         return GramPlan(
             self.n_rows,
             self.n_features,
             self.n_elements,
             self.dtype.itemsize,
             self._block,
+            n_points,
         )
 
     def _gram(
@@ -183,7 +269,7 @@ class MemoryRows(RowSource):
         results: tuple[Floats, Floats | None, Data | None],
     ) -> Floats:
         """Return the Gram matrices, and add up the other results on the way."""
-        plan = self._gram_plan
+        plan = self._gram_plan()
         grams = np.zeros((plan.n_parts, 2, plan.width, plan.width))
         ends = [min(k * plan.step // self._block, self._n_blocks) for k in plan.ends]
 
@@ -240,11 +326,14 @@ class MemoryRows(RowSource):
             **others,
         )
 
-    def _sweep_together(self, points: Sequence[Point]) -> list[Sums]:
+    def _sweep_together(
+        self, points: Sequence[Point], targets: Sequence[Data] | None = None
+    ) -> list[Sums]:
         p, first = self.n_features, points[0]
         slopes = np.array([point.u for point in points]) * first.unit
         intercepts = np.array([self._kernel_intercept(point) for point in points])
         thresholds = np.array([point.threshold for point in points], dtype=np.float64)
+        own = list(zip(points, targets or [self.y], strict=False))
         step = self._together_rows(len(points))
         n_parts = min(_TOGETHER_PARTS, -(-self.n_rows // step))
         ends = [self.n_rows * k // n_parts for k in range(n_parts + 1)]
@@ -258,7 +347,7 @@ class MemoryRows(RowSource):
                     for start in range(ends[k], ends[k + 1], step):
                         rows = slice(start, min(start + step, ends[k + 1]))
                         X = self._centred_part(rows, first.centre, space)
-                        y = (self.y[rows] - first.y_centre) * first.y_unit
+                        y = _standardised_targets(own, rows)
                         r = _product(slopes, X.T)
                         s = self._weight_part(rows)
                         sweeps.clip_points(
@@ -290,6 +379,16 @@ class MemoryRows(RowSource):
         arguments = self._kernel_X, self._block, stored, unit, out
         kernel, threads = self._kernels.influences, self.threads
         run_blocks(kernel, self._n_blocks, self.n_elements, threads, arguments)
+
+
+def _standardised_targets(own: Sequence[tuple[Point, Data]], rows: slice) -> Floats:
+    """Return some rows of the target of each point, standardised."""
+    return np.array(
+        [
+            (y[rows].astype(np.float64) - point.y_centre) * point.y_unit
+            for point, y in own
+        ]
+    )
 
 
 def _product(a: Floats, X: Any) -> Floats:

@@ -157,7 +157,7 @@ def _like_rows_of(X: Any, name: str, values: Any, *, known: bool) -> Any:
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1:
-        raise ValueError(f"{name} must be one column, got shape {values.shape}.")
+        raise ValueError(_not_one_column(name, f"shape {values.shape}"))
     if known and not np.isnan(values.chunks[0]).any():
         if values.shape[0] != X.shape[0]:
             raise ValueError(
@@ -172,6 +172,17 @@ def _like_rows_of(X: Any, name: str, values: Any, *, known: bool) -> Any:
             "one collection, or call compute_chunk_sizes() on both."
         )
     return values
+
+
+def _not_one_column(name: str, found: str) -> str:
+    """Return the text of an error about several columns of y or of weights."""
+    text = f"{name} must be one column, got {found}"
+    if name != "y":
+        return f"{text}."
+    return (
+        f"{text}: DaskHuberRegressor fits one target at a time. Fit a model for each "
+        "column of y."
+    )
 
 
 def _frame_chunks(X: Any, y: Any, weight: Any) -> Chunks:
@@ -196,6 +207,9 @@ def _frame_chunks(X: Any, y: Any, weight: Any) -> Chunks:
                 f"{name} must have as many partitions as X: found {n} in X and {parts} "
                 f"in {name}."
             )
+        columns = getattr(values, "columns", None)
+        if columns is not None and len(columns) != 1:
+            raise ValueError(_not_one_column(name, f"{len(columns)} columns"))
         series.append(values)
     meta = X._meta
     names = [str(c) for c in meta.columns]

@@ -143,9 +143,20 @@ def fitted_last_step(estimator: Any, allowed: str, *attributes: str) -> Any:
     return last
 
 
+def refuse_targets(model: Any) -> None:
+    """Raise an error if a fitted model has several targets."""
+    scale = np.shape(model.scale_)
+    if scale:
+        raise ValueError(
+            f"estimator must have one target, got scale_ of shape {scale}: each target "
+            "has residuals and a threshold of its own. Fit a model for each target."
+        )
+
+
 def threshold(estimator: Any) -> float:
     """Return the fitted estimator's threshold on the residuals, in the unit of y."""
     last = fitted_last_step(estimator, _FITTED, "rho_", "scale_")
+    refuse_targets(last)
     return check_real(
         "rho_ * scale_ of estimator", last.rho_ * last.scale_, above=0, finite=False
     )
