@@ -133,6 +133,7 @@ def minimise(
     max_iter: int,
     warm: bool = False,
     may_stay: bool = False,
+    is_rough: bool = False,
 ) -> Solution:
     """Minimise on all rows, by the way that the plan says.
 
@@ -149,11 +150,17 @@ def minimise(
         Whether the start is nearer to the minimum than that of a sample is.
     may_stay : bool
         Whether a start within the tolerance is the result, to the last bit.
+    is_rough : bool
+        Whether digits beyond the tolerance are of no use.
     """
     plan = samples.plan
+    polish = Rules.polish
+    if is_rough:
+        polish, plan = 0, replace(plan, polish=0)
     rules = Rules(max_iter, may_stay=may_stay)
     if plan.way != "whitened":
-        return newton(problem, state.theta, max_iter, may_stay=may_stay)
+        theta = state.theta
+        return newton(problem, theta, max_iter, may_stay=may_stay, polish=polish)
     arrival: tuple[Evaluation, Model | None]
     if state.model is not None:
         arrival = problem.evaluate(state.theta), state.model
@@ -162,7 +169,7 @@ def minimise(
         arrival = found, model and _raised(model, found)
     else:
         arrival = climb(problem, samples, state.theta)
-    return _rounds(problem, samples, *arrival, rules)
+    return _rounds(problem, plan, *arrival, rules)
 
 
 def _trust(problem: Problem, plan: Plan) -> Trust:
@@ -228,10 +235,9 @@ def _on_sample(samples: Samples, objective: HuberObjective, theta: Floats) -> Fl
     part = Problem(objective, rows, trust)
     if samples.plan.sample_way == "newton":
         return newton(part, theta, _SAMPLE_ITER).x
-    plan = replace(samples.plan, hessian_rows=0, polish=0)
+    plan = replace(samples.plan, sample_rows=0, hessian_rows=0, polish=0)
     found, model = part.whitening_model(theta)
-    alone = Samples(rows, replace(plan, sample_rows=0))
-    return _rounds(part, alone, found, model, Rules(_SAMPLE_ITER)).x
+    return _rounds(part, plan, found, model, Rules(_SAMPLE_ITER)).x
 
 
 def _hessian_there(
@@ -283,13 +289,13 @@ def _by_model(
 
 def _rounds(
     problem: Problem,
-    samples: Samples,
+    plan: Plan,
     found: Evaluation,
     model: Model | None,
     rules: Rules,
 ) -> Solution:
     """Minimise with one Hessian, or with another one if it does not lead to the end."""
-    plan, part = samples.plan, problem.part
+    part = problem.part
     tol = problem.trust.tol
     trusting = problem.trusting(_trust(problem, plan))
     solution = Solution(
