@@ -27,27 +27,21 @@ _ON_THE_WAY = Trust(1e-6)
 _ON_THE_WAY_ITER = 8
 
 
-def newton(
-    problem: Problem,
-    theta: Floats,
-    max_iter: int,
-    *,
-    may_stay: bool = False,
-    polish: int = Rules.polish,
-) -> Solution:
+def newton(problem: Problem, theta: Floats, rules: Rules) -> Solution:
     """Minimise by Newton's method, along a falling scale if it needs that."""
-    rules = Rules(max_iter, polish, may_stay)
     # A fixed scale far below the residuals is a case for continuation, unless this is a
     # warm start from the minimum itself.
     direct = _DIRECT_ITER if problem.objective.joint else _direct_iter(problem, theta)
-    first = _newton(problem, theta, replace(rules, max_iter=min(max_iter, direct)))
+    max_iter = rules.max_iter
+    limited = replace(rules, max_iter=min(max_iter, direct))
+    first = _newton(problem, theta, limited)
     done = first.status not in (Status.MAX_ITER, Status.STALLED)
     if done or first.n_iter == max_iter:
         return first
     theta, steps = _follow_scale(problem, theta, max_iter - first.n_iter)
     n_iter = first.n_iter + steps
-    rules = replace(rules, max_iter=max_iter - n_iter, may_stay=False)
-    solution = _newton(problem, theta, rules)
+    rest = replace(rules, max_iter=max_iter - n_iter, may_stay=False)
+    solution = _newton(problem, theta, rest)
     n_iter += solution.n_iter
     is_first = is_lower(first.value, first.gap, solution.value, solution.gap)
     if is_first and solution.status is not Status.STOPPED:
@@ -56,8 +50,7 @@ def newton(
 
 
 def _newton(problem: Problem, theta: Floats, rules: Rules) -> Solution:
-    # (Matrix-free, a step of polish costs as many sweeps as several others.)
-    if problem.matrix_free:
+    if problem.matrix_free:  # a step of polish costs as many sweeps as several others
         rules = replace(rules, polish=0)
     return drive(descend(theta, problem.part, rules), problem.answer)
 

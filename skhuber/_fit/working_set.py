@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from skhuber._fit.levels import Samples, State, minimise
+from skhuber._fit.levels import MOST_POLISH, Samples, State, minimise
 from skhuber._fit.plan import plan_of
 from skhuber._fit.problem import Evaluation, Problem, Trust, Watch, evaluate_together
 from skhuber._fit.settings import Settings
@@ -314,7 +314,7 @@ class _Part:
             State(theta),
             max_iter=min(settings.max_iter, _MAX_ITER),
             warm=True,
-            is_rough=tol == rough_tol,
+            most_polish=0 if tol == rough_tol else MOST_POLISH,
         )
         u, intercept, scale = objective.split(found.x)
         wide = np.zeros(whole.objective.n_features)
