@@ -1,10 +1,13 @@
 """Paths of elastic nets, working sets of columns, and the alphas that data suggest."""
 
+from math import comb
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import norm
+from sklearn.exceptions import ConvergenceWarning
 
 import elastic_nets
 import problems
@@ -182,3 +185,54 @@ def test_the_criterion_finds_the_model():
     path = huber_enet_path(Z, y, n_alphas=30)
     best = path.coefs[np.argmin(path.ebics)]
     assert_array_equal(np.flatnonzero(best), [3, 14])
+
+
+# --- few rows for many columns ------------------------------------------------------
+
+
+def nearly_interpolating(n=100, p=1000):
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(n, p))
+    y = Z[:, :10] @ np.linspace(-2, 2, 10) + rng.normal(size=n)
+    y[:8] += 30.0
+    return Z, y
+
+
+@pytest.mark.compiled
+def test_a_fit_that_nearly_interpolates_takes_few_steps():
+    Z, y = nearly_interpolating()
+    alpha = 0.1 * huber_enet_path(Z, y, n_alphas=1, scale=1.0).alphas[0]
+    model = HuberElasticNet(alpha, scale=1.0).fit(Z, y)
+    assert np.count_nonzero(model.coef_) > 90
+    assert model.optimality_gap_ <= 1e-12
+    assert model.n_iter_ <= 40
+    assert model.n_sweeps_ <= 10
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("share", [0.2, 0.1])
+def test_a_scale_that_falls_to_zero_is_a_warning_after_few_steps(share):
+    Z, y = nearly_interpolating()
+    alpha = share * huber_enet_path(Z, y, n_alphas=1).alphas[0]
+    with pytest.warns(ConvergenceWarning, match="the scale fell to zero"):
+        model = HuberElasticNet(alpha).fit(Z, y)
+    assert model.n_iter_ <= 150
+    # Without the outliers' 30 the objective would be of the size of the noise.
+    assert model.objective_ < 0.75 * HuberElasticNet(10 * alpha).fit(Z, y).objective_
+
+
+@pytest.mark.parametrize("scale", ["joint", 0.9])
+def test_the_criterion_without_a_threshold_is_that_of_normal_noise(scale):
+    # Chen and Chen (2008), γ = 1: −2 log-likelihood + k log n + 2 log C(p, k); the
+    # intercept counts in k but not among the columns.
+    path = huber_enet_path(X, Y, n_alphas=6, rho=1e6, scale=scale)
+    n, p = X.shape
+    for k, coef in enumerate(path.coefs):
+        r = Y - X @ coef - path.intercepts[k]
+        variance = r @ r / n if scale == "joint" else scale**2
+        size = np.count_nonzero(coef)
+        expected = n * np.log(variance) + (0 if scale == "joint" else r @ r / variance)
+        expected += (size + 1) * np.log(n) + 2 * np.log(comb(p, size))
+        # (F is twice the scale there, in whose logarithm the 2 is a constant.)
+        constant = 2 * n * np.log(2.0) if scale == "joint" else 0.0
+        assert path.ebics[k] - constant == pytest.approx(expected, rel=1e-9)

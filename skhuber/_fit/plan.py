@@ -45,6 +45,7 @@ _STANDARDISE = 3.5e-10  # a number that is standardised for the products
 _ROUGH = 0.3  # a product in single precision, in units of one in double precision
 _CHOLESKY = 2.0e-11  # p³, one thread
 _MATRIX_STEP = 2.0e-9  # p²: two triangular solves and the like, bound by memory
+_FACES = 4  # Cholesky factorisations of a step with absolute values or bounds
 _SVD = 2.5e-10  # n·p·min(n, p)
 _CALL = 5e-4  # an iteration in Python
 _COMPILED_GRAM = 5e-10  # a product in the loops of the compiled way, one thread
@@ -256,16 +257,16 @@ def _way(shape: Shape, sample_rows: int, exact: float, smooth: bool) -> tuple[st
     """Return the cheapest way, and the rows of its Hessian (0 for all)."""
     n, p = shape.n, max(shape.p, 1)
     sweep = _SWEEP[shape.layout] * shape.elements
+    matrix = _CHOLESKY * p**3
+    step = _CALL + (_MATRIX_STEP * p**2 if smooth else _FACES * matrix)
     ways = {}
     if smooth and (shape.layout == "csr" or p > _MATRIX_COLUMNS):
         ways["matrix_free", 0] = _PRODUCTS * (1.5 * sweep + _CALL / 3)
     if p <= _MATRIX_COLUMNS or not smooth:
-        ways["newton", 0] = _NEWTON_STEPS * (sweep + exact + _CALL)
-        matrix = _CHOLESKY * p**3
+        ways["newton", 0] = _NEWTON_STEPS * (sweep + exact + step)
         for rows, steps, gram in _hessians(shape, sample_rows):
-            one = sweep + _CALL + _MATRIX_STEP * p**2
             steps += _polish(shape)
-            ways["whitened", rows] = gram + matrix + steps * one
+            ways["whitened", rows] = gram + matrix + steps * (sweep + step)
             if sample_rows:
                 part = sample_rows / n
                 inner = part * (sweep + exact) + matrix + _CALL

@@ -3,9 +3,10 @@
 With more columns than rows, and a small alpha, a fit meets many rows exactly, and its
 joint scale falls to zero. On the way there steps lead nowhere: the loss is nearly that
 of least absolute deviations. The scale therefore has a floor (as in the smoothed
-concomitant lasso of Ndiaye and others, 2017), a hundredth of the scale that y has
-without columns, and then a hundredth of that, until the scale stays above it, or the
-fit meets as many rows as it has coefficients. The latter is reported as collapsed.
+concomitant lasso of Ndiaye and others, 2017), a tenth of the scale that y has without
+columns, and then a tenth of that, until the scale stays above it, or the fit meets as
+many rows as it has coefficients. The latter is reported as collapsed; it is looked for
+at every second floor, since on the way to a small scale few rows are met by chance.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from skhuber._fit.start import Start, given_start
 from skhuber._fit.working_set import (
     Found,
     WorkingSets,
+    floor_cost,
     is_at_a_vertex,
     is_held,
 )
@@ -39,7 +41,7 @@ from skhuber._solver.solution import Status
 
 # The floor of a joint scale, as a share of the scale without columns, and of the last
 # floor.
-_FLOOR = 1e-2
+_FLOOR = 0.1
 
 
 @one_blas_thread
@@ -81,14 +83,17 @@ def _fit(
     objective = objective_of(rows, frame, grid[0])
     theta = given_start(objective, start)
     floor = _FLOOR * start.standardised_scale(frame) if objective.joint else 0.0
+    is_between = True
     while len(fits) < len(grid):
         left = grid[len(fits) :]
         sets = WorkingSets(rows, frame, left, watching(rows, watch), floor)
         found = sets.fit(theta, lambda one: not is_held(one.found))
         last = found[-1]
         has_collapsed = is_held(last.found) and (
-            is_at_a_vertex(last.found) or floor <= objective.scale_floor
+            (is_at_a_vertex(last.found) and not is_between)
+            or floor <= objective.scale_floor
         )
+        is_between ^= is_held(last.found)
         if is_held(last.found) and not has_collapsed:
             found = found[:-1]
         fits += [
@@ -108,9 +113,7 @@ def _described(one: Found, settings: Settings, *, is_single: bool) -> Fit:
     solution = one.solution
     objective = one.problem.objective
     if is_held(one.found) and not one.found.stop:
-        # F is convex: with a scale of zero it is lower by no more than its slope says.
-        slope = max(float(solution.gradient[-1]), 0.0)
-        gap = solution.gap + slope * float(solution.x[-1])
+        gap = solution.gap + floor_cost(one.found)
         solution = replace(solution, status=Status.COLLAPSED, gap=gap)
     elif may_have_collapsed(objective, solution):
         solution = replace(solution, status=Status.COLLAPSED)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from skhuber._fit.levels import Samples, State, minimise
+from skhuber._fit.levels import MOST_POLISH, Samples, State, minimise
 from skhuber._fit.plan import plan_of
 from skhuber._fit.problem import Evaluation, Problem, Trust, Watch, evaluate_together
 from skhuber._fit.settings import Settings
@@ -46,6 +46,11 @@ _MAX_ITER = 60
 _INLIER_SHARE = 0.7
 # What the fit to a set and the columns outside may each lack of the tolerance.
 _SHARE = 0.5
+# The gap of a fit to a set while columns are missing: a part of what they may gain, and
+# of the objective at most.
+_ROUGH_PART, _ROUGH_TOL = 1e-3, 1e-3
+# The gap of a fit at a floor of its scale, as a part of what the floor itself costs.
+_FLOOR_PART = 0.1
 # A part of the settings' columns that are in use ends a block.
 _FULL = 0.5
 
@@ -80,6 +85,16 @@ def is_held(found: Evaluation) -> bool:
     objective = found.objective
     is_least = found.theta[-1] <= objective.scale_floor
     return bool(objective.joint and found.is_finite and is_least)
+
+
+def floor_cost(found: Evaluation) -> float:
+    """Return by how much F may be lower with a scale below its floor.
+
+    F is convex: with a scale of zero it is lower by no more than its slope says.
+    """
+    if not is_held(found):
+        return 0.0
+    return max(float(found.gradient[-1]), 0.0) * float(found.theta[-1])
 
 
 def is_at_a_vertex(found: Evaluation) -> bool:
@@ -126,6 +141,8 @@ class WorkingSets:
             self._problems.append(Problem(objective, rows, Trust(one.tol), watch))
         self._part: _Part | None = None
         self._n_iter = [0] * len(grid)
+        # (In a path the first set is nearly complete, and a check serves several fits.)
+        self._rough_tol = _ROUGH_TOL if len(grid) == 1 else 0.0
 
     def fit(
         self, start: Floats, may_go_on: Callable[[Found], bool] = lambda found: True
@@ -154,12 +171,18 @@ class WorkingSets:
             is_open = False
             for j, (solution, found) in enumerate(answers, start=k):
                 outside, missing = self._outside(j, found)
-                allowed = self._problems[j].told(found).tolerance
+                allowed = _SHARE * self._problems[j].told(found).tolerance
+                allowed = max(allowed, _FLOOR_PART * floor_cost(found))
+                is_there = max(outside, solution.gap) <= allowed
+                # (A fit that is to stay has the digits of a polish.)
+                is_rough = self._rough_tol > self._grid[j].tol
+                is_there &= is_held(found) or not is_rough
                 # (More columns would not mend a fit that failed with these.)
                 has_failed = solution.status is not Status.CONVERGED
-                has_failed |= is_held(found) and is_at_a_vertex(found)
+                is_vertex = is_held(found) and is_at_a_vertex(found)
+                has_failed |= is_vertex and not is_rough
                 is_last = has_failed or found.stop or rounds >= _MAX_ROUNDS
-                if not is_open and (outside <= allowed or is_last):
+                if not is_open and (is_there or is_last):
                     at = found
                     model = _Model.of(found.objective, found.theta)
                     done.append(self._found(j, solution, found, outside, allowed))
@@ -167,11 +190,17 @@ class WorkingSets:
                     if not may_go_on(done[-1]) or found.stop:
                         return done
                 else:
+                    self._set_rough_tol(found, max(outside, allowed))
                     extra = np.union1d(extra, missing)
                     if not is_open:
                         at, is_open = found, True
                         model = _Model.of(found.objective, found.theta)
         return done
+
+    def _set_rough_tol(self, at: Evaluation, outside: float) -> None:
+        """Set how much a single fit may lack while columns are missing."""
+        if len(self._grid) == 1:
+            self._rough_tol = min(_ROUGH_PART * outside / at.value, _ROUGH_TOL)
 
     def _choose(
         self, k: int, model: _Model, gradient: Floats, extra: NDArray[np.intp]
@@ -199,7 +228,8 @@ class WorkingSets:
         solved = []
         for j in range(k, min(k + _BLOCK, len(self._grid))):
             problem = self._problems[j]
-            solution = part.minimise(problem, self._grid[j], guesses.get(j, model))
+            start, settings = guesses.get(j, model), self._grid[j]
+            solution = part.minimise(problem, settings, start, self._rough_tol)
             self._n_iter[j] += solution.n_iter
             solved.append(solution)
             model = guesses[j] = _Model.of(problem.objective, solution.x)
@@ -268,12 +298,15 @@ class _Part:
         self.index = index
         self.rows = rows.columns(index)
 
-    def minimise(self, whole: Problem, settings: Settings, model: _Model) -> Solution:
+    def minimise(
+        self, whole: Problem, settings: Settings, model: _Model, rough_tol: float
+    ) -> Solution:
         """Return the minimum with the other coefficients zero, over all columns."""
         objective = whole.objective.of_columns(self.index)
         assert settings.penalty is not None
         plan = plan_of(self.rows, settings.penalty.of_columns(self.index))
-        problem = Problem(objective, self.rows, Trust(_SHARE * settings.tol))
+        tol = max(_SHARE * settings.tol, rough_tol)
+        problem = Problem(objective, self.rows, Trust(tol))
         theta = objective.theta(model.u[self.index], model.intercept, model.scale)
         found = minimise(
             problem,
@@ -281,6 +314,7 @@ class _Part:
             State(theta),
             max_iter=min(settings.max_iter, _MAX_ITER),
             warm=True,
+            most_polish=0 if tol == rough_tol else MOST_POLISH,
         )
         u, intercept, scale = objective.split(found.x)
         wide = np.zeros(whole.objective.n_features)

@@ -102,7 +102,7 @@ def descend(
         assert at.model is not None
         trial: AnyModel = at.model
         if model is None:
-            trial = at.model.damped(max(damping, _LEAST_DAMPING))
+            trial = _damped(at.model, max(damping, _LEAST_DAMPING), part)
         elif damping and isinstance(at.model, Model):
             trial = at.model.stiffened(1.0 + damping)
         step = at.step if trial is at.model else None
@@ -220,10 +220,17 @@ def _placed(
 ) -> Solution:
     """Return a point with its gap, by a damped model unless that says it is small."""
     if model is not None and damping > max(model.damping, _LEAST_DAMPING):
-        at = _place(x, answer, model.damped(damping), part, n_iter)
+        at = _place(x, answer, _damped(model, damping, part), part, n_iter)
         if at.status is not Status.CONVERGED:
             return at
     return _place(x, answer, model, part, n_iter)
+
+
+def _damped(model: AnyModel, damping: float, part: Separable) -> AnyModel:
+    """Return the damped model, which absolute values need to be definite, too."""
+    if part.is_below or not isinstance(model, Model) or damping <= _LEAST_DAMPING:
+        return model.damped(damping)
+    return model.damped(damping, ridge=damping)
 
 
 def _place(
@@ -234,7 +241,8 @@ def _place(
     if model is None or not answer.is_finite:
         status = Status.NOT_FINITE  # (products overflow before sums do)
     else:
-        model = model.damped(max(model.damping, _LEAST_DAMPING))
+        if model.damping < _LEAST_DAMPING:
+            model = model.damped(_LEAST_DAMPING)
         guarded = part.guarded(x)
         # (Of a fit that ends here some digits of the gap will do.)
         tolerance = np.inf if answer.stop else answer.tolerance

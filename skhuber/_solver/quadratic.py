@@ -2,13 +2,14 @@
 
 A model has the Hessian ::
 
-    H = (1 + d)·A + d·B + D,
+    H = (1 + d)·A + d·B + r·diag(A + B) + D,
 
 with A of the data that curve the function (the inliers of a robust fit), B the
 curvature of parabolas that lie above the rest of it (the outliers), D the known
 diagonal of a penalty, and d the damping: H with d = 0 is the Hessian, and A + B + D
 lies above the function wherever it is (Levenberg and Marquardt's damping with a matrix
-that fits the problem).
+that fits the problem). A multiple r of the diagonal makes H definite where A + B is
+not, as with more columns than rows.
 
 **Singular models.** A is known up to the rounding of its sums. A direction along which
 A is smaller than that has no part of its own in H: the curvature is that of d·B + D,
@@ -65,6 +66,8 @@ class Model:
     noise : float
         Rounding error of the gradient, in variables of unit curvature: a smaller slope
         along a direction that A lacks is none.
+    ridge : float
+        r.
     """
 
     inside: Floats
@@ -72,12 +75,13 @@ class Model:
     penalty: Floats
     damping: float = 0.0
     noise: float = 0.0
+    ridge: float = 0.0
 
-    def damped(self, damping: float) -> Model:
-        """Return the model with this damping."""
-        if damping == self.damping:
+    def damped(self, damping: float, ridge: float = 0.0) -> Model:
+        """Return the model with this damping and this multiple of the diagonal."""
+        if (damping, ridge) == (self.damping, self.ridge):
             return self  # with what it has factorised
-        return replace(self, damping=damping)
+        return replace(self, damping=damping, ridge=ridge)
 
     def scaled(self, factor: float) -> Model:
         """Return the model with the data's curvature multiplied by a factor."""
@@ -94,7 +98,12 @@ class Model:
         soft = np.zeros_like(self.inside)
         if self.outside is not None:
             soft += self.damping * self.outside
-        soft[np.diag_indices_from(soft)] += self.penalty
+        diagonal = self.penalty
+        if self.ridge:
+            diagonal = diagonal + self.ridge * np.diagonal(self.inside)
+            if self.outside is not None:
+                diagonal += self.ridge * np.diagonal(self.outside)
+        soft[np.diag_indices_from(soft)] += diagonal
         return soft
 
     @functools.cached_property
@@ -237,9 +246,15 @@ class Factor:
         np.fill_diagonal(unit, np.where(diagonal > 0, 1.0, 0.0))
         self._unit = unit
         self._triangle, self.least_pivot = _cholesky(unit)
-        self._weak: _Weak | None = None
-        if self.least_pivot <= LEAST_PIVOT:
-            self._weak = _Weak(unit, soft / np.outer(self._root, self._root), noise)
+        self._soft, self._noise = soft, noise
+
+    @functools.cached_property
+    def _weak(self) -> _Weak | None:
+        """H as a singular matrix; None if it is regular."""
+        if self.least_pivot > LEAST_PIVOT:
+            return None
+        soft = self._soft / np.outer(self._root, self._root)
+        return _Weak(self._unit, soft, self._noise)
 
     def solve(self, gradient: Floats) -> Floats:
         """Return x with Hx = g, without a part along flat directions."""
