@@ -26,6 +26,7 @@ import numpy as np
 from scipy.special import chdtri
 
 from skhuber._fit.continuation import newton
+from skhuber._fit.eliminated import eliminate
 from skhuber._fit.plan import Plan
 from skhuber._fit.problem import (
     OUTLIER_DAMPING,
@@ -152,6 +153,8 @@ def minimise(
     """
     plan = samples.plan
     rules = Rules(max_iter, may_stay=may_stay)
+    if plan.way == "eliminated":
+        return eliminate(problem, state.theta, max_iter)
     if plan.way != "whitened":
         return newton(problem, state.theta, max_iter, may_stay=may_stay)
     arrival: tuple[Evaluation, Model | None]

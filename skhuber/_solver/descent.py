@@ -36,7 +36,7 @@ Descent = Generator[Ask, Answer, Solution]
 
 # Least damping of a model: a direction that only outliers curve is then walked,
 # and the gap sees it.
-_LEAST_DAMPING = 1e-8
+LEAST_DAMPING = 1e-8
 # First damping with absolute values, which each step that succeeds divides by ten. With
 # fewer inliers than coefficients a model without damping has faces without curvature,
 # of which many are tried.
@@ -102,7 +102,7 @@ def descend(
         assert at.model is not None
         trial: AnyModel = at.model
         if model is None:
-            trial = at.model.damped(max(damping, _LEAST_DAMPING))
+            trial = at.model.damped(max(damping, LEAST_DAMPING))
         elif damping and isinstance(at.model, Model):
             trial = at.model.stiffened(1.0 + damping)
         step = at.step if trial is at.model else None
@@ -126,7 +126,7 @@ def descend(
         if is_poor:
             damping = max(damping * _DAMPING_GROWTH, _FIRST_DAMPING[kind])
         else:
-            least = 1e-3 if part.is_below else _LEAST_DAMPING
+            least = 1e-3 if part.is_below else LEAST_DAMPING
             damping = damping / 10 if damping > least and model is None else 0.0
         if not is_poor or _is_enough(at, step, found, trial, part):
             answer = found
@@ -219,7 +219,7 @@ def _placed(
     damping: float,
 ) -> Solution:
     """Return a point with its gap, by a damped model unless that says it is small."""
-    if model is not None and damping > max(model.damping, _LEAST_DAMPING):
+    if model is not None and damping > max(model.damping, LEAST_DAMPING):
         at = _place(x, answer, model.damped(damping), part, n_iter)
         if at.status is not Status.CONVERGED:
             return at
@@ -234,7 +234,7 @@ def _place(
     if model is None or not answer.is_finite:
         status = Status.NOT_FINITE  # (products overflow before sums do)
     else:
-        model = model.damped(max(model.damping, _LEAST_DAMPING))
+        model = model.damped(max(model.damping, LEAST_DAMPING))
         guarded = part.guarded(x)
         # (Of a fit that ends here some digits of the gap will do.)
         tolerance = np.inf if answer.stop else answer.tolerance
@@ -312,4 +312,12 @@ def together(
     return [solutions[k] for k in range(len(descents))]
 
 
-__all__ = ["Descent", "Rules", "descend", "drive", "polish", "together"]
+__all__ = [
+    "LEAST_DAMPING",
+    "Descent",
+    "Rules",
+    "descend",
+    "drive",
+    "polish",
+    "together",
+]
