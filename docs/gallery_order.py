@@ -8,7 +8,9 @@ ORDER = [
     "plot_choosing_rho.py",
     "plot_grid_search.py",
     "plot_groups.py",
+    "plot_many_fits.py",
     "plot_inference.py",
+    "plot_elastic_net.py",
     "plot_sparse.py",
     "plot_curve.py",
 ]

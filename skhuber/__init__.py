@@ -3,6 +3,7 @@
 from skhuber import losses, metrics
 from skhuber._estimators.cross_validation import HuberRegressorCV
 from skhuber._estimators.elastic_net import HuberElasticNet
+from skhuber._estimators.groups import HuberGroups, huber_groups
 from skhuber._estimators.net_cv import HuberElasticNetCV
 from skhuber._estimators.net_path import (
     HuberNetPath,
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 for _public in (
     HuberElasticNet,
     HuberElasticNetCV,
+    HuberGroups,
     HuberNetPath,
     HuberPath,
     HuberRegressor,
@@ -30,6 +32,7 @@ for _public in (
     OutlierShare,
     efficiency_of_rho,
     huber_enet_path,
+    huber_groups,
     huber_path,
     pivotal_alpha,
     rho_for_efficiency,
@@ -40,6 +43,7 @@ for _public in (
 __all__ = [
     "HuberElasticNet",
     "HuberElasticNetCV",
+    "HuberGroups",
     "HuberNetPath",
     "HuberPath",
     "HuberRegressor",
@@ -48,6 +52,7 @@ __all__ = [
     "d2_huber_score",
     "efficiency_of_rho",
     "huber_enet_path",
+    "huber_groups",
     "huber_path",
     "losses",
     "make_huber_scorer",

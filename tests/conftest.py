@@ -50,8 +50,11 @@ def closed_figures():
 
 @pytest.fixture
 def called_with(monkeypatch):
-    """Return the arguments of the last call of huber_path, which returns a stand-in."""
-    from displays import a_path
+    """Return the arguments of the last path, which a stand-in replaces.
+
+    It stands for huber_path and for huber_enet_path.
+    """
+    from displays import a_net_path, a_path
 
     calls = {}
 
@@ -59,5 +62,12 @@ def called_with(monkeypatch):
         calls.update(others, X=X, y=y, rhos=rhos, alphas=alphas)
         return a_path(np.asarray(rhos), len(alphas), np.shape(X)[1])
 
+    def net_stand_in(X, y, **others):
+        calls.update(others, X=X, y=y)
+        path = a_net_path()
+        path.coefs = path.coefs[:, : np.shape(X)[1]]
+        return path
+
     monkeypatch.setattr("skhuber.inspection._path.huber_path", stand_in)
+    monkeypatch.setattr("skhuber.inspection._net_path.huber_enet_path", net_stand_in)
     return calls

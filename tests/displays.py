@@ -90,6 +90,18 @@ def a_path(rhos=RHOS, n_alphas=2, n_features=3):
     )
 
 
+NET_ALPHAS = np.array([0.1, 1.0, 0.3])  # not sorted
+NET_COEFS = np.array(
+    [[2.0, 0.0, -1.0, 0.5], [0.0, 0.0, 0.0, 0.0], [1.0, 0.0, -0.5, 0.0]],
+)
+
+
+def a_net_path(**changed):
+    """A stand-in for the result of huber_enet_path."""
+    fields = {"alphas": NET_ALPHAS, "coefs": NET_COEFS, "ebics": np.zeros(3)}
+    return SimpleNamespace(**fields | changed)
+
+
 def shown_ticks(axis):
     return texts(axis.get_ticklabels())
 

@@ -456,9 +456,10 @@ def test_helpers_have_one_thread_too(own, libraries):
         found.append((threading.get_ident(), library.get_num_threads()))
 
     for _ in range(2):
+        found.clear()
         _blas.one_blas_thread(run_blocks)(kernel, 96, 2**20, 3, ())
-    assert len({thread for thread, _ in found}) == 3
-    assert {number for _, number in found} == {1}
+        assert len({thread for thread, _ in found}) == 3
+        assert {number for _, number in found} == {1}
     assert library.get_num_threads() == 4
 
 

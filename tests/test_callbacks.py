@@ -9,7 +9,12 @@ from sklearn.preprocessing import StandardScaler
 
 import problems
 from compare import assert_same_bits
-from skhuber import HuberElasticNet, HuberRegressor, HuberRegressorCV
+from skhuber import (
+    HuberElasticNet,
+    HuberElasticNetCV,
+    HuberRegressor,
+    HuberRegressorCV,
+)
 from skhuber._estimators import callbacks
 
 X, Y, *_ = problems.plain(200, 3)
@@ -238,3 +243,34 @@ def test_callbacks_of_an_elastic_net():
     # What it lacks is no more than the dual gap tells.
     excess = (stopped.objective_ - model.objective_) / stopped.objective_
     assert 0 < excess <= stopped.dual_gap_
+
+
+@has_callbacks
+def test_cross_validation_of_elastic_nets_tells_of_candidates():
+    recorder = Recorder()
+    model = HuberElasticNetCV([0.5, 1.0], alphas=[0.3, 0.1], cv=3)
+    model.set_callbacks(recorder).fit(X, Y)
+    ends = [event for event in recorder.events if event.startswith("end")]
+    assert ends == ["end candidate"] * 12 + ["end refit", "end fit"]
+    told = [(one.l1_ratio_, one.alpha_) for one, _, _ in recorder.models[:4]]
+    assert told == [(0.5, 0.3), (0.5, 0.1), (1.0, 0.3), (1.0, 0.1)]
+    candidate, n, _ = recorder.models[3]
+    assert n == 133
+    alone = HuberElasticNet(0.1).fit(X[67:], Y[67:])
+    np.testing.assert_allclose(candidate.coef_, alone.coef_, rtol=1e-6, atol=1e-9)
+    last, n, _ = recorder.models[-1]
+    assert n == 200
+    np.testing.assert_array_equal(last.predict(X), model.predict(X))
+
+
+@has_callbacks
+def test_a_criterion_tells_of_the_candidates_of_all_samples():
+    recorder = Recorder()
+    weight = np.arange(200) % 3 + 1.0
+    model = HuberElasticNetCV(n_alphas=4, criterion="ebic").set_callbacks(recorder)
+    model.fit(X, Y, sample_weight=weight)
+    ends = [event for event in recorder.events if event.startswith("end")]
+    assert ends == ["end candidate"] * 4 + ["end refit", "end fit"]
+    _, n, metadata = recorder.models[0]
+    assert n == 200
+    np.testing.assert_array_equal(metadata["sample_weight"], weight)

@@ -8,11 +8,13 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 from sklearn.exceptions import NotFittedError
 
 import problems
+import skhuber
 from skhuber import HuberRegressor
 from skhuber._runtime import run_blocks
 
@@ -82,16 +84,22 @@ resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 """
 
 
-def fit_with_cache(folder, before=""):
+def run(code, folder, *, cwd=None, **environment):
+    """Return what a program prints whose folder of compiled code is this one."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(before) + FIT],
+        [sys.executable, "-W", "error", "-c", code],
         capture_output=True,
         text=True,
         timeout=300,
-        env={**os.environ, "NUMBA_CACHE_DIR": str(folder)},
+        cwd=cwd,
+        env={**os.environ, "NUMBA_CACHE_DIR": str(folder), **environment},
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
+
+
+def fit_with_cache(folder, before="", **options):
+    return run(textwrap.dedent(before) + FIT, folder, **options)
 
 
 @pytest.fixture(scope="module")
@@ -123,12 +131,53 @@ def test_a_full_disk(good, tmp_path):
     assert fit_with_cache(tmp_path, FULL_DISK.format(limit=2000)) == good[1]
 
 
+@pytest.fixture
+def package(tmp_path):
+    """A folder with a copy of the package, without what its use leaves there."""
+    leave = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(skhuber.__file__).parent, tmp_path / "skhuber", ignore=leave)
+    return tmp_path
+
+
 @compiled
-def test_no_folder_can_be_written(good, tmp_path):
-    """Nor found: then there is no cache at all."""
-    nowhere = tmp_path / "file"
+@pytest.mark.skipif(sys.platform == "win32", reason="the user has a folder of caches")
+def test_no_folder_can_be_written(good, package):
+    """Neither the one that is asked for nor others: then there is no cache at all."""
+    nowhere = package / "file"
     nowhere.write_text("not a folder", encoding="utf-8")
-    assert fit_with_cache(nowhere / "below") == good[1]
+    for folder in [*(package / "skhuber").rglob("*/"), package / "skhuber"]:
+        (folder / "__pycache__").write_text("not a folder", encoding="utf-8")
+    code = """
+    from skhuber._kernels import direct
+    assert direct.minimise.stats.cache_path is None
+    """
+    below = str(nowhere / "below")
+    folders = {"HOME": below, "XDG_CACHE_HOME": below}
+    assert fit_with_cache(below, code, cwd=package, **folders) == good[1]
+
+
+@compiled
+def test_code_of_another_version_is_not_run(package):
+    """A kernel contains functions of other files, and is compiled anew with them."""
+    code = """
+    import numpy as np
+    from skhuber._kernels import sweeps
+
+    out, one = np.zeros((1, sweeps.N_SCALARS)), np.ones(1)
+    sweeps.clip_points(5.0 * one, 0.0 * one, one, one, np.zeros((1, 1)), out)
+    print(out[0, sweeps.SUM_C])
+    """
+
+    def sum_c():
+        return float(run(textwrap.dedent(code), package / "cache", cwd=package))
+
+    assert sum_c() == 1.0
+    formulas = package / "skhuber/_kernels/scalar.py"
+    old = formulas.read_text("utf-8")
+    new = old.replace("return threshold", "return 2.0 * threshold")
+    assert new != old
+    formulas.write_text(new, "utf-8")
+    assert sum_c() == 2.0
 
 
 # --- memory ---------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from displays import (
     THREE,
     N,
     X,
+    a_net_path,
     a_path,
     a_search,
     inf,
@@ -34,9 +35,16 @@ from displays import (
     shown_ticks,
     y,
 )
-from skhuber import HuberRegressor, HuberRegressorCV, huber_path
+from skhuber import (
+    HuberElasticNet,
+    HuberElasticNetCV,
+    HuberRegressor,
+    HuberRegressorCV,
+    huber_path,
+)
 from skhuber.inspection import (
     CVRhoDisplay,
+    HuberNetPathDisplay,
     HuberPathDisplay,
     HuberResidualsDisplay,
     HuberWeightsDisplay,
@@ -60,6 +68,7 @@ GOOD_ARGUMENTS = {
         "scales": [1.0, 2.0],
         "outlier_shares": [0.5, 0.4],
     },
+    HuberNetPathDisplay: {"alphas": [1.0, 0.5], "coefs": [[0.0], [2.0]]},
     CVRhoDisplay: {"rhos": [1.5, 2.0], "scores": [1.0, 2.0]},
 }
 FIVE = {"y_true": OBSERVED, "y_pred": PREDICTED, "threshold": 2.0}
@@ -72,6 +81,12 @@ WAYS = [
     (HuberWeightsDisplay, "from_predictions", FIVE),
     (HuberPathDisplay, "from_path", {"path": a_path()}),
     (HuberPathDisplay, "from_estimator", {"estimator": MODEL, "X": X, "y": y}),
+    (HuberNetPathDisplay, "from_path", {"path": a_net_path()}),
+    (
+        HuberNetPathDisplay,
+        "from_estimator",
+        {"estimator": HuberElasticNet(), "X": X, "y": y},
+    ),
     (CVRhoDisplay, "from_estimator", {"estimator": THREE}),
 ]
 each_way = pytest.mark.parametrize(("display", "way", "needed"), WAYS)
@@ -170,6 +185,15 @@ BAD_ARGUMENTS = {
         ("feature_names", ["a", "b"], "feature_names.*each feature, 1.*got 2"),
         ("rho", 0.0, "rho must be None or a number > 0, got 0.0"),
         ("rho", "auto", "rho must be None or.*got 'auto'"),
+    ],
+    HuberNetPathDisplay: [
+        ("alphas", [0.0, 2.0], "alphas must be numbers > 0, got 0.0"),
+        ("alphas", [inf, 2.0], "alphas.*infinity"),
+        ("coefs", [1.0, 2.0], r"coefs.*two dimensions.*\(2,\)"),
+        ("coefs", [[1.0]], "alphas and coefs.*values, got 2 and 1"),
+        ("feature_names", ["a", "b"], "feature_names.*each feature, 1.*got 2"),
+        ("alpha", 0.0, "alpha must be None or a number > 0, got 0.0"),
+        ("alpha", "1se", "alpha must be None or.*got '1se'"),
     ],
     CVRhoDisplay: [
         ("rhos", [-1.0, 2.0], "rhos must be numbers > 0, got -1.0"),
@@ -288,6 +312,17 @@ def test_estimators_that_have_no_path(called_with):
         HuberRegressorCV([1.2, 2.0]),
         make_pipeline(StandardScaler(), HuberRegressor()),
         make_pipeline(FunctionTransformer(), HuberRegressor()),
+    ]:
+        refused(NotFittedError, "is not fitted yet", draw, model, X, y)
+    assert not called_with
+
+
+def test_elastic_nets_that_have_to_be_fitted(called_with):
+    draw = HuberNetPathDisplay.from_estimator
+    for model in [
+        HuberElasticNetCV(),
+        make_pipeline(StandardScaler(), HuberElasticNet()),
+        make_pipeline(FunctionTransformer(), HuberElasticNetCV()),
     ]:
         refused(NotFittedError, "is not fitted yet", draw, model, X, y)
     assert not called_with

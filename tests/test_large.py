@@ -137,6 +137,25 @@ def test_sweeps_are_few(case, most):
     assert model.n_sweeps_ <= most
 
 
+@pytest.mark.parametrize(
+    ("case", "most"),
+    [("plain", 13), ("many_columns", 13), ("dummies", 15), ("t", 15), ("leverage", 13)],
+)
+def test_sweeps_are_few_with_the_scale_of_the_mad(case, most):
+    X, y = many(case)
+    model = HuberRegressor(scale="mad").fit(X, y)
+    assert model.n_sweeps_ <= most
+    r = y - model.predict(X)
+    np.testing.assert_allclose(model.scale_, naive.mad_scale(r), rtol=1e-12)
+
+
+def test_minima_on_the_way_to_the_mad_are_not_polished():
+    X, y, _ = case("correlated")
+    joint = HuberRegressor().fit(X, y)
+    mad = HuberRegressor(scale="mad").fit(X, y)
+    assert mad.n_sweeps_ <= 2.5 * joint.n_sweeps_
+
+
 @pytest.mark.parametrize("case", ["dummies", "t", "correlated", "leverage"])
 @pytest.mark.parametrize("scale", ["joint", 1.0])
 def test_hard_data_with_the_hessian_of_all_rows(case, scale):

@@ -17,6 +17,7 @@ PACKAGE = Path(skhuber.__file__).parent
 # its modules or inside functions). Each arrow is a decision about the structure.
 MAY_IMPORT = {
     "__init__": {"_estimators", "_tuning", "losses", "metrics"},
+    "compile": {"_common", "_estimators", "_kernels", "_rows", "_sums"},
     "dask": {"_common", "_estimators", "_fit", "_rows", "_runtime", "_tuning"},
     "inspection": {"_common", "_estimators"},
     "inference": {"_common", "_estimators", "_kernels", "_runtime", "_tuning"},
@@ -56,17 +57,18 @@ ONLY_THERE = {
         "_estimators/cross_validation",
         "_estimators/elastic_net",
         "_estimators/folds",
+        "_estimators/groups",
         "_estimators/net_cv",
         "_estimators/net_path",
         "_estimators/path",
         "_estimators/regressor",
+        "_estimators/scoring",
         "_estimators/streaming",
         "dask/_regressor",
         "inference/_bootstrap",
         "inference/_checks",
         "inference/_leverage",
         "inspection/_checks",
-        "inspection/_path",
         "metrics",
     },
     "scipy.optimize": {"_solver/lbfgs", "_tuning/efficiency"},
@@ -82,7 +84,7 @@ ONLY_THERE = {
         "_fit/working_set",
         "_tuning/rules",
     },
-    "skhuber._kernels.direct": {"_fit/small"},
+    "skhuber._kernels.direct": {"_fit/small", "compile"},
 }
 
 

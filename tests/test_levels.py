@@ -15,6 +15,7 @@ from skhuber._fit.plan import plan_of
 from skhuber._fit.problem import Problem, Trust, sampling_gap
 from skhuber._fit.standardise import frame_of, objective_of
 from skhuber._rows import make_rows
+from skhuber._solver.descent import Rules
 from skhuber._solver.solution import Status
 from skhuber._sums import Want
 
@@ -143,7 +144,7 @@ def problem_of(X, y, sample_rows=None, hessian_rows=None):
 
 def minimum(problem):
     theta = problem.objective.theta(np.zeros(problem.rows.n_features), 0.0, 1.0)
-    return newton(problem, theta, 100).x
+    return newton(problem, theta, Rules(100)).x
 
 
 @pytest.mark.compiled

@@ -6,32 +6,19 @@ fold are picked from X by their indices, so a C-ordered X is not copied.
 
 from __future__ import annotations
 
-import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
-from sklearn import get_config
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import check_scoring
-from sklearn.utils import Bunch
-from sklearn.utils.metadata_routing import (
-    MetadataRouter,
-    MethodMapping,
-    process_routing,
-)
 
-from skhuber._common.scale import NORMAL_MAD, weighted_median
 from skhuber._common.validation import check_flag
 from skhuber._estimators.base import (
     Data,
-    HuberModel,
-    linear,
     unchanged_on_error,
     with_one_blas_thread,
 )
@@ -40,7 +27,6 @@ from skhuber._estimators.candidates import (
     ALPHAS,
     FIRST_RHO,
     RHOS,
-    SCORING_RHO,
     Failure,
     checked_grid,
     failures_of,
@@ -49,7 +35,12 @@ from skhuber._estimators.candidates import (
 )
 from skhuber._estimators.folds import checked_folds
 from skhuber._estimators.regressor import HuberRegressor
-from skhuber.metrics import make_huber_scorer
+from skhuber._estimators.scoring import (
+    Candidate,
+    ScoredSearch,
+    scores_of,
+    scoring_threshold,
+)
 
 if TYPE_CHECKING:
     from skhuber._fit import Fit, Settings
@@ -57,14 +48,10 @@ if TYPE_CHECKING:
 
 __all__ = ["HuberRegressorCV"]
 
-# Residuals below this fraction of the median deviation of y are taken for rounding
-# errors.
-_ROUNDING = 1e-9
-
 Floats = NDArray[np.float64]
 
 
-class HuberRegressorCV(HuberModel):
+class HuberRegressorCV(ScoredSearch):
     """Robust linear regression that chooses rho and alpha by cross-validation.
 
     The scores are those of :class:`~sklearn.model_selection.GridSearchCV` over
@@ -254,40 +241,8 @@ class HuberRegressorCV(HuberModel):
             warning = self._fit(X, y, sample_weight, params)
         if warning is not None:
             warnings.warn(warning, ConvergenceWarning, stacklevel=2)
-        bad = np.count_nonzero(~np.isfinite(self.cv_results_["mean_test_score"]))
-        if bad:
-            n_candidates = len(self.cv_results_["params"])
-            warnings.warn(
-                f"scoring={self.scoring!r} gave scores that are not finite to {bad} of "
-                f"{n_candidates} candidates; those without a number rank last",
-                UserWarning,
-                stacklevel=2,
-            )
+        self._warn_about_scores(self.cv_results_["mean_test_score"], stacklevel=2)
         return self
-
-    def get_metadata_routing(self) -> MetadataRouter:
-        """Return which metadata the fits, the scorer and the splitter get.
-
-        Returns
-        -------
-        routing : MetadataRouter
-            Routes `sample_weight` to the fits, and to the scorer and the splitter what
-            they request.
-        """
-        return (
-            # (By name: scikit-learn before 1.7 copies the owner, and with it its cv.)
-            MetadataRouter(owner=type(self).__name__)
-            .add_self_request(self)
-            .add(
-                scorer=self._scorer(1.0),
-                method_mapping=MethodMapping().add(caller="fit", callee="score"),
-            )
-            .add(
-                # As it is: `check_cv` would use up a generator.
-                splitter=self.cv,
-                method_mapping=MethodMapping().add(caller="fit", callee="split"),
-            )
-        )
 
     @with_callbacks
     @with_one_blas_thread
@@ -343,38 +298,6 @@ class HuberRegressorCV(HuberModel):
         failures += failures_of([settings], [fit])
         return warning_about("HuberRegressorCV", failures, n_tasks)
 
-    def _scorer(self, threshold: float | None) -> Callable[..., float]:
-        if self.scoring is None:
-            assert threshold is not None
-            scorer: Any = make_huber_scorer(rho=threshold)
-            if get_config()["enable_metadata_routing"]:
-                scorer.set_score_request(sample_weight=True)
-            return scorer
-        if not (isinstance(self.scoring, str) or callable(self.scoring)):
-            raise TypeError(
-                "scoring must be None, the name of a scorer or a callable "
-                f"(estimator, X, y) -> float, got {self.scoring!r}."
-            )
-        return check_scoring(self, self.scoring)
-
-    def _routed(self, weight: Floats | None, params: dict[str, Any]) -> Bunch:
-        """Return the metadata of the scorer and of the splitter."""
-        if get_config()["enable_metadata_routing"]:
-            if weight is not None:
-                params = {**params, "sample_weight": weight}
-            return process_routing(self, "fit", **params)
-        unknown = sorted(set(params) - {"groups"})
-        if unknown:
-            raise TypeError(
-                f"fit got {unknown[0]!r}, which only metadata routing can pass on: "
-                "allowed are X, y, sample_weight and groups, or more with "
-                "sklearn.set_config(enable_metadata_routing=True)."
-            )
-        score = {}
-        if weight is not None and _takes_weights(self._scorer(1.0)):
-            score["sample_weight"] = weight
-        return Bunch(scorer=Bunch(score=score), splitter=Bunch(split=params))
-
     def _scoring_threshold(self, data: Data, grid: list[Settings]) -> float:
         """Return the threshold of the default scoring, in the unit of y."""
         from skhuber._fit import fit_rows, residuals_of
@@ -384,15 +307,7 @@ class HuberRegressorCV(HuberModel):
         first = replace(grid[0], rho=FIRST_RHO, scale="joint", alpha=least)
         fit = fit_rows(rows, first)
         self._check_sums([fit], data)
-        distance = np.abs(residuals_of(rows, fit))
-        weight = data.weight
-        y = data.y.astype(np.float64)
-        deviation = np.abs(y - weighted_median(y, weight))
-        spread = _median_above(deviation, 0.0, weight)
-        # If most targets are met exactly, the median residual is a rounding error: take
-        # the median over the others, or the spread of y if all targets are met.
-        size = _median_above(distance, _ROUNDING * spread, weight) or spread
-        return SCORING_RHO * size / NORMAL_MAD if size > 0 else 1.0
+        return scoring_threshold(residuals_of(rows, fit), data)
 
     def _evaluate(
         self,
@@ -420,31 +335,15 @@ class HuberRegressorCV(HuberModel):
         grid: list[Settings],
         params: dict[str, Any],
     ) -> Floats:
-        X, y = data.X[test], data.y[test]
-        n = data.X.shape[0]
-        arrays = {name: np.asarray(value) for name, value in params.items()}
-        params = {
-            name: value[test] if value.shape[:1] == (n,) else params[name]
-            for name, value in arrays.items()
-        }
-        scores = np.empty(len(fits))
-        models = [self._attributes(fit.coef, fit.intercept, data) for fit in fits]
-        coefs = np.array([model["coef_"] for model in models]).T
-        predicted = linear(X, coefs, [model["intercept_"] for model in models])
-        for k, (fit, settings) in enumerate(zip(fits, grid, strict=True)):
+        candidates = []
+        for fit, settings in zip(fits, grid, strict=True):
             model = _Candidate(settings.rho, scale=self.scale, alpha=settings.alpha)
-            model.known = X, predicted[:, k]
-            attributes = {**models[k], "scale_": fit.scale, "rho_": settings.rho}
+            attributes = self._attributes(fit.coef, fit.intercept, data)
+            attributes |= {"scale_": fit.scale, "rho_": settings.rho}
             for name, value in attributes.items():
                 setattr(model, name, value)
-            score: object = self.scorer_(model, X, y, **params)
-            if not isinstance(score, Real):
-                raise TypeError(
-                    "scoring must return a number, got "
-                    f"{score!r} of type {type(score).__name__}."
-                )
-            scores[k] = score
-        return scores
+            candidates.append(model)
+        return scores_of(self.scorer_, candidates, data, test, params)
 
     def _attributes(self, coef: Floats, intercept: float, data: Data) -> dict[str, Any]:
         return {
@@ -490,43 +389,5 @@ class HuberRegressorCV(HuberModel):
         self.n_splits_ = len(scores)
 
 
-class _Candidate(HuberRegressor):
-    """Fitted model for a scorer, with the predictions for the test samples.
-
-    Predicting with all candidates at once takes a fraction of the time of one by one.
-    """
-
-    known: tuple[Any, NDArray[np.floating]]
-    """Test samples, and the predictions for them."""
-
-    def predict(self, X: ArrayLike) -> NDArray[np.floating]:
-        """Predict the target."""
-        samples, predictions = self.known
-        return predictions if X is samples else super().predict(X)
-
-
-def _median_above(sizes: Floats, least: float, weight: Floats | None) -> float:
-    """Return the median of all sizes; if it is at most `least`, that of larger sizes.
-
-    The result is zero if no size exceeds `least`.
-    """
-    median = weighted_median(sizes, weight)
-    if median > least:
-        return median
-    above = sizes > least
-    if weight is not None:
-        above &= weight > 0
-        weight = weight[above]
-    return weighted_median(sizes[above], weight) if above.any() else 0.0
-
-
-def _takes_weights(scorer: Callable[..., float]) -> bool:
-    """Return whether a scorer takes an argument `sample_weight`."""
-    try:
-        parameters = inspect.signature(scorer).parameters.values()
-    except (TypeError, ValueError):
-        return False
-    return any(
-        parameter.name == "sample_weight" or parameter.kind is parameter.VAR_KEYWORD
-        for parameter in parameters
-    )
+class _Candidate(Candidate, HuberRegressor):
+    """Candidate of HuberRegressorCV."""

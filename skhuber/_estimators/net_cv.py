@@ -15,24 +15,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from skhuber._common.scale import mad_scale
 from skhuber._common.validation import check_choice, check_flag
 from skhuber._estimators.base import (
     Data,
     check_rho,
-    linear,
     unchanged_on_error,
     with_one_blas_thread,
 )
 from skhuber._estimators.callbacks import Tasks, with_callbacks
 from skhuber._estimators.candidates import (
     FIRST_RHO,
-    SCORING_RHO,
     failures_of,
     listed,
     warning_about,
 )
-from skhuber._estimators.elastic_net import HuberNetModel
+from skhuber._estimators.elastic_net import HuberElasticNet, HuberNetModel
 from skhuber._estimators.folds import checked_folds
 from skhuber._estimators.net_parameters import check_l1_ratio, check_net
 from skhuber._estimators.net_path import (
@@ -41,10 +38,15 @@ from skhuber._estimators.net_path import (
     ebic,
     pivotal_alpha,
 )
-from skhuber.metrics import mean_huber_error
+from skhuber._estimators.scoring import (
+    Candidate,
+    ScoredSearch,
+    scores_of,
+    scoring_threshold,
+)
 
 if TYPE_CHECKING:
-    from skhuber._fit import Net, Settings
+    from skhuber._fit import Net, NetFit, Settings
     from skhuber._fit.net_path import NetPath
     from skhuber._rows import RowSource
 
@@ -63,7 +65,7 @@ class _Candidates(NamedTuple):
         return np.array([net.alpha for net in self.nets])
 
 
-class HuberElasticNetCV(HuberNetModel):
+class HuberElasticNetCV(ScoredSearch, HuberNetModel):
     """Sparse robust regression that chooses its penalty from the data.
 
     Candidates are the paths of :func:`huber_enet_path`, one for each rho and l1_ratio.
@@ -86,11 +88,14 @@ class HuberElasticNetCV(HuberNetModel):
         Thresholds to try, in units of the scale.
     cv : int, splitter, iterable or None, default=None
         The folds, as for :class:`HuberRegressorCV`; None stands for five.
+    scoring : str, callable or None, default=None
+        What is maximised on the test samples with ``criterion="cv"``, as for
+        :class:`HuberRegressorCV`. None stands for minus the mean Huber error with the
+        threshold `scoring_threshold_`.
     criterion : {"cv", "ebic"}, default="cv"
-        ``"cv"``: the mean Huber error of the test samples, with the threshold
-        `scoring_threshold_`. ``"ebic"``: the extended Bayesian information criterion
-        of :func:`huber_enet_path`, which selects fewer columns and needs no folds. It
-        compares alphas and l1_ratios at one rho only.
+        ``"cv"``: the mean score of the test samples. ``"ebic"``: the extended Bayesian
+        information criterion of :func:`huber_enet_path`, which selects fewer columns
+        and needs no folds. It compares alphas and l1_ratios at one rho only.
     rule : {"min", "1se"}, default="min"
         With ``criterion="cv"``, whether the least mean error is taken, or the largest
         alpha whose error is above it by no more than its standard error over the folds
@@ -107,13 +112,20 @@ class HuberElasticNetCV(HuberNetModel):
     alphas_ : ndarray of shape (n_rhos, n_l1_ratios, n_alphas)
         The alphas that were tried, from the largest to the smallest.
     errors_ : ndarray of shape (n_rhos, n_l1_ratios, n_alphas, n_folds)
-        Mean Huber errors of the folds; with ``criterion="cv"`` only. Beyond the end of
-        a path the errors are those of its last model.
+        Mean Huber errors of the folds, or with `scoring` the scores with their signs
+        changed; with ``criterion="cv"`` only. Beyond the end of a path the errors are
+        those of its last model.
     ebics_ : ndarray of shape (n_rhos, n_l1_ratios, n_alphas)
         Values of the criterion; with ``criterion="ebic"`` only.
-    scoring_threshold_ : float
+    scoring_threshold_ : float or None
         Threshold of the errors, in the unit of y: 1.345 robust standard deviations of
-        the residuals at the pivotal alpha; with ``criterion="cv"`` only.
+        the residuals at the pivotal alpha, with ``rho=1.35`` and the joint scale (of
+        those that are not zero, if most are). None if `scoring` is given; with
+        ``criterion="cv"`` only.
+    scorer_ : callable
+        The scorer used; with ``criterion="cv"`` only.
+    n_splits_ : int
+        Number of folds; with ``criterion="cv"`` only.
     coef_, sparse_coef_, intercept_, scale_, n_iter_, n_sweeps_, outliers_
         As of :class:`HuberElasticNet`, of the final fit.
     robust_weights_, objective_, optimality_gap_, dual_gap_
@@ -128,6 +140,13 @@ class HuberElasticNetCV(HuberNetModel):
     huber_enet_path : The fits along a path.
     pivotal_alpha : An alpha that theory suggests.
     sklearn.linear_model.ElasticNetCV : Squared loss.
+
+    Notes
+    -----
+    Weights, metadata, scorers and their models are as for :class:`HuberRegressorCV`.
+    Callbacks of scikit-learn (1.9 and later) see a task for each candidate of each
+    fold, or with ``criterion="ebic"`` of the fit to all samples, and one for the final
+    fit. A path that ends early has fewer candidates.
 
     Examples
     --------
@@ -150,6 +169,7 @@ class HuberElasticNetCV(HuberNetModel):
         eps: float = 1e-3,
         rho: float | Sequence[float] = 1.35,
         cv: Any = None,
+        scoring: Any = None,
         criterion: str = "cv",
         rule: str = "min",
         scale: str | float = "joint",
@@ -168,6 +188,7 @@ class HuberElasticNetCV(HuberNetModel):
         self.eps = eps
         self.rho = rho
         self.cv = cv
+        self.scoring = scoring
         self.criterion = criterion
         self.rule = rule
         self.scale = scale
@@ -185,7 +206,7 @@ class HuberElasticNetCV(HuberNetModel):
         X: ArrayLike,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
+        **params: Any,
     ) -> Self:
         """Choose the penalty, and fit the model to all data with it.
 
@@ -196,9 +217,11 @@ class HuberElasticNetCV(HuberNetModel):
         y : array-like of shape (n_samples,)
             Target.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights, which count in fits and errors.
-        groups : array-like of shape (n_samples,), default=None
-            Groups for the splitter.
+            Non-negative weights: a weight of 2 is the same as the sample twice, with
+            both copies in one fold.
+        **params
+            ``groups`` for the splitter; with metadata routing all that the splitter or
+            the scorer requests.
 
         Returns
         -------
@@ -215,6 +238,8 @@ class HuberElasticNetCV(HuberNetModel):
         -----
         ConvergenceWarning
             If the final fit could not be shown to be within `tol` of the optimum.
+        UserWarning
+            If a scorer gave scores that are not finite.
 
         Examples
         --------
@@ -227,9 +252,11 @@ class HuberElasticNetCV(HuberNetModel):
         (1, 1, 5, 3)
         """
         with unchanged_on_error(self):
-            warning = self._fit(X, y, sample_weight, groups)
+            warning = self._fit(X, y, sample_weight, params)
         if warning is not None:
             warnings.warn(warning, ConvergenceWarning, stacklevel=2)
+        if self.criterion == "cv":
+            self._warn_about_scores(self._mean_errors(), stacklevel=2)
         return self
 
     @with_callbacks
@@ -239,7 +266,7 @@ class HuberElasticNetCV(HuberNetModel):
         X: ArrayLike,
         y: ArrayLike,
         sample_weight: ArrayLike | None,
-        groups: ArrayLike | None,
+        params: dict[str, Any],
     ) -> str | None:
         """Set the fitted attributes; return the text of a warning, or None."""
         from skhuber._fit import fit_net
@@ -247,13 +274,19 @@ class HuberElasticNetCV(HuberNetModel):
         criterion = check_choice("criterion", self.criterion, ("cv", "ebic"))
         rule = check_choice("rule", self.rule, ("min", "1se"))
         verbose = check_flag("verbose", self.verbose)
+        self._scorer(1.0)  # raises an error for a bad `scoring`, before any work
         pairs = self._checked_pairs()
         data = self._checked_data(X, y, sample_weight)
         net = self._checked_net(data)
+        routed = self._routed(data.weight, params)
         folds = []
         if criterion == "cv":
-            folds = checked_folds(self.cv, data, {"groups": groups})
-        tasks = Tasks(self, data.for_callbacks(), n_tasks=None)
+            folds = checked_folds(self.cv, data, routed.splitter.split)
+        n_alphas = (
+            self.n_alphas if self.alphas is None else len(listed("alphas", self.alphas))
+        )
+        n_tasks = max(len(folds), 1) * len(pairs) * n_alphas + 1
+        tasks = Tasks(self, data.for_callbacks(), n_tasks=n_tasks)
         with tasks.fit():
             rows = data.rows()
             tables = [
@@ -263,14 +296,23 @@ class HuberElasticNetCV(HuberNetModel):
             shape = len(self._listed("rho")), len(self._listed("l1_ratio"))
             self.alphas_ = np.array([one.alphas for one in tables]).reshape(*shape, -1)
             if criterion == "ebic":
-                self.ebics_ = self._by_criterion(rows, tables).reshape(*shape, -1)
+                ebics = self._by_criterion(data, rows, tables, tasks)
+                self.ebics_ = ebics.reshape(*shape, -1)
                 best = self._least(self.ebics_)
             else:
-                self.scoring_threshold_ = self._threshold(data, rows, net)
-                errors = [
-                    self._errors(data, folds[k], tables, k, verbose)
-                    for k in range(len(folds))
-                ]
+                self.scoring_threshold_ = None
+                if self.scoring is None:
+                    self.scoring_threshold_ = self._threshold(data, rows, net)
+                self.scorer_ = self._scorer(self.scoring_threshold_)
+                self.n_splits_ = len(folds)
+                errors = []
+                for k, (train, test) in enumerate(folds):
+                    score = routed.scorer.score
+                    found = self._errors(data, train, test, tables, score, tasks)
+                    errors.append(found)
+                    if verbose:
+                        least = np.nanmin(found, initial=np.inf)
+                        print(f"fold {k + 1} of {len(folds)}: least error {least:.6g}")
                 self.errors_ = np.stack(errors, axis=-1).reshape(
                     *self.alphas_.shape, -1
                 )
@@ -278,12 +320,13 @@ class HuberElasticNetCV(HuberNetModel):
             table = tables[best[0] * shape[1] + best[1]]
             chosen, settings = table.nets[best[2]], table.settings
             final = data.rows()
-            found = fit_net(final, settings, chosen)
-            self._check_sums([found.fit], data)
-            self._take_net(found, settings, data, final)
+            last = fit_net(final, settings, chosen)
+            self._check_sums([last.fit], data)
+            self._take_net(last, settings, data, final)
             self.alpha_, self.l1_ratio_ = chosen.alpha, chosen.l1_ratio
+            tasks.done("refit", self._attributes(last, settings, chosen, data))
         settings = replace(settings, alpha=chosen.alpha)
-        failures = failures_of([settings], [found.fit])
+        failures = failures_of([settings], [last.fit])
         return warning_about("HuberElasticNetCV", failures, 1)
 
     def _listed(self, name: str) -> list[Any]:
@@ -331,13 +374,16 @@ class HuberElasticNetCV(HuberNetModel):
         nets = [replace(net, alpha=float(alpha)) for alpha in alphas]
         return _Candidates(settings, nets, NetPath(rows, settings, nets))
 
-    def _by_criterion(self, rows: RowSource, tables: list[_Candidates]) -> Floats:
+    def _by_criterion(
+        self, data: Data, rows: RowSource, tables: list[_Candidates], tasks: Tasks
+    ) -> Floats:
         """Return the criterion of each candidate; infinite beyond a path's end."""
         values = []
         for one in tables:
             fits = one.path.fit(rows)
             found = [ebic(fit, one.settings, rows.natural_weight) for fit in fits]
             values.append(found + [np.inf] * (len(one.nets) - len(found)))
+            self._tell(tasks, data, None, one, fits)
         return np.array(values)
 
     def _threshold(self, data: Data, rows: RowSource, net: Net) -> float:
@@ -349,56 +395,97 @@ class HuberElasticNetCV(HuberNetModel):
         first = replace(self._checked_settings(), rho=FIRST_RHO, scale="joint")
         found = fit_net(rows, first, replace(net, alpha=alpha, standardize=True))
         self._check_sums([found.fit], data)
-        scale = mad_scale(np.abs(residuals_of(rows, found.fit)), data.weight)
-        # (If most targets are met exactly, the joint scale is what is left of one.)
-        return SCORING_RHO * (scale or found.fit.scale)
+        return scoring_threshold(residuals_of(rows, found.fit), data)
 
     def _errors(
         self,
         data: Data,
-        fold: tuple[NDArray[np.intp], NDArray[np.intp]],
+        train: NDArray[np.intp],
+        test: NDArray[np.intp],
         tables: list[_Candidates],
-        number: int,
-        verbose: bool,
+        params: dict[str, Any],
+        tasks: Tasks,
     ) -> Floats:
-        """Return the errors of all candidates on one fold, shape (paths, alphas)."""
-        train, test = fold
-        y, X = data.y[test].astype(np.float64), data.X[test]
-        weight = None if data.weight is None else data.weight[test]
+        """Return minus the scores of all candidates on a fold, (paths, alphas)."""
         errors = []
         for one in tables:
-            fits = [found.fit for found in one.path.fit(data.rows(train))]
-            self._check_sums(fits, data)
-            coefs = np.array([fit.coef for fit in fits]).T
-            predicted = linear(X, coefs, [fit.intercept for fit in fits])
-            found = [
-                float(
-                    mean_huber_error(
-                        y,
-                        predicted[:, k],
-                        rho=self.scoring_threshold_,
-                        sample_weight=weight,
-                    )
-                )
-                for k in range(len(fits))
+            fits = one.path.fit(data.rows(train))
+            self._check_sums([found.fit for found in fits], data)
+            candidates = [
+                self._candidate(found, one.settings, net, data)
+                for found, net in zip(fits, one.nets, strict=False)
             ]
-            errors.append(found + [found[-1]] * (len(one.nets) - len(found)))
-        if verbose:
-            print(f"fold {number + 1}: least error {np.min(errors):.6g}")
+            scores = scores_of(self.scorer_, candidates, data, test, params)
+            errors.append(np.pad(-scores, (0, len(one.nets) - len(fits)), mode="edge"))
+            self._tell(tasks, data, train, one, fits)
         return np.array(errors)
+
+    def _candidate(
+        self, found: NetFit, settings: Settings, net: Net, data: Data
+    ) -> _NetCandidate:
+        """Return a model for scorers."""
+        model = _NetCandidate(net.alpha, l1_ratio=net.l1_ratio, rho=settings.rho)
+        shared = set(model.get_params()) & set(self.get_params()) - {"l1_ratio", "rho"}
+        model.set_params(**{name: getattr(self, name) for name in shared})
+        for name, value in self._attributes(found, settings, net, data).items():
+            setattr(model, name, value)
+        return model
+
+    def _attributes(
+        self, found: NetFit, settings: Settings, net: Net, data: Data
+    ) -> dict[str, Any]:
+        """Return the attributes of a model without those of single samples."""
+        fit = found.fit
+        return {
+            "coef_": data.like_X(fit.coef, fit.intercept),
+            "intercept_": fit.intercept,
+            "scale_": fit.scale,
+            "rho_": settings.rho,
+            "alpha_": net.alpha,
+            "l1_ratio_": net.l1_ratio,
+            "n_features_in_": data.X.shape[1],
+        }
+
+    def _tell(
+        self,
+        tasks: Tasks,
+        data: Data,
+        train: NDArray[np.intp] | None,
+        one: _Candidates,
+        fits: list[NetFit],
+    ) -> None:
+        """Report the candidates of a path to callbacks."""
+        if not tasks.has_listeners:
+            return
+        listened = data.for_callbacks(train)
+        for found, net in zip(fits, one.nets, strict=False):
+            attributes = self._attributes(found, one.settings, net, data)
+            tasks.done("candidate", attributes, listened)
+
+    def _mean_errors(self) -> Floats:
+        with np.errstate(invalid="ignore"):  # NaN if errors of both infinities meet
+            mean: Floats = self.errors_.mean(axis=-1)
+        return mean
 
     def _chosen(self, rule: str) -> tuple[int, int, int]:
         """Return the indices of the chosen rho, l1_ratio and alpha."""
-        mean = self.errors_.mean(axis=-1)
+        mean = self._mean_errors()
+        mean[np.isnan(mean)] = np.inf
         i, j, k = self._least(mean)
         if rule == "1se":
             n = self.errors_.shape[-1]
-            spread = self.errors_[i, j, k].std(ddof=1) if n > 1 else 0.0
+            spread = 0.0
+            if n > 1 and np.isfinite(mean[i, j, k]):
+                spread = self.errors_[i, j, k].std(ddof=1)
             most = mean[i, j, k] + spread / np.sqrt(n)
-            k = int(np.flatnonzero(mean[i, j] <= most)[0])
+            k = int(np.argmax(mean[i, j] <= most))
         return i, j, k
 
     @staticmethod
     def _least(values: Floats) -> tuple[int, int, int]:
         i, j, k = np.unravel_index(int(np.argmin(values)), values.shape)
         return int(i), int(j), int(k)
+
+
+class _NetCandidate(Candidate, HuberElasticNet):
+    """Candidate of HuberElasticNetCV."""

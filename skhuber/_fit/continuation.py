@@ -27,20 +27,21 @@ _ON_THE_WAY = Trust(1e-6)
 _ON_THE_WAY_ITER = 8
 
 
-def newton(
-    problem: Problem, theta: Floats, max_iter: int, *, may_stay: bool = False
-) -> Solution:
+def newton(problem: Problem, theta: Floats, rules: Rules) -> Solution:
     """Minimise by Newton's method, along a falling scale if it needs that."""
     # A fixed scale far below the residuals is a case for continuation, unless this is a
     # warm start from the minimum itself.
     direct = _DIRECT_ITER if problem.objective.joint else _direct_iter(problem, theta)
-    first = _newton(problem, theta, min(max_iter, direct), may_stay=may_stay)
+    max_iter = rules.max_iter
+    limited = replace(rules, max_iter=min(max_iter, direct))
+    first = _newton(problem, theta, limited)
     done = first.status not in (Status.MAX_ITER, Status.STALLED)
     if done or first.n_iter == max_iter:
         return first
     theta, steps = _follow_scale(problem, theta, max_iter - first.n_iter)
     n_iter = first.n_iter + steps
-    solution = _newton(problem, theta, max_iter - n_iter)
+    rest = replace(rules, max_iter=max_iter - n_iter, may_stay=False)
+    solution = _newton(problem, theta, rest)
     n_iter += solution.n_iter
     is_first = is_lower(first.value, first.gap, solution.value, solution.gap)
     if is_first and solution.status is not Status.STOPPED:
@@ -48,12 +49,9 @@ def newton(
     return replace(solution, n_iter=n_iter)
 
 
-def _newton(
-    problem: Problem, theta: Floats, max_iter: int, *, may_stay: bool = False
-) -> Solution:
-    # (Matrix-free, a step of polish costs as many sweeps as several others.)
-    polish = 0 if problem.matrix_free else Rules.polish
-    rules = Rules(max_iter, polish, may_stay)
+def _newton(problem: Problem, theta: Floats, rules: Rules) -> Solution:
+    if problem.matrix_free:  # a step of polish costs as many sweeps as several others
+        rules = replace(rules, polish=0)
     return drive(descend(theta, problem.part, rules), problem.answer)
 
 
@@ -90,7 +88,8 @@ def _follow_scale(problem: Problem, theta: Floats, max_iter: int) -> tuple[Float
     n_iter = 0
     while n_iter < max_iter:
         fixed = _at_scale(problem, scale)
-        solution = _newton(fixed, x, min(_ON_THE_WAY_ITER, max_iter - n_iter))
+        rules = Rules(min(_ON_THE_WAY_ITER, max_iter - n_iter))
+        solution = _newton(fixed, x, rules)
         n_iter += solution.n_iter
         x = solution.x
         u, intercept, _ = fixed.objective.split(x)

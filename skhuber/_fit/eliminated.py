@@ -31,7 +31,7 @@ from skhuber._fit.problem import (
     trusted_gap,
 )
 from skhuber._rows import CSRRows
-from skhuber._solver.descent import LEAST_DAMPING
+from skhuber._solver.descent import LEAST_DAMPING, Rules
 from skhuber._solver.lbfgs import whitened_lbfgs
 from skhuber._solver.quadratic import Model
 from skhuber._solver.separable import Separable
@@ -210,15 +210,15 @@ class Eliminated:
         return Answer(found.value, gradient, tolerance, model, found.stop)
 
 
-def eliminate(problem: Problem, theta: Floats, max_iter: int) -> Solution:
+def eliminate(problem: Problem, theta: Floats, rules: Rules) -> Solution:
     """Minimise with the coefficients apart eliminated, or, failing that, without."""
     reduced = Eliminated(problem, theta)
-    solution = reduced.solution(_descend(reduced, max_iter))
-    left = max_iter - solution.n_iter
+    solution = reduced.solution(_descend(reduced, rules.max_iter))
+    left = rules.max_iter - solution.n_iter
     ends = (Status.CONVERGED, Status.STOPPED, Status.NOT_FINITE)
     if solution.status in ends or left <= 0:
         return solution
-    rest = newton(problem, solution.x, left)
+    rest = newton(problem, solution.x, replace(rules, max_iter=left))
     return replace(rest, n_iter=solution.n_iter + rest.n_iter)
 
 

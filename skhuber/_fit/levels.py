@@ -58,8 +58,8 @@ _INLIERS_PER_COLUMN = 5
 # L-BFGS steps after which another Hessian is the better way, and how many Hessians.
 _ROUND_ITER = 12
 _ROUNDS = 4
-# Steps of polish where no step decreased the value any further.
-_STALLED_POLISH = 6
+# The most steps of polish; a fit whose steps stalled may take them all.
+MOST_POLISH = 6
 # A column is stiffer on all rows than a sample shows: by more than chance.
 _STIFFER = 1.5
 
@@ -134,6 +134,7 @@ def minimise(
     max_iter: int,
     warm: bool = False,
     may_stay: bool = False,
+    most_polish: int = MOST_POLISH,
 ) -> Solution:
     """Minimise on all rows, by the way that the plan says.
 
@@ -150,13 +151,15 @@ def minimise(
         Whether the start is nearer to the minimum than that of a sample is.
     may_stay : bool
         Whether a start within the tolerance is the result, to the last bit.
+    most_polish : int
+        The most steps for the last digits.
     """
-    plan = samples.plan
-    rules = Rules(max_iter, may_stay=may_stay)
+    plan = replace(samples.plan, polish=min(samples.plan.polish, most_polish))
+    rules = Rules(max_iter, min(Rules.polish, most_polish), may_stay)
     if plan.way == "eliminated":
-        return eliminate(problem, state.theta, max_iter)
+        return eliminate(problem, state.theta, rules)
     if plan.way != "whitened":
-        return newton(problem, state.theta, max_iter, may_stay=may_stay)
+        return newton(problem, state.theta, rules)
     arrival: tuple[Evaluation, Model | None]
     if state.model is not None:
         arrival = problem.evaluate(state.theta), state.model
@@ -165,7 +168,7 @@ def minimise(
         arrival = found, model and _raised(model, found)
     else:
         arrival = climb(problem, samples, state.theta)
-    return _rounds(problem, samples, *arrival, rules)
+    return _rounds(problem, plan, *arrival, rules)
 
 
 def _trust(problem: Problem, plan: Plan) -> Trust:
@@ -230,11 +233,10 @@ def _on_sample(samples: Samples, objective: HuberObjective, theta: Floats) -> Fl
     trust = Trust(_SAMPLE_TOL * rows.n_features / rows.n_rows)
     part = Problem(objective, rows, trust)
     if samples.plan.sample_way == "newton":
-        return newton(part, theta, _SAMPLE_ITER).x
+        return newton(part, theta, Rules(_SAMPLE_ITER)).x
     plan = replace(samples.plan, hessian_rows=0, polish=0)
     found, model = part.whitening_model(theta)
-    alone = Samples(rows, replace(plan, sample_rows=0))
-    return _rounds(part, alone, found, model, Rules(_SAMPLE_ITER)).x
+    return _rounds(part, plan, found, model, Rules(_SAMPLE_ITER)).x
 
 
 def _hessian_there(
@@ -286,14 +288,13 @@ def _by_model(
 
 def _rounds(
     problem: Problem,
-    samples: Samples,
+    plan: Plan,
     found: Evaluation,
     model: Model | None,
     rules: Rules,
 ) -> Solution:
     """Minimise with one Hessian, or with another one if it does not lead to the end."""
-    plan, part = samples.plan, problem.part
-    tol = problem.trust.tol
+    part, tol = problem.part, problem.trust.tol
     trusting = problem.trusting(_trust(problem, plan))
     solution = Solution(
         found.theta, found.value, found.gradient, np.inf, 0, Status.NOT_FINITE
@@ -312,7 +313,7 @@ def _rounds(
         if solution.status is Status.CONVERGED and n_iter == 0 and rules.may_stay:
             break
         stalled = solution.status is Status.STALLED
-        steps = _STALLED_POLISH if stalled else plan.polish
+        steps = MOST_POLISH if stalled else plan.polish
         solution = drive(polish(solution, part, steps, 1.0), trusting.answer)
         if solution.status is Status.CONVERGED or n_iter >= rules.max_iter:
             break
@@ -337,5 +338,6 @@ def _rescued(
     left = rules.max_iter - solution.n_iter
     if solution.status is not Status.STALLED or not plan.may_rescue or left <= 0:
         return solution
-    rescued = newton(problem.trusting(Trust(problem.trust.tol)), solution.x, left)
+    trusting = problem.trusting(Trust(problem.trust.tol))
+    rescued = newton(trusting, solution.x, Rules(left, rules.polish))
     return replace(rescued, n_iter=solution.n_iter + rescued.n_iter)

@@ -31,6 +31,7 @@ the basis of the columns the Hessian of an exact fit is lost to rounding.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -214,6 +215,7 @@ def plan_of(rows: RowSource, penalty: Penalty | None = None) -> Plan:
     return replace(plan, basis="never", working_set=is_wide)
 
 
+@functools.lru_cache(maxsize=64)
 def make_plan(shape: Shape, *, compiled: bool = True, smooth: bool = True) -> Plan:
     """Return the plan for data of this shape.
 

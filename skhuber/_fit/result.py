@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,6 +55,14 @@ class Tally:
     norm: float
     inlier: float
     n_outliers: int
+
+    @classmethod
+    def of(
+        cls, rows: RowSource, point: Point, cc: float, inlier: float, n_outliers: int
+    ) -> Tally:
+        """Return the tally of a fit from the sums of a sweep at its point."""
+        unit = rows.weight_unit
+        return cls(math.sqrt(cc / unit) / point.y_unit, inlier / unit, n_outliers)
 
 
 @dataclass(frozen=True)
@@ -145,7 +154,8 @@ def described(
         problem = problem.unwatched()
     residuals = problem.residuals(solution.x)
     found = problem.evaluate(solution.x)
-    fit = _fit(problem, settings, solution, found.sums, residuals, n_iter_least)
+    tally = _tally(problem, solution, found.sums)
+    fit = _fit(problem, settings, solution, tally, residuals, n_iter_least)
     sums = replace(found.sums, squares=None, gram=None)
     return replace(fit, found=replace(found, sums=sums))
 
@@ -154,15 +164,22 @@ def described_without_residuals(
     problem: Problem, settings: Settings, solution: Solution, found: Evaluation
 ) -> Fit:
     """Return a solution of which only an evaluation is known."""
-    fit = _fit(problem, settings, solution, found.sums, None, 1)
+    tally = _tally(problem, solution, found.sums)
+    fit = _fit(problem, settings, solution, tally, None, 1)
     return replace(fit, found=found)
+
+
+def _tally(problem: Problem, solution: Solution, sums: Sums) -> Tally:
+    """Return the tally of a solution from its sums."""
+    point = problem.objective.point(solution.x)
+    return Tally.of(problem.rows, point, sums.cc, sums.inlier, sums.n_outliers)
 
 
 def _fit(
     problem: Problem,
     settings: Settings,
     solution: Solution,
-    sums: Sums,
+    tally: Tally,
     residuals: Any,
     n_iter_least: int,
 ) -> Fit:
@@ -174,11 +191,9 @@ def _fit(
         power = -objective.frame.y_power
         threshold = float(np.ldexp(settings.rho * settings.scale, power))
         point = replace(point, threshold=threshold)
-    numbers = [model.intercept, model.scale, model.objective]
-    if not (np.isfinite(model.coef).all() and np.isfinite(numbers).all()):
+    numbers = model.intercept, model.scale, model.objective
+    if not (np.isfinite(model.coef).all() and all(map(math.isfinite, numbers))):
         return Fit.not_finite(rows)
-    unit = rows.weight_unit
-    norm = float(np.sqrt(sums.cc / unit)) / point.y_unit
     return Fit(
         coef=model.coef,
         intercept=model.intercept,
@@ -189,31 +204,25 @@ def _fit(
         n_sweeps=rows.n_sweeps,
         status=solution.status,
         point=point,
-        tally=Tally(norm, sums.inlier / unit, sums.n_outliers),
+        tally=tally,
         theta=solution.x,
         residuals=residuals,
     )
 
 
 def described_small(
-    problem: Problem, settings: Settings, solution: Solution, r: Floats
+    problem: Problem, settings: Settings, solution: Solution, s: Floats, r: Floats
 ) -> Fit:
-    """Return a solution of which the residuals are known in double precision."""
-    rows, point = problem.rows, problem.objective.point(solution.x)
-    is_outlier = np.abs(r) > point.threshold
-    s = np.ones(len(r)) if rows.weight is None else rows.weight * rows.weight_unit
-    c = np.clip(r, -point.threshold, point.threshold)
-    sums = Sums(
-        weight=rows.total_weight,
-        gradient=np.zeros(rows.n_features),
-        c=float(s @ c),
-        cr=float(s @ (c * r)),
-        cc=float(s @ c**2),
-        inlier=float(s @ ~is_outlier),
-        n_inliers=int(np.count_nonzero(~is_outlier & (s > 0))),
-        n_outliers=int(np.count_nonzero(is_outlier & (s > 0))),
+    """Return a solution on rows of which all weights and residuals are known."""
+    point = problem.objective.point(solution.x)
+    size = np.abs(r)
+    is_inlier = size <= point.threshold
+    c = np.minimum(size, point.threshold)
+    n_outliers = len(r) - int(np.count_nonzero(is_inlier))
+    tally = Tally.of(
+        problem.rows, point, float(s @ (c * c)), float(s @ is_inlier), n_outliers
     )
-    return _fit(problem, settings, solution, sums, r.copy(), 1)
+    return _fit(problem, settings, solution, tally, r.copy(), 1)
 
 
 def residuals_of(rows: RowSource, fit: Fit) -> Floats:

@@ -97,7 +97,7 @@ class Small:
         problem = Problem(found[0], self._rows, Trust(settings.tol), double=True)
         if self._present is not self._rows:
             return described(problem, settings, found[1], n_iter_least=1)
-        return described_small(problem, settings, found[1], self._r)
+        return described_small(problem, settings, found[1], self._weight, self._r)
 
     def _mad_fixed_point(
         self, objective: HuberObjective, settings: Settings

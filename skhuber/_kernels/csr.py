@@ -34,18 +34,15 @@ def back_project_row_csr(X, i, centre, c, g):
         g[np.uintp(indices[e])] += c * data[e]
 
 
-@block_kernel
-def add_squares_csr(X, start, stop, centre, unit, h, q):
+@inlined_kernel
+def add_squares_row_csr(X, i, centre, unit, h, q):
     """Add what stored entries change: z² in place of the square of a centred zero."""
     data, indices, indptr = X
-    for i in range(start, stop):
-        mass = h[i - start]
-        if mass != 0.0:
-            for e in range(np.uintp(indptr[i]), np.uintp(indptr[i + 1])):
-                j = np.uintp(indices[e])
-                z = (data[e] - centre[j]) * unit[j]
-                zero = centre[j] * unit[j]
-                q[j] += mass * (z * z - zero * zero)
+    for e in range(np.uintp(indptr[i]), np.uintp(indptr[i + 1])):
+        j = np.uintp(indices[e])
+        z = (data[e] - centre[j]) * unit[j]
+        zero = centre[j] * unit[j]
+        q[j] += h * (z * z - zero * zero)
 
 
 @inlined_kernel

@@ -15,7 +15,7 @@ A function's suffix says what it reads:
     the processor prefetches best, and is still in the level-1 cache when it is read
     again.
 ``_row_picked``
-    Row picked[k] of X, given the pair (X, picked).
+    Row picked[i] of X, given the pair (X, picked).
 ``_rows``
     Several rows of a C-ordered array with many columns, of which the level-1 cache
     would not hold one together with its sums. Eight rows are back-projected at a time,
@@ -31,7 +31,7 @@ from __future__ import annotations
 import numpy as np
 
 from skhuber._kernels.scalar import clip
-from skhuber._runtime import block_kernel, inlined_kernel
+from skhuber._runtime import block_kernel, inlined_kernel, inner_kernel
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -69,6 +69,13 @@ def influence_row(X, i, centre, unit):
 
 
 @inlined_kernel
+def add_squares_row(X, i, centre, unit, h, q):
+    for j in range(X.shape[1]):
+        z = (X[i, j] - centre[j]) * unit[j]
+        q[j] += h * z * z
+
+
+@inlined_kernel
 def project_row_picked(X, i, centre, slope):
     return project_row(X[0], X[1][i], centre, slope)
 
@@ -83,17 +90,31 @@ def influence_row_picked(X, i, centre, unit):
     return influence_row(X[0], X[1][i], centre, unit)
 
 
-@block_kernel
-def add_squares_picked(X, start, stop, centre, unit, h, q):
+@inlined_kernel
+def add_squares_row_picked(X, i, centre, unit, h, q):
+    add_squares_row(X[0], X[1][i], centre, unit, h, q)
+
+
+@inner_kernel
+def project_rows(X, start, stop, centre, slope, out):
     for i in range(start, stop):
-        if h[i - start] != 0.0:
-            row = X[1][i]
-            for j in range(X[0].shape[1]):
-                z = (X[0][row, j] - centre[j]) * unit[j]
-                q[j] += h[i - start] * z * z
+        total = 0.0
+        for j in range(X.shape[1]):
+            total += (X[i, j] - centre[j]) * slope[j]
+        out[i - start] = total
 
 
-@block_kernel
+@inner_kernel
+def influence_rows(X, start, stop, centre, unit, out):
+    for i in range(start, stop):
+        total = 0.0
+        for j in range(X.shape[1]):
+            z = (X[i, j] - centre[j]) * unit[j]
+            total += z * z
+        out[i - start] = total
+
+
+@inner_kernel
 def back_project_rows(X, start, stop, centre, c, g):
     n_features = X.shape[1]
     i = start
@@ -116,11 +137,12 @@ def back_project_rows(X, start, stop, centre, c, g):
             )
         i += 8
     while i < stop:
-        back_project_row(X, i, centre, c[i - start], g)
+        for j in range(n_features):
+            g[j] += c[i - start] * (X[i, j] - centre[j])
         i += 1
 
 
-@block_kernel
+@inner_kernel
 def add_squares_rows(X, start, stop, centre, unit, h, q):
     i = start
     while i + 4 <= stop:
@@ -144,13 +166,13 @@ def add_squares_rows(X, start, stop, centre, unit, h, q):
         i += 1
 
 
-@block_kernel
+@inner_kernel
 def _add_column(x, mean, a, out):
     for k in range(out.shape[0]):
         out[k] += (x[k] - mean) * a
 
 
-@block_kernel
+@inner_kernel
 def _add_eight_columns(x0, x1, x2, x3, x4, x5, x6, x7, mean, a, out):
     mean0, mean1, mean2, mean3 = mean[0], mean[1], mean[2], mean[3]
     mean4, mean5, mean6, mean7 = mean[4], mean[5], mean[6], mean[7]
@@ -169,11 +191,12 @@ def _add_eight_columns(x0, x1, x2, x3, x4, x5, x6, x7, mean, a, out):
         )
 
 
-@block_kernel
+@inner_kernel
 def project_columns(X, start, stop, centre, slope, out):
     n_features = X.shape[1]
     row_sums = out[: stop - start]
-    row_sums[:] = 0.0
+    for k in range(row_sums.shape[0]):
+        row_sums[k] = 0.0
     j = 0
     while j + 8 <= n_features:
         _add_eight_columns(
@@ -195,7 +218,7 @@ def project_columns(X, start, stop, centre, slope, out):
         j += 1
 
 
-@block_kernel
+@inner_kernel
 def _column_dot(x, mean, c):
     total = 0.0
     for k in range(c.shape[0]):
@@ -203,7 +226,7 @@ def _column_dot(x, mean, c):
     return total
 
 
-@block_kernel
+@inner_kernel
 def _eight_column_dots(x0, x1, x2, x3, x4, x5, x6, x7, mean, c, g):
     mean0, mean1, mean2, mean3 = mean[0], mean[1], mean[2], mean[3]
     mean4, mean5, mean6, mean7 = mean[4], mean[5], mean[6], mean[7]
@@ -229,7 +252,7 @@ def _eight_column_dots(x0, x1, x2, x3, x4, x5, x6, x7, mean, c, g):
     g[7] += sum7
 
 
-@block_kernel
+@inner_kernel
 def back_project_columns(X, start, stop, centre, c, g):
     n_features = X.shape[1]
     row_factors = c[: stop - start]
@@ -254,7 +277,7 @@ def back_project_columns(X, start, stop, centre, c, g):
         j += 1
 
 
-@block_kernel
+@inlined_kernel
 def _column_squares(x, mean, unit, h):
     total = 0.0
     for k in range(h.shape[0]):
@@ -263,24 +286,25 @@ def _column_squares(x, mean, unit, h):
     return total
 
 
-@block_kernel
+@inner_kernel
 def add_squares_columns(X, start, stop, centre, unit, h, q):
     masses = h[: stop - start]
     for j in range(X.shape[1]):
         q[j] += _column_squares(X[start:stop, j], centre[j], unit[j], masses)
 
 
-@block_kernel
+@inlined_kernel
 def _add_column_squares(x, mean, unit, out):
     for k in range(out.shape[0]):
         z = (x[k] - mean) * unit
         out[k] += z * z
 
 
-@block_kernel
+@inner_kernel
 def influence_columns(X, start, stop, centre, unit, out):
     row_sums = out[: stop - start]
-    row_sums[:] = 0.0
+    for k in range(row_sums.shape[0]):
+        row_sums[k] = 0.0
     for j in range(X.shape[1]):
         _add_column_squares(X[start:stop, j], centre[j], unit[j], row_sums)
 

@@ -24,10 +24,10 @@ infinity that stands in X shows, in the gradient.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numba.core import types
 from numba.extending import overload
 
 from skhuber._kernels import csr, dense
@@ -62,88 +62,34 @@ class At(NamedTuple):
     weight_unit: float
 
 
-def _layout(X):
-    """Return the name of X's layout, given X or its numba type."""
-    if isinstance(X, tuple | types.BaseTuple):
-        return "csr" if len(X) == 3 else "picked"
-    if isinstance(X, types.Array):
-        return "columns" if X.layout == "F" else "rows"
-    return "columns" if X.flags.f_contiguous and not X.flags.c_contiguous else "rows"
-
-
-def by_layout(*, inline="never", **functions):
-    """Return a function that calls one of `functions`, chosen by the layout of X.
+def by_layout(*, columns, rows):
+    """Return a function that calls one of two, chosen by the layout of the array X.
 
     Parameters
     ----------
-    inline : {"never", "always"}
-        Whether the call becomes part of its caller, as by
-        `skhuber._runtime.inlined_kernel`.
-    **functions
-        Functions of X and further arguments: `csr`, `picked` (some rows of a dense
-        array), `columns` (Fortran order) and `rows` (any other array).
+    columns, rows : functions
+        Of X and further arguments, for arrays in Fortran order and for any others.
     """
 
     def call(X, *arguments):
-        return functions[_layout(X)](X, *arguments)
+        is_columns = X.flags.f_contiguous and not X.flags.c_contiguous
+        return (columns if is_columns else rows)(X, *arguments)
 
     # Compiled code never runs `call`: numba compiles what `choose` returns, once it
     # knows the types, with the options of the kernel that calls it.
-    @overload(call, inline=inline, strict=False)
+    @overload(call, strict=False)
     def choose(X, *arguments):
-        return functions[_layout(X)].py_func
+        return columns if X.layout == "F" else rows
 
     return call
 
 
-project_row = by_layout(
-    inline="always",
-    csr=csr.project_row_csr,
-    picked=dense.project_row_picked,
-    rows=dense.project_row,
-)
-back_project_row = by_layout(
-    inline="always",
-    csr=csr.back_project_row_csr,
-    picked=dense.back_project_row_picked,
-    rows=dense.back_project_row,
-)
-influence_row = by_layout(
-    inline="always",
-    csr=csr.influence_row_csr,
-    picked=dense.influence_row_picked,
-    rows=dense.influence_row,
-)
-add_squares = by_layout(
-    csr=csr.add_squares_csr,
-    picked=dense.add_squares_picked,
-    columns=dense.add_squares_columns,
-    rows=dense.add_squares_rows,
-)
+project = by_layout(columns=dense.project_columns, rows=dense.project_rows)
 back_project = by_layout(
     columns=dense.back_project_columns, rows=dense.back_project_rows
 )
-
-
-@block_kernel
-def _project_each_row(X, start, stop, centre, slope, out):
-    for i in range(start, stop):
-        out[i - start] = project_row(X, i, centre, slope)
-
-
-@block_kernel
-def _influence_of_each_row(X, start, stop, centre, unit, out):
-    for i in range(start, stop):
-        out[i - start] = influence_row(X, i, centre, unit)
-
-
-project = by_layout(columns=dense.project_columns, rows=_project_each_row)
-influence = by_layout(
-    csr=_influence_of_each_row,
-    picked=_influence_of_each_row,
-    columns=dense.influence_columns,
-    rows=_influence_of_each_row,
-)
+add_squares = by_layout(columns=dense.add_squares_columns, rows=dense.add_squares_rows)
+influence = by_layout(columns=dense.influence_columns, rows=dense.influence_rows)
 
 
 @inlined_kernel
@@ -156,56 +102,101 @@ def _weight(weight, i, at):
     return weight[i] * at.weight_unit if weight.shape[0] > 0 else 1.0
 
 
-@block_kernel
-def _sum_row_by_row(X, y, weight, start, stop, at, r, g, scalars):
-    """Add up the sums of a chunk, reading each row twice before the next one."""
+@inlined_kernel
+def _sum_rows(
+    project_row, back_project_row, first, last, X, y, weight, rows, at, kept, out
+):
+    """Sum s c (x − centre) and the scalars listed above, for each block.
+
+    Each row is read twice before the next one.
+
+    Parameters
+    ----------
+    project_row, back_project_row : kernels
+        Those of the layout of X.
+    kept : array of float64
+        Takes r of the rows of these blocks; none, if it is empty.
+    out : array of shape (number of all blocks, p + N_SCALARS)
+        The sums are added to it.
+    """
     centre, slope, threshold = at.centre, at.slope, at.threshold
-    sum_c = 0.0
-    sum_cr = 0.0
-    sum_cc = 0.0
-    sum_inlier = 0.0
-    n_inliers = 0
-    for i in range(start, stop):
-        residual = _residual(y, i, project_row(X, i, centre, slope), at)
-        s = _weight(weight, i, at)
-        present = residual if s != 0.0 else 0.0
-        c = clip(present, threshold)
-        sum_c += s * c
-        sum_cr += s * c * present
-        sum_cc += s * c * c
-        sum_inlier += s if abs(present) <= threshold else 0.0
-        n_inliers += (abs(present) <= threshold) & (s > 0.0)
-        back_project_row(X, i, centre, s * c, g)
-        r[i - start] = residual
-    scalars[SUM_C] += sum_c
-    scalars[SUM_CR] += sum_cr
-    scalars[SUM_CC] += sum_cc
-    scalars[SUM_INLIER] += sum_inlier
-    scalars[N_INLIERS] += n_inliers
+    n_features = centre.shape[0]
+    for block in range(first, last):
+        g = out[block, :n_features]
+        sum_c = 0.0
+        sum_cr = 0.0
+        sum_cc = 0.0
+        sum_inlier = 0.0
+        n_inliers = 0
+        for i in range(block * rows, min((block + 1) * rows, y.shape[0])):
+            residual = _residual(y, i, project_row(X, i, centre, slope), at)
+            s = _weight(weight, i, at)
+            present = residual if s != 0.0 else 0.0
+            c = clip(present, threshold)
+            sum_c += s * c
+            sum_cr += s * c * present
+            sum_cc += s * c * c
+            sum_inlier += s if abs(present) <= threshold else 0.0
+            n_inliers += (abs(present) <= threshold) & (s > 0.0)
+            back_project_row(X, i, centre, s * c, g)
+            if kept.shape[0] > 0:
+                kept[i - first * rows] = residual
+        scalars = out[block, n_features:]
+        scalars[SUM_C] += sum_c
+        scalars[SUM_CR] += sum_cr
+        scalars[SUM_CC] += sum_cc
+        scalars[SUM_INLIER] += sum_inlier
+        scalars[N_INLIERS] += n_inliers
 
 
 @block_kernel
-def _sum_scalars(weight, start, at, r, scalars):
+def sums_of_rows(first, last, X, y, weight, rows, at, kept, out):
+    project, back_project = dense.project_row, dense.back_project_row
+    _sum_rows(project, back_project, first, last, X, y, weight, rows, at, kept, out)
+
+
+@block_kernel
+def sums_of_picked(first, last, X, y, weight, rows, at, kept, out):
+    project, back_project = dense.project_row_picked, dense.back_project_row_picked
+    _sum_rows(project, back_project, first, last, X, y, weight, rows, at, kept, out)
+
+
+@block_kernel
+def sums_of_csr(first, last, X, y, weight, rows, at, kept, out):
+    project, back_project = csr.project_row_csr, csr.back_project_row_csr
+    _sum_rows(project, back_project, first, last, X, y, weight, rows, at, kept, out)
+
+
+@inlined_kernel
+def _fill_weights(weight, start, at, s):
+    if weight.shape[0] > 0:
+        for k in range(s.shape[0]):
+            s[k] = weight[start + k] * at.weight_unit
+    else:
+        for k in range(s.shape[0]):
+            s[k] = 1.0
+
+
+@inlined_kernel
+def _sum_scalars(threshold, s, r, scalars):
     """Add up the scalar sums of a chunk whose residuals are known.
 
     A loop that sums must store nothing. Otherwise the compiled code chooses between two
     orders of adding up, by where the arrays lie in memory.
     """
-    threshold = at.threshold
     sum_c = 0.0
     sum_cr = 0.0
     sum_cc = 0.0
     sum_inlier = 0.0
     n_inliers = 0
     for k in range(r.shape[0]):
-        s = _weight(weight, start + k, at)
-        present = r[k] if s != 0.0 else 0.0
+        present = r[k] if s[k] != 0.0 else 0.0
         c = clip(present, threshold)
-        sum_c += s * c
-        sum_cr += s * c * present
-        sum_cc += s * c * c
-        sum_inlier += s if abs(present) <= threshold else 0.0
-        n_inliers += (abs(present) <= threshold) & (s > 0.0)
+        sum_c += s[k] * c
+        sum_cr += s[k] * c * present
+        sum_cc += s[k] * c * c
+        sum_inlier += s[k] if abs(present) <= threshold else 0.0
+        n_inliers += (abs(present) <= threshold) & (s[k] > 0.0)
     scalars[SUM_C] += sum_c
     scalars[SUM_CR] += sum_cr
     scalars[SUM_CC] += sum_cc
@@ -214,90 +205,106 @@ def _sum_scalars(weight, start, at, r, scalars):
 
 
 @block_kernel
-def _sum_all_rows(X, y, weight, start, stop, at, r, g, scalars):
-    """Add up the sums of a chunk, reading all its rows once and then again."""
-    project(X, start, stop, at.centre, at.slope, r)
-    for k in range(r.shape[0]):
-        r[k] = _residual(y, start + k, r[k], at)
-    _sum_scalars(weight, start, at, r, scalars)
-    factor = np.empty(r.shape[0])
-    for k in range(r.shape[0]):
-        s = _weight(weight, start + k, at)
-        factor[k] = s * clip(r[k], at.threshold) if s != 0.0 else 0.0
-    back_project(X, start, stop, at.centre, factor, g)
-
-
-@block_kernel
-def _sum_dense_rows(X, y, weight, start, stop, at, r, g, scalars):
-    if X.shape[1] <= dense.NARROW:
-        _sum_row_by_row(X, y, weight, start, stop, at, r, g, scalars)
-    else:
-        _sum_all_rows(X, y, weight, start, stop, at, r, g, scalars)
-
-
-sum_chunk = by_layout(
-    csr=_sum_row_by_row,
-    picked=_sum_row_by_row,
-    columns=_sum_all_rows,
-    rows=_sum_dense_rows,
-)
-
-
-@block_kernel
-def _masses(weight, start, at, r):
-    """Return s of the inliers and 0 elsewhere, and s of the outliers likewise."""
-    inside = np.empty(r.shape[0])
-    outside = np.empty(r.shape[0])
-    for k in range(r.shape[0]):
-        s = _weight(weight, start + k, at)
-        is_inside = abs(r[k]) <= at.threshold
-        inside[k] = s if is_inside else 0.0
-        outside[k] = 0.0 if is_inside else s
-    return inside, outside
-
-
-@block_kernel
-def sums(first, last, X, y, weight, rows, chunk, at, kept, residuals, out, squares):
-    """Sum s c (x − centre) and the scalars listed above, for each block.
+def sums_by_chunks(first, last, X, y, weight, rows, at, kept, out, space):
+    """Sum as `_sum_rows`, reading all rows of a chunk once and then again.
 
     Parameters
     ----------
-    kept : array of float64
-        Takes r of the rows of these blocks; none, if it is empty.
-    residuals : array of length n or 0
-        Takes r of these rows, at their places.
-    out : array of shape (number of all blocks, p + N_SCALARS)
-        The sums are added to it.
-    squares : array of shape (number of all blocks, 2p), or with no columns
-        Σ s ((x − centre)·unit)² over the inliers, which is the diagonal of the Hessian,
-        and over the outliers, are added to it.
+    X : array
+    space : array of shape (2, rows in a chunk)
+        It is overwritten.
     """
-    n_features = at.centre.shape[0]
-    scratch = np.empty(chunk if kept.shape[0] == 0 else 0)
+    n_features, chunk = at.centre.shape[0], space.shape[1]
     for block in range(first, last):
         g = out[block, :n_features]
-        scalars = out[block, n_features:]
         start = block * rows
         end = min(start + rows, y.shape[0])
         while start < end:
             stop = min(start + chunk, end)
+            s = space[0, : stop - start]
+            r = space[1, : stop - start]
             if kept.shape[0] > 0:
                 r = kept[start - first * rows : stop - first * rows]
-            else:
-                r = scratch[: stop - start]
-            sum_chunk(X, y, weight, start, stop, at, r, g, scalars)
-            if squares.shape[1] > 0:
-                inside, outside = _masses(weight, start, at, r)
-                q = squares[block]
-                add_squares(X, start, stop, at.centre, at.unit, inside, q[:n_features])
-                add_squares(X, start, stop, at.centre, at.unit, outside, q[n_features:])
-            if residuals.shape[0] > 0:
-                for k in range(stop - start):
-                    residuals[start + k] = r[k]
+            project(X, start, stop, at.centre, at.slope, r)
+            for k in range(r.shape[0]):
+                r[k] = _residual(y, start + k, r[k], at)
+            _fill_weights(weight, start, at, s)
+            _sum_scalars(at.threshold, s, r, out[block, n_features:])
+            for k in range(r.shape[0]):
+                s[k] = s[k] * clip(r[k], at.threshold) if s[k] != 0.0 else 0.0
+            back_project(X, start, stop, at.centre, s, g)
             start = stop
 
 
+@inlined_kernel
+def _square_rows(add_squares_row, first, last, X, y, weight, rows, at, r, out):
+    """Sum s ((x − centre)·unit)² over the inliers and the outliers of each block.
+
+    Parameters
+    ----------
+    add_squares_row : kernel
+        That of the layout of X.
+    r : array of float64
+        The residuals of the rows of these blocks.
+    out : array of shape (number of all blocks, 2p)
+        The sums are added to it.
+    """
+    n_features = at.centre.shape[0]
+    for block in range(first, last):
+        for i in range(block * rows, min((block + 1) * rows, y.shape[0])):
+            s = _weight(weight, i, at)
+            start = n_features if abs(r[i - first * rows]) > at.threshold else 0
+            if s != 0.0:
+                q = out[block, start : start + n_features]
+                add_squares_row(X, i, at.centre, at.unit, s, q)
+
+
 @block_kernel
+def squares_of_rows(first, last, X, y, weight, rows, at, r, out):
+    _square_rows(dense.add_squares_row, first, last, X, y, weight, rows, at, r, out)
+
+
+@block_kernel
+def squares_of_picked(first, last, X, y, weight, rows, at, r, out):
+    _square_rows(
+        dense.add_squares_row_picked, first, last, X, y, weight, rows, at, r, out
+    )
+
+
+@block_kernel
+def squares_of_csr(first, last, X, y, weight, rows, at, r, out):
+    _square_rows(csr.add_squares_row_csr, first, last, X, y, weight, rows, at, r, out)
+
+
+@block_kernel
+def squares_by_chunks(first, last, X, y, weight, rows, at, r, out, space):
+    """Sum as `_square_rows`, a chunk at a time.
+
+    Parameters
+    ----------
+    X : array
+    space : array of shape (2, rows in a chunk)
+        It is overwritten.
+    """
+    n_features, chunk = at.centre.shape[0], space.shape[1]
+    for block in range(first, last):
+        start = block * rows
+        end = min(start + rows, y.shape[0])
+        while start < end:
+            stop = min(start + chunk, end)
+            s = space[0, : stop - start]
+            h = space[1, : stop - start]
+            _fill_weights(weight, start, at, s)
+            for side in range(2):
+                for k in range(stop - start):
+                    is_outside = abs(r[start - first * rows + k]) > at.threshold
+                    h[k] = s[k] if is_outside == (side == 1) else 0.0
+                q = out[block, side * n_features : (side + 1) * n_features]
+                add_squares(X, start, stop, at.centre, at.unit, h, q)
+            start = stop
+
+
+@inlined_kernel
 def _curvature(weight, i, at, damping, residual):
     """Return s·(1 + damping) of an inlier, s·damping·threshold/|r| of an outlier."""
     s = _weight(weight, i, at)
@@ -306,36 +313,68 @@ def _curvature(weight, i, at, damping, residual):
     return damping * s * at.threshold / abs(residual) if s != 0.0 else 0.0
 
 
-# (numba warns of a function with two inlined calls of the same overload.)
-multiply_row = by_layout(
-    csr=csr.project_row_csr, picked=dense.project_row_picked, rows=dense.project_row
-)
+@inlined_kernel
+def _multiply_rows(
+    project_row, back_project_row, first, last, X, y, weight, rows, at, v, numbers, out
+):
+    """Sum h [x − centre, 1, t] ([x − centre, 1, t]·direction) of each block.
+
+    Parameters
+    ----------
+    project_row, back_project_row : kernels
+        Those of the layout of X.
+    v : array of p
+        The direction's first part, times the units of the columns.
+    numbers : array of 3
+        The damping in h, and the direction's parts along 1 and t.
+    out : array of shape (n_blocks, p + 2)
+    """
+    n_features = v.shape[0]
+    damping, v_one, v_t = numbers[0], numbers[1], numbers[2]
+    for block in range(first, last):
+        g = out[block, :n_features]
+        sum_one = 0.0
+        sum_t = 0.0
+        for i in range(block * rows, min((block + 1) * rows, y.shape[0])):
+            residual = _residual(y, i, project_row(X, i, at.centre, at.slope), at)
+            h = _curvature(weight, i, at, damping, residual)
+            if h != 0.0:
+                t = clip(residual, at.threshold) / at.scale
+                part = h * (project_row(X, i, at.centre, v) + v_one + t * v_t)
+                sum_one += part
+                sum_t += part * t
+                back_project_row(X, i, at.centre, part, g)
+        out[block, n_features] += sum_one
+        out[block, n_features + 1] += sum_t
 
 
 @block_kernel
-def _multiply_row_by_row(X, y, weight, start, stop, at, v, numbers, g, scalars):
-    damping, v_one, v_t = numbers[0], numbers[1], numbers[2]
-    sum_one = 0.0
-    sum_t = 0.0
-    for i in range(start, stop):
-        residual = _residual(y, i, project_row(X, i, at.centre, at.slope), at)
-        h = _curvature(weight, i, at, damping, residual)
-        if h == 0.0:
-            continue
-        t = clip(residual, at.threshold) / at.scale
-        part = h * (multiply_row(X, i, at.centre, v) + v_one + t * v_t)
-        sum_one += part
-        sum_t += part * t
-        back_project_row(X, i, at.centre, part, g)
-    scalars[0] += sum_one
-    scalars[1] += sum_t
+def products_of_rows(first, last, X, y, weight, rows, at, v, numbers, out):
+    project, back_project = dense.project_row, dense.back_project_row
+    _multiply_rows(
+        project, back_project, first, last, X, y, weight, rows, at, v, numbers, out
+    )
 
 
 @block_kernel
-def _multiply_all_rows(X, y, weight, start, stop, at, v, numbers, g, scalars):
+def products_of_picked(first, last, X, y, weight, rows, at, v, numbers, out):
+    project, back_project = dense.project_row_picked, dense.back_project_row_picked
+    _multiply_rows(
+        project, back_project, first, last, X, y, weight, rows, at, v, numbers, out
+    )
+
+
+@block_kernel
+def products_of_csr(first, last, X, y, weight, rows, at, v, numbers, out):
+    project, back_project = csr.project_row_csr, csr.back_project_row_csr
+    _multiply_rows(
+        project, back_project, first, last, X, y, weight, rows, at, v, numbers, out
+    )
+
+
+@inlined_kernel
+def _multiply_chunk(X, y, weight, start, stop, at, v, numbers, r, part, g, scalars):
     damping, v_one, v_t = numbers[0], numbers[1], numbers[2]
-    r = np.empty(stop - start)
-    part = np.empty(stop - start)
     project(X, start, stop, at.centre, at.slope, r)
     project(X, start, stop, at.centre, v, part)
     for k in range(r.shape[0]):
@@ -353,27 +392,10 @@ def _multiply_all_rows(X, y, weight, start, stop, at, v, numbers, g, scalars):
     back_project(X, start, stop, at.centre, part, g)
 
 
-multiply_chunk = by_layout(
-    csr=_multiply_row_by_row,
-    picked=_multiply_row_by_row,
-    columns=_multiply_all_rows,
-    rows=_multiply_row_by_row,
-)
-
-
 @block_kernel
-def products(first, last, X, y, weight, rows, chunk, at, v, numbers, out):
-    """Sum h [x − centre, 1, t] ([x − centre, 1, t]·direction) of each block.
-
-    Parameters
-    ----------
-    v : array of p
-        The direction's first part, times the units of the columns.
-    numbers : array of 3
-        The damping in h, and the direction's parts along 1 and t.
-    out : array of shape (n_blocks, p + 2)
-    """
-    n_features = v.shape[0]
+def products_by_chunks(first, last, X, y, weight, rows, at, v, numbers, out, space):
+    """Sum as `_multiply_rows`, a chunk at a time; `space` is overwritten."""
+    n_features, chunk = v.shape[0], space.shape[1]
     for block in range(first, last):
         start = block * rows
         end = min(start + rows, y.shape[0])
@@ -381,13 +403,37 @@ def products(first, last, X, y, weight, rows, chunk, at, v, numbers, out):
         scalars = out[block, n_features:]
         while start < end:
             stop = min(start + chunk, end)
-            multiply_chunk(X, y, weight, start, stop, at, v, numbers, g, scalars)
+            r = space[0, : stop - start]
+            part = space[1, : stop - start]
+            _multiply_chunk(
+                X, y, weight, start, stop, at, v, numbers, r, part, g, scalars
+            )
             start = stop
 
 
 @block_kernel
-def influences(first, last, X, rows, centre, unit, out):
+def influences_of_rows(first, last, X, rows, centre, unit, out):
     """Fill `out` with Σ_j ((x_j − centre_j)·unit_j)² of every row."""
+    for i in range(first * rows, min(last * rows, out.shape[0])):
+        out[i] = dense.influence_row(X, i, centre, unit)
+
+
+@block_kernel
+def influences_of_picked(first, last, X, rows, centre, unit, out):
+    for i in range(first * rows, min(last * rows, out.shape[0])):
+        out[i] = dense.influence_row_picked(X, i, centre, unit)
+
+
+@block_kernel
+def influences_of_csr(first, last, X, rows, centre, unit, out):
+    """Fill `out` with what stored entries change in these sums."""
+    for i in range(first * rows, min(last * rows, out.shape[0])):
+        out[i] = csr.influence_row_csr(X, i, centre, unit)
+
+
+@block_kernel
+def influences_by_chunks(first, last, X, rows, centre, unit, out):
+    """Fill `out` as `influences_of_rows`, a block at a time."""
     for block in range(first, last):
         start = block * rows
         stop = min(start + rows, out.shape[0])
@@ -433,3 +479,27 @@ def clip_points(y, intercept, threshold, s, r, out):
         out[k, N_INLIERS] += n_inliers
         for i in range(row.shape[0]):
             row[i] = s[i] * clip(row[i], limit)
+
+
+class Kernels(NamedTuple):
+    """The kernels that read one kind of X, and differ in nothing else.
+
+    `sums`, `squares` and `products` of those that go by chunks have one argument more.
+    """
+
+    sums: Callable[..., None]
+    squares: Callable[..., None]
+    products: Callable[..., None]
+    influences: Callable[..., None]
+
+
+# Row by row, of an array, of a pair (X, picked) and of CSR arrays; by chunks, of an
+# array.
+OF_ROWS = Kernels(sums_of_rows, squares_of_rows, products_of_rows, influences_of_rows)
+OF_PICKED = Kernels(
+    sums_of_picked, squares_of_picked, products_of_picked, influences_of_picked
+)
+OF_CSR = Kernels(sums_of_csr, squares_of_csr, products_of_csr, influences_of_csr)
+BY_CHUNKS = Kernels(
+    sums_by_chunks, squares_by_chunks, products_by_chunks, influences_by_chunks
+)

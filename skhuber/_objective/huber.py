@@ -37,6 +37,7 @@ power of two changes no digit, and no other change more than the last. Sums come
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -219,17 +220,10 @@ class HuberObjective:
         self.rho = rho
         self.joint = scale is None
         self.fixed_scale = 0.0 if scale is None else scale
-        # The penalty / (W · 2^(y_power + shift)), with w = u · 2^(y_power − x_power).
-        to_w = frame.y_power - frame.x_power
-        powers = 2 * to_w - frame.y_power + weight_power - shift
-        l2 = np.ldexp(np.asarray(penalty.l2) / total_weight, powers)
-        l1 = np.ldexp(np.asarray(penalty.l1) / total_weight, powers - to_w)
-        self.l2 = np.minimum(l2, _PENALTY_LIMIT)
-        self.l1 = np.minimum(l1, _PENALTY_LIMIT)
-        self._lower = np.ldexp(penalty.lower, -to_w)
-        self._upper = np.ldexp(penalty.upper, -to_w)
         self._given_penalty = penalty
         self.n_features = len(frame.centre)
+        # w = u · 2^to_w.
+        self._to_w = frame.y_power - frame.x_power
         self._total_weight = total_weight
         self._weight_power = weight_power
         self._floor = floor
@@ -238,6 +232,22 @@ class HuberObjective:
         self._kept = np.array(
             [True] * self.n_features + [frame.fit_intercept, self.joint]
         )
+
+    @functools.cached_property
+    def l2(self) -> Floats:
+        """(p,), weights of u²."""
+        return self._per_weight(self._given_penalty.l2, 2 * self._to_w)
+
+    @functools.cached_property
+    def l1(self) -> Floats:
+        """(p,), weights of |u|."""
+        return self._per_weight(self._given_penalty.l1, self._to_w)
+
+    def _per_weight(self, penalty: float | Floats, powers: NDArray[np.int64]) -> Floats:
+        """Return penalty · 2^powers / (W · 2^(y_power + shift))."""
+        powers = powers - self.frame.y_power + self._weight_power - self._shift
+        weights = np.ldexp(np.asarray(penalty) / self._total_weight, powers)
+        return np.minimum(weights, _PENALTY_LIMIT)
 
     def with_scale(self, scale: float) -> HuberObjective:
         """Return the objective with the scale fixed at this standardised value."""
@@ -287,12 +297,14 @@ class HuberObjective:
     @property
     def lower(self) -> Floats:
         """(q,), lower bounds of θ: those of u, and the floor of a joint scale."""
-        return np.concatenate([self._lower, [-np.inf, self.scale_floor]])[self._kept]
+        lower = np.ldexp(self._given_penalty.lower, -self._to_w)
+        return np.concatenate([lower, [-np.inf, self.scale_floor]])[self._kept]
 
     @property
     def upper(self) -> Floats:
         """(q,), upper bounds of θ."""
-        return np.concatenate([self._upper, [np.inf, np.inf]])[self._kept]
+        upper = np.ldexp(self._given_penalty.upper, -self._to_w)
+        return np.concatenate([upper, [np.inf, np.inf]])[self._kept]
 
     @property
     def theta_l1(self) -> Floats:

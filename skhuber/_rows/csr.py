@@ -50,6 +50,7 @@ class CSRRows(MemoryRows):
 
     layout = "csr"
     _is_dense = False
+    _kernels = sweeps.OF_CSR
     _chunk = _CHUNK
 
     def __init__(

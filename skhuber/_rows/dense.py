@@ -61,6 +61,12 @@ class DenseRows(MemoryRows):
             self._chunk = self._block
         else:
             self._chunk = max(_CHUNK_BYTES // max(row_bytes, 1) // 8 * 8, 8)
+        if picked is not None:
+            self._kernels = sweeps.OF_PICKED
+        elif has_long_columns or self.n_features > dense.NARROW:
+            self._kernels = sweeps.BY_CHUNKS
+        else:
+            self._kernels = sweeps.OF_ROWS
 
     @property
     def is_finite(self) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skhuber._common.arrays import read_only
 from skhuber._kernels import sweeps
 from skhuber._rows.base import RowSource
 from skhuber._rows.gram import GramAdder, GramPlan
@@ -25,10 +27,9 @@ _TOGETHER_ROWS = 512, 8192
 # Parts of the rows that have sums of their own in a sweep at several points.
 _TOGETHER_PARTS = 16
 
-NO_WEIGHT: Floats = np.empty(0)
-_NO_RESIDUALS: dict[Any, Any] = {
-    np.dtype(kind): np.empty(0, kind) for kind in (np.float32, np.float64)
-}
+# (Arrays of data are read-only, so that kernels are compiled for one kind of them.)
+NO_WEIGHT: Floats = read_only(np.empty(0))
+_NOT_KEPT: Floats = np.empty(0)
 
 
 class MemoryRows(RowSource):
@@ -37,11 +38,12 @@ class MemoryRows(RowSource):
     _block: int  # rows in a block, which has sums of its own
     _chunk: int  # rows in the part of a block that stays in cache for a second reading
     _is_dense: bool  # whether X stores its zeros
+    _kernels: sweeps.Kernels
 
     @property
     @abc.abstractmethod
     def _kernel_X(self) -> object:
-        """X as the kernels take it."""
+        """X as the kernels of the sums take it."""
 
     @abc.abstractmethod
     def _gram_adder(
@@ -100,34 +102,104 @@ class MemoryRows(RowSource):
             weight_unit=self.weight_unit,
         )
 
-    def _run(self, kernel: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-        run_blocks(kernel, self._n_blocks, self.n_elements, self.threads, arguments)
-
     def _sweep(self, point: Point, want: Want, residuals: Data | None) -> Sums:
-        p = self.n_features
         at = self._at(point)
         if want.direction is not None:
             return self._sweep_product(point, at, want)
+        p = self.n_features
         sums = np.zeros((self._n_blocks, p + sweeps.N_SCALARS))
-        squares = np.zeros((self._n_blocks, 2 * p if want.squares else 0))
-        data = self._kernel_X, self.y, self._kernel_weight, self._block, self._chunk, at
-        kept: Data = _NO_RESIDUALS[self.dtype] if residuals is None else residuals
-        results = kept, sums, squares
+        squares = np.zeros((self._n_blocks, 2 * p)) if want.squares else None
         gram = None
         if want.gram is None:
-            self._run(sweeps.sums, (*data, NO_WEIGHT, *results))
+            add = partial(self._add, at, sums, squares, residuals)
+            run_blocks(add, self._n_blocks, self.n_elements, self.threads, ())
         else:
-            gram = self._sweep_with_gram(at, want.gram, data, results)
+            gram = self._gram(at, want.gram, (sums, squares, residuals))
         # Along axis 0 NumPy adds row by row, so in the order of the blocks.
         total = sums.sum(axis=0)
         result = self._sums(
             total[:p],
             total[p:],
             point.unit,
-            squares=squares.sum(axis=0).reshape(2, p) if want.squares else None,
+            squares=None if squares is None else squares.sum(axis=0).reshape(2, p),
             gram=gram,
         )
         return self._centred(point, result)
+
+    def _add(
+        self,
+        at: sweeps.At,
+        sums: Floats,
+        squares: Floats | None,
+        residuals: Data | None,
+        first: int,
+        last: int,
+        adder: GramAdder | None = None,
+    ) -> None:
+        """Add up the blocks first ≤ k < last, and store their residuals.
+
+        What needs the residuals is made of a few blocks while these are in cache.
+        """
+        space = self._space()
+        data = self._kernel_X, self.y, self._kernel_weight, self._block, at
+        if squares is None and residuals is None and adder is None:
+            self._kernels.sums(first, last, *data, _NOT_KEPT, sums, *space)
+            return
+        step = self._gram_plan.step
+        kept = np.empty(min(step, self.n_rows))
+        n_blocks = step // self._block
+        for k in range(first, last, n_blocks):
+            end = min(k + n_blocks, last)
+            rows = slice(k * self._block, min(end * self._block, self.n_rows))
+            r = kept[: rows.stop - rows.start]
+            self._kernels.sums(k, end, *data, r, sums, *space)
+            if squares is not None:
+                self._kernels.squares(k, end, *data, r, squares, *space)
+            if residuals is not None:
+                with np.errstate(over="ignore"):  # of float32
+                    residuals[rows] = r
+            if adder is not None:
+                adder.add(rows.start, r)
+
+    def _space(self) -> tuple[Floats, ...]:
+        """Return what the kernels need beside the data and the sums."""
+        by_chunks = self._kernels is sweeps.BY_CHUNKS
+        return (np.empty((2, self._chunk)),) if by_chunks else ()
+
+    @property
+    def _gram_plan(self) -> GramPlan:
+        return GramPlan(
+            self.n_rows,
+            self.n_features,
+            self.n_elements,
+            self.dtype.itemsize,
+            self._block,
+        )
+
+    def _gram(
+        self,
+        at: sweeps.At,
+        kind: type[np.floating[Any]],
+        results: tuple[Floats, Floats | None, Data | None],
+    ) -> Floats:
+        """Return the Gram matrices, and add up the other results on the way."""
+        plan = self._gram_plan
+        grams = np.zeros((plan.n_parts, 2, plan.width, plan.width))
+        ends = [min(k * plan.step // self._block, self._n_blocks) for k in plan.ends]
+
+        def add(first: int, last: int) -> None:
+            # NumPy's error state is a thread's own.
+            with np.errstate(over="ignore", invalid="ignore"):
+                for part in range(first, last):
+                    adder = self._gram_adder(at, kind, grams[part])
+                    self._add(at, *results, ends[part], ends[part + 1], adder)
+                    adder.finish()
+
+        run_blocks(add, plan.n_parts, plan.work, self.threads, ())
+        gram = grams[0] if plan.n_parts == 1 else grams.sum(axis=0)
+        for side in gram:
+            self._finish_gram(at, side)
+        return gram
 
     def _sweep_product(self, point: Point, at: sweeps.At, want: Want) -> Sums:
         """Return the product with a direction, and zeros as the loss's sums."""
@@ -137,8 +209,12 @@ class MemoryRows(RowSource):
         one = want.direction[p] + self._kernel_offset(point, v)
         numbers = np.array([want.damping, one, want.direction[p + 1]])
         out = np.zeros((self._n_blocks, p + 2))
-        data = self._kernel_X, self.y, self._kernel_weight, self._block, self._chunk, at
-        self._run(sweeps.products, (*data, v, numbers, out))
+        data = self._kernel_X, self.y, self._kernel_weight, self._block, at
+
+        def add(first: int, last: int) -> None:
+            self._kernels.products(first, last, *data, v, numbers, out, *self._space())
+
+        run_blocks(add, self._n_blocks, self.n_elements, self.threads, ())
         product = out.sum(axis=0)
         product[:p] *= point.unit
         zeros = self._sums(np.zeros(p), np.zeros(sweeps.N_SCALARS), point.unit)
@@ -163,46 +239,6 @@ class MemoryRows(RowSource):
             n_outliers=self.n_present - n_inliers,
             **others,
         )
-
-    def _sweep_with_gram(
-        self,
-        at: sweeps.At,
-        kind: type[np.floating[Any]],
-        data: tuple[Any, ...],
-        results: tuple[Any, ...],
-    ) -> Floats:
-        """Let the kernel make its sums block by block, and return the Gram matrices.
-
-        The products of a few blocks are made while these are in cache.
-        """
-        plan = GramPlan(
-            self.n_rows,
-            self.n_features,
-            self.n_elements,
-            self.dtype.itemsize,
-            self._block,
-        )
-        grams = np.zeros((plan.n_parts, 2, plan.width, plan.width))
-
-        def add(first: int, last: int) -> None:
-            r = np.empty(min(plan.step, self.n_rows))
-            # NumPy's error state is a thread's own.
-            with np.errstate(over="ignore", invalid="ignore"):
-                for part in range(first, last):
-                    adder = self._gram_adder(at, kind, grams[part])
-                    for k in range(plan.ends[part], plan.ends[part + 1]):
-                        start = k * plan.step
-                        stop = min(start + plan.step, self.n_rows)
-                        blocks = start // self._block, -(-stop // self._block)
-                        sweeps.sums(*blocks, *data, r, *results)
-                        adder.add(start, r[: stop - start])
-                    adder.finish()
-
-        run_blocks(add, plan.n_parts, plan.work, self.threads, ())
-        gram = grams[0] if plan.n_parts == 1 else grams.sum(axis=0)
-        for side in gram:
-            self._finish_gram(at, side)
-        return gram
 
     def _sweep_together(self, points: Sequence[Point]) -> list[Sums]:
         p, first = self.n_features, points[0]
@@ -251,7 +287,9 @@ class MemoryRows(RowSource):
 
     def _fill_squared_lengths(self, centre: Floats, unit: Floats, out: Floats) -> None:
         stored = self._kernel_centre(centre)
-        self._run(sweeps.influences, (self._kernel_X, self._block, stored, unit, out))
+        arguments = self._kernel_X, self._block, stored, unit, out
+        kernel, threads = self._kernels.influences, self.threads
+        run_blocks(kernel, self._n_blocks, self.n_elements, threads, arguments)
 
 
 def _product(a: Floats, X: Any) -> Floats:

@@ -22,6 +22,9 @@ from __future__ import annotations
 import _thread
 import atexit
 import contextlib
+import functools
+import hashlib
+import importlib.resources
 import itertools
 import os
 import queue
@@ -31,7 +34,7 @@ from typing import Any
 
 import joblib
 import numba
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.extending import register_jitable
 
 from skhuber._runtime import blas
@@ -118,16 +121,41 @@ def _compiled(function: Callable[..., Any], **options: Any) -> Any:
     if IS_COMPILED:
         # As `cache=True`, but without a cache if numba finds no writable folder.
         with contextlib.suppress(RuntimeError):
-            kernel._cache = _ForgivingCache(function)
+            kernel._cache = _KernelCache(function)
     return kernel
 
 
-class _ForgivingCache(FunctionCache):
-    """Cache on disk as numba's, whose damage or lack of space lets no fit fail.
+@functools.cache
+def _digest() -> bytes:
+    """Return a digest of all code that a kernel may contain."""
+    digest = hashlib.sha256()
+    for folder in ("_kernels", "_runtime"):
+        files = importlib.resources.files("skhuber").joinpath(folder).iterdir()
+        for file in sorted(files, key=lambda file: file.name):
+            if file.name.endswith(".py"):
+                digest.update(file.read_bytes())
+    return digest.digest()
 
-    numba raises either error at the first call of a function. (numba has no public
-    attribute for the cache of a function.)
+
+class _KernelCache(FunctionCache):
+    """Cache on disk as numba's, for kernels that contain code of other files.
+
+    numba drops the code of a function when the file of that function changes. A kernel
+    contains the functions that it calls, too. So it is dropped when any file of kernels
+    changes: otherwise a new version of the package could run code of an old one.
+
+    Damage of the cache or lack of space lets no fit fail. numba raises either error at
+    the first call of a function. (numba has no public attribute for the cache of a
+    function.)
     """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file = IndexDataCacheFile(
+            cache_path=self.cache_path,
+            filename_base=self._impl.filename_base,
+            source_stamp=(self._impl.locator.get_source_stamp(), _digest()),
+        )
 
     def load_overload(self, *args: Any) -> Any:
         try:

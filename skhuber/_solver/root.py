@@ -22,6 +22,13 @@ class RootSearch:
         self._ends: dict[bool, tuple[float, float]] = {}  # rising? → place, change
         self._last: tuple[float, float] | None = None
 
+    def forget_bracket(self) -> None:
+        """Forget which places enclose the zero: from here on changes are more exact.
+
+        One of the wrong sign would be an end of the bracket for good.
+        """
+        self._ends.clear()
+
     def next(self, place: float, change: float) -> float:
         """Return the next place to try."""
         rising = bool(change > 0)

@@ -15,6 +15,7 @@ from skhuber.inspection._inference import (
     InfluenceDisplay,
     LeverageDisplay,
 )
+from skhuber.inspection._net_path import HuberNetPathDisplay
 from skhuber.inspection._path import HuberPathDisplay
 from skhuber.inspection._residuals import HuberResidualsDisplay
 from skhuber.inspection._weights import HuberWeightsDisplay
@@ -22,6 +23,7 @@ from skhuber.inspection._weights import HuberWeightsDisplay
 __all__ = [
     "CVRhoDisplay",
     "CoefficientIntervalDisplay",
+    "HuberNetPathDisplay",
     "HuberPathDisplay",
     "HuberResidualsDisplay",
     "HuberWeightsDisplay",

@@ -18,6 +18,8 @@ from skhuber.inspection._checks import Array
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
 # The grey of auxiliary lines.
 QUIET = "0.35"
+# The greatest number of features for which a legend names each one.
+MOST_NAMED = 10
 # Keywords of a legend at the right of the axes, outside the lines.
 BESIDE = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
 
@@ -49,6 +51,11 @@ def literal(name: object) -> str:
     if not text.startswith("_") and "$" not in text:
         return text
     return _MARK + text.replace("$", r"\$")
+
+
+def label_of(j: int, names: Sequence[Any] | None) -> str:
+    """Return the label of feature j; its name is shown as it is."""
+    return literal(f"feature {j}" if names is None else names[j])
 
 
 def draw_legend(ax: Any, **keywords: Any) -> None:
@@ -129,7 +136,7 @@ class RhoScale:
         finite = shown[np.isfinite(shown)]
         self._infinity = 1.5 * finite.max() if finite.size else 1.0
         self._least = finite.min() if finite.size else 1.0
-        self._ticks = [(tick, number(tick)) for tick in _round_numbers(finite)]
+        self._ticks = [(tick, number(tick)) for tick in round_numbers(finite)]
         if finite.size < shown.size:
             self._ticks.append((self._infinity, "∞"))
 
@@ -145,32 +152,22 @@ class RhoScale:
 
     def apply(self, ax: Any) -> None:
         """Make the x axis of `ax` logarithmic, with tick labels that do not touch."""
-        *others, (last, label) = self._ticks
-        places, labels = [last], [label]
+        last = self._ticks[-1][0]
         span = last / self._least
-        # The width of the axes in points. A layout engine may take a quarter of it.
-        width = 0.75 * ax.bbox.width * 72.0 / ax.figure.dpi
-        for place, label in reversed(others):
-            # The distance between two labels: a character of a 10-point font is about
-            # 6.2 points wide.
-            points = 6.2 * (len(label) + len(labels[0])) / 2 + 5.0
-            if place * span ** (points / width) <= places[0]:
-                places.insert(0, place)
-                labels.insert(0, label)
         ax.set_xscale("log")
         if span == 1.0:
             # matplotlib finds no limits for a logarithmic axis with a single place.
             ax.set_xlim(last / 2, last * 2)
-        ax.set_xticks(places, labels)
+        ax.set_xticks(*apart(self._ticks, span, ax))
         ax.set_xticks([], minor=True)
         ax.set_xlabel("rho (threshold in units of the scale)")
 
 
-def _round_numbers(rhos: Array) -> list[float]:
-    """Return round numbers between the finite rhos, at least four if possible."""
-    if not rhos.size:
+def round_numbers(values: Array) -> list[float]:
+    """Return round numbers in the range of values > 0, at least four if possible."""
+    if not values.size:
         return []
-    low, high = float(rhos.min()), float(rhos.max())
+    low, high = float(values.min()), float(values.max())
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks: list[float] = []
     for mantissas in ([1], [1, 3], [1, 2, 5], [1, 1.2, 1.5, 2, 3, 5, 7]):
@@ -179,6 +176,35 @@ def _round_numbers(rhos: Array) -> list[float]:
         if len(ticks) >= 4:
             break
     return ticks if len(ticks) >= 2 else sorted({low, high})
+
+
+def apart(
+    ticks: Sequence[tuple[float, str]], span: float, ax: Any, gap: float = 5.0
+) -> tuple[list[float], list[str]]:
+    """Return places and labels of ticks of a logarithmic axis that do not touch.
+
+    The ticks are in rising order; the last one is kept. `span` is the ratio of the
+    greatest place on the axis and the least, `gap` the space between labels in points.
+    """
+    *others, (last, label) = ticks
+    places, labels = [last], [label]
+    # The width of the axes in points. A layout engine may take a quarter of it.
+    width = 0.75 * ax.bbox.width * 72.0 / ax.figure.dpi
+    for place, label in reversed(others):
+        # The distance between two labels: a character of a 10-point font is about 6.2
+        # points wide.
+        points = 6.2 * (len(label) + len(labels[0])) / 2 + gap
+        if place * span ** (points / width) <= places[0]:
+            places.insert(0, place)
+            labels.insert(0, label)
+    return places, labels
+
+
+def look_of_line(k: int) -> dict[str, str]:
+    """Return colour and style of line k; those that share a colour differ in style."""
+    n_colours = len(COLOURS)
+    style = ["-", "--", ":"][k // n_colours % 3]
+    return {"color": COLOURS[k % n_colours], "linestyle": style}
 
 
 def annotate(

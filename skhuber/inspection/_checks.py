@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from numbers import Real
 from typing import Any
@@ -156,3 +157,20 @@ def observed_and_predicted(
     """Return the target and the estimator's predictions, in float64."""
     y_pred = numbers("predictions of estimator", estimator.predict(X))
     return check_target(y, len(y_pred)).astype(np.float64), y_pred
+
+
+def input_of_last_step(estimator: Any, X: Any) -> tuple[Any, list[str] | None]:
+    """Return the input of a pipeline's last step for X, and its columns' names."""
+    before = None
+    while isinstance(estimator, Pipeline):
+        if len(estimator) > 1:
+            check_is_fitted(estimator)
+            before = estimator[:-1]
+            X = before.transform(X)
+        estimator = estimator[-1]
+    names = getattr(X, "columns", None)
+    if names is None and before is not None:
+        # Not every transformer provides feature names.
+        with contextlib.suppress(AttributeError, ValueError):
+            names = before.get_feature_names_out()
+    return X, None if names is None else [str(name) for name in names]

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
 
 from skhuber._common.validation import check_count
 from skhuber._estimators.path import HuberPath, huber_path
 from skhuber.inspection import _axes, _checks
 
-# The greatest number of features for which the legend names each one.
-_MOST_NAMED_FEATURES = 10
 _REGRESSOR = (
     "a HuberRegressor, a fitted HuberRegressorCV, or a pipeline that ends in one"
 )
@@ -155,7 +150,7 @@ class HuberPathDisplay:
 
         self.bounding_ax_, self.figure_ = ax, ax.figure
         n_features = self.coefs.shape[1]
-        named = n_features <= _MOST_NAMED_FEATURES
+        named = n_features <= _axes.MOST_NAMED
         self.axes_ = _axes.three_axes_in(ax, room_at_right=named)
         top, middle, bottom = self.axes_
 
@@ -194,14 +189,9 @@ class HuberPathDisplay:
 
     def _look_of(self, j: int, *, named: bool) -> dict[str, Any]:
         """Return the look of a coefficient's line, and its label if it is named."""
-        n_colours = len(_axes.COLOURS)
-        # Features that share a colour differ in the line style.
-        style = ["-", "--", ":"][j // n_colours % 3]
-        look = {"color": _axes.COLOURS[j % n_colours], "linestyle": style}
+        look = _axes.look_of_line(j)
         if named:
-            names = self.feature_names
-            name = f"feature {j}" if names is None else names[j]
-            look["label"] = _axes.literal(name)
+            look["label"] = _axes.label_of(j, self.feature_names)
         return look
 
     @classmethod
@@ -359,7 +349,7 @@ class HuberPathDisplay:
         rho = getattr(last, "rho_", getattr(last, "rho", None))
         if not _checks.is_positive_number(rho):
             rho = None
-        X, names = _input_of_last_step(estimator, X)
+        X, names = _checks.input_of_last_step(estimator, X)
         path = huber_path(
             X,
             y,
@@ -375,23 +365,6 @@ class HuberPathDisplay:
             ax=ax,
             line_kwargs=line_kwargs,
         )
-
-
-def _input_of_last_step(estimator: Any, X: Any) -> tuple[Any, list[str] | None]:
-    """Return the input of a pipeline's last step for X, and its columns' names."""
-    before = None
-    while isinstance(estimator, Pipeline):
-        if len(estimator) > 1:
-            check_is_fitted(estimator)
-            before = estimator[:-1]
-            X = before.transform(X)
-        estimator = estimator[-1]
-    names = getattr(X, "columns", None)
-    if names is None and before is not None:
-        # Not every transformer provides feature names.
-        with contextlib.suppress(AttributeError, ValueError):
-            names = before.get_feature_names_out()
-    return X, None if names is None else [str(name) for name in names]
 
 
 def _default_rhos(scale: object, rho: float | None) -> list[float]:
