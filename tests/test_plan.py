@@ -10,13 +10,14 @@ from skhuber._fit.plan import Shape, make_plan, plan_of
 from skhuber._rows import make_rows
 
 
-def shape(n, p, layout="rows", in_a_row=None, n_rows=None):
+def shape(n, p, layout="rows", in_a_row=None, n_apart=0, n_rows=None):
     """The shape of data with this many stored numbers in a row."""
     elements = n * (p if in_a_row is None else in_a_row)
-    return Shape(n, p, elements, layout, n if n_rows is None else n_rows)
+    return Shape(n, p, elements, layout, n if n_rows is None else n_rows, n_apart)
 
 
-# n, p, layout, numbers in a row → way, rows of the sample that is solved first.
+# n, p, layout, numbers in a row, columns apart → way, rows of the sample that is solved
+# first.
 TABLE = {
     "hundred rows": ((100, 3, "rows", None), "compiled", 0),
     "thousand rows": ((1_000, 10, "columns", None), "compiled", 0),
@@ -35,8 +36,24 @@ TABLE = {
         0,
     ),
     "one-hot of few levels": ((200_000, 200, "csr", 4), "whitened", 4_000),
-    "one-hot of many levels": ((200_000, 2_600, "csr", 3), "matrix_free", 0),
-    "one-hot of 20,000 levels": ((200_000, 20_100, "csr", 2), "matrix_free", 0),
+    "one-hot of 1,000 levels": ((200_000, 1_000, "csr", 5, 200), "whitened", 20_000),
+    "one-hot of many levels": ((200_000, 2_600, "csr", 3, 2_000), "matrix_free", 0),
+    "many levels of few rows": ((20_000, 2_100, "csr", 2, 2_000), "eliminated", 0),
+    "one-hot of 20,000 levels": (
+        (200_000, 20_100, "csr", 2, 20_000),
+        "eliminated",
+        0,
+    ),
+    "two columns of 20,000 levels": (
+        (200_000, 40_000, "csr", 2, 20_000),
+        "matrix_free",
+        0,
+    ),
+    "sparse columns of like counts": (
+        (200_000, 1_000, "csr", 10, 1),
+        "whitened",
+        20_000,
+    ),
     "counts": ((200_000, 3_000, "csr", 15), "matrix_free", 0),
 }
 

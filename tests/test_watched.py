@@ -33,6 +33,14 @@ def one_hot():
     return X, X @ rng.normal(size=offset) + rng.standard_t(2, size=20_000)
 
 
+def counts():
+    """20,000 rows of ten counts each, in any of 2,000 columns."""
+    rng = np.random.default_rng(0)
+    X = sp.random(20_000, 2_000, density=0.005, format="csr", random_state=1)
+    X.data = np.ceil(3 * X.data)
+    return X, X @ rng.normal(size=2_000) + rng.standard_t(2, size=20_000)
+
+
 def small_numbers():
     """More columns than rows; the penalty keeps the fit off the targets."""
     problem = problems.wide_in_small_units(60, 40)
@@ -52,9 +60,10 @@ WAYS = {
         "rescue",
     ),
     "singular vectors": (small_numbers, None, "first"),
-    "matrix_free": (one_hot, "matrix_free", "never"),
+    "matrix_free": (counts, "matrix_free", "never"),
+    "eliminated": (one_hot, "eliminated", "never"),
 }
-COMPILED = ("compiled", "whitened", "whitened, sparse", "matrix_free")
+COMPILED = ("compiled", "whitened", "whitened, sparse", "matrix_free", "eliminated")
 each_way = pytest.mark.parametrize(
     "way",
     [

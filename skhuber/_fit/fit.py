@@ -199,7 +199,7 @@ def solve(
         Trust(settings.tol),
         watch,
         double=settings.scale == "mad",
-        matrix_free=ground.plan.way == "matrix_free",
+        matrix_free=ground.plan.is_matrix_free,
     )
     if start is not None and not is_start(_sampled(ground, problem), start):
         start = None

@@ -26,6 +26,7 @@ import numpy as np
 from scipy.special import chdtri
 
 from skhuber._fit.continuation import newton
+from skhuber._fit.eliminated import eliminate
 from skhuber._fit.plan import Plan
 from skhuber._fit.problem import (
     OUTLIER_DAMPING,
@@ -165,6 +166,8 @@ def minimise(
     """
     plan = replace(samples.plan, polish=min(samples.plan.polish, most_polish))
     rules = Rules(max_iter, min(Rules.polish, most_polish), may_stay)
+    if plan.way == "eliminated":
+        return eliminate(problem, state.theta, rules)
     if plan.way != "whitened":
         return newton(problem, state.theta, rules)
     arrival: tuple[Evaluation, Model | None]

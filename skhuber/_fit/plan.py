@@ -20,6 +20,10 @@ whitened
 matrix_free
     Newton steps by conjugate gradients, for sparse data whose p × p matrix would cost
     more than many sweeps.
+eliminated
+    L-BFGS-B on all variables but the coefficients of columns of which no row stores
+    two, which are eliminated (`skhuber._fit.eliminated`): one-hot columns of many
+    levels.
 
 Few rows for each column are fitted in the basis of the singular vectors of X, since in
 the basis of the columns the Hessian of an exact fit is lost to rounding.
@@ -34,7 +38,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skhuber._objective import Penalty
-from skhuber._rows import DenseRows, RowSource
+from skhuber._rows import CSRRows, DenseRows, RowSource
 from skhuber._runtime import IS_COMPILED
 
 # Seconds on two cores of 2024, for one unit of work each. Only their ratios matter.
@@ -46,6 +50,7 @@ _ROUGH = 0.3  # a product in single precision, in units of one in double precisi
 _CHOLESKY = 2.0e-11  # p³, one thread
 _MATRIX_STEP = 2.0e-9  # p²: two triangular solves and the like, bound by memory
 _FACES = 4  # Cholesky factorisations of a step with absolute values or bounds
+_MODEL_STEPS = 15  # p² steps of a model: scaled, summed and copied
 _SVD = 2.5e-10  # n·p·min(n, p)
 _CALL = 5e-4  # an iteration in Python
 _COMPILED_GRAM = 5e-10  # a product in the loops of the compiled way, one thread
@@ -55,7 +60,16 @@ _COMPILED_GRAM = 5e-10  # a product in the loops of the compiled way, one thread
 _NEWTON_STEPS = 12
 _SAMPLE_STEPS = 7
 # Products with the Hessian that a matrix-free fit takes (one-hot, counts: 40 to 110).
+# One-hot columns of few rows take more, in proportion to how many fewer than these they
+# have at least (10 rows for each of 20,000 levels: 2,900 to 13,000).
 _PRODUCTS = 80
+_PRODUCTS_LEVEL_ROWS = 100
+# Sweeps of a fit with columns eliminated (40 to 160 with 10 to 100 rows for each
+# level), and Hessians.
+_ELIMINATED_SWEEPS = 80
+_ELIMINATED_HESSIANS = 3
+# A sweep that returns products, or squares, as well, in sweeps.
+_RICH_SWEEP = 1.5
 # log of the factor from the sample's gap to a gap of 1e-12.
 _LOG_GAP = 30.0
 # The contraction of a step with the Hessian of all rows: who is an outlier changes.
@@ -76,7 +90,12 @@ _SAMPLE_ROWS_MIN = 1500
 # rows at most.
 _HESSIAN_ROWS_PER_COLUMN = (100, 200, 400, 800, 1600)
 _HESSIAN_SHARE = 4
-# The float32 Gram matrix of all rows is not worth its memory traffic for more columns.
+# Such a sample is read in this many pieces for all rows, and a piece of sparse rows has
+# a matrix that is completed, scaled and added.
+_PIECES = 100
+_PIECE_STEPS = 4
+# The float32 Gram matrix of all rows is not worth its memory traffic for more columns
+# of dense data.
 _ROUGH_COLUMNS = 512
 # Rows for each column up to which data are fitted in the basis of singular vectors, and
 # the seconds and the share of memory (in units of X as stored) that this may take.
@@ -120,6 +139,8 @@ class Shape(NamedTuple):
         C order (or strided), Fortran order, sparse.
     n_rows : int
         All rows.
+    n_apart : int
+        Columns, of these p, of which no row stores two.
     """
 
     n: int
@@ -127,6 +148,7 @@ class Shape(NamedTuple):
     elements: int
     layout: str
     n_rows: int
+    n_apart: int = 0
 
 
 @dataclass(frozen=True)
@@ -135,7 +157,7 @@ class Plan:
 
     Attributes
     ----------
-    way : {"compiled", "newton", "whitened", "matrix_free"}
+    way : {"compiled", "newton", "whitened", "matrix_free", "eliminated"}
     basis : {"never", "rescue", "first"}
         Whether the basis of singular vectors is used: never; if the fit in the basis of
         the columns is not certified; or from the start.
@@ -171,6 +193,11 @@ class Plan:
     targets: int = 0
     working_set: bool = False
 
+    @property
+    def is_matrix_free(self) -> bool:
+        """True if the Hessian of all variables is known by its products alone."""
+        return self.way in ("matrix_free", "eliminated")
+
 
 def plan_of(rows: RowSource, penalty: Penalty | None = None) -> Plan:
     """Return the plan for these rows, without or with a penalty of the columns."""
@@ -183,6 +210,8 @@ def plan_of(rows: RowSource, penalty: Penalty | None = None) -> Plan:
     )
     compiled = IS_COMPILED and isinstance(rows, DenseRows)
     smooth = penalty is None or penalty.is_smooth
+    if smooth and isinstance(rows, CSRRows) and _may_eliminate(shape):
+        shape = shape._replace(n_apart=len(rows.columns_apart))
     plan = make_plan(shape, compiled=compiled, smooth=smooth)
     if penalty is None:
         return plan if rows.is_local else replace(plan, basis="never")
@@ -225,7 +254,7 @@ def make_plan(shape: Shape, *, compiled: bool = True, smooth: bool = True) -> Pl
         basis=basis,
         sample_rows=sample_rows,
         hessian_rows=hessian_rows,
-        sample_way="newton" if sample_rows * p**2 <= 2**22 else "whitened",
+        sample_way=_sample_way(sample_rows, p),
         polish=_polish(shape),
         may_rescue=p <= _MATRIX_COLUMNS and exact <= _RESCUE_SECONDS,
         grid_rows=max(sample_rows, min(_GRID_ROWS_PER_COLUMN * p, n // _GRID_SHARE)),
@@ -257,21 +286,47 @@ def _way(shape: Shape, sample_rows: int, exact: float, smooth: bool) -> tuple[st
     """Return the cheapest way, and the rows of its Hessian (0 for all)."""
     n, p = shape.n, max(shape.p, 1)
     sweep = _SWEEP[shape.layout] * shape.elements
-    matrix = _CHOLESKY * p**3
-    step = _CALL + (_MATRIX_STEP * p**2 if smooth else _FACES * matrix)
+    matrix = _matrix_cost(p)
+    step = _CALL + (_MATRIX_STEP * p**2 if smooth else _FACES * _CHOLESKY * p**3)
     ways = {}
     if smooth and (shape.layout == "csr" or p > _MATRIX_COLUMNS):
-        ways["matrix_free", 0] = _PRODUCTS * (1.5 * sweep + _CALL / 3)
+        products = _PRODUCTS * max(1.0, _PRODUCTS_LEVEL_ROWS * shape.n_apart / n)
+        ways["matrix_free", 0] = products * (_RICH_SWEEP * sweep + _CALL / 3)
+    others = p - shape.n_apart
+    # (The matrix of the eliminated columns and the others is dense.)
+    if shape.n_apart and max(shape.n_apart, others) * others <= _MATRIX_COLUMNS**2:
+        ways["eliminated", 0] = _ELIMINATED_SWEEPS * (_RICH_SWEEP * sweep + _CALL)
+        schur = 2 * _PRODUCT["rows"] * shape.n_apart * others**2
+        ways["eliminated", 0] += _ELIMINATED_HESSIANS * (
+            _gram_cost(shape, n) + schur + _matrix_cost(others)
+        )
     if p <= _MATRIX_COLUMNS or not smooth:
         ways["newton", 0] = _NEWTON_STEPS * (sweep + exact + step)
         for rows, steps, gram in _hessians(shape, sample_rows):
             steps += _polish(shape)
             ways["whitened", rows] = gram + matrix + steps * (sweep + step)
             if sample_rows:
-                part = sample_rows / n
-                inner = part * (sweep + exact) + matrix + _CALL
-                ways["whitened", rows] += _SAMPLE_STEPS * inner
+                inner = sample_rows / n * sweep + _CALL
+                hessian = _gram_cost(shape, sample_rows) + matrix
+                n_hessians = _SAMPLE_STEPS
+                if _sample_way(sample_rows, p) == "whitened":
+                    n_hessians = 1
+                ways["whitened", rows] += _SAMPLE_STEPS * inner + n_hessians * hessian
     return min(ways, key=lambda way: ways[way])
+
+
+def _matrix_cost(p: int) -> float:
+    """Return the seconds that a model of p variables and its factorisation take."""
+    return _CHOLESKY * p**3 + _MODEL_STEPS * _MATRIX_STEP * p**2
+
+
+def _may_eliminate(shape: Shape) -> bool:
+    """Return whether a matrix of all columns costs more than a look at the indices."""
+    return _matrix_cost(shape.p) > _SWEEP["csr"] * shape.elements
+
+
+def _sample_way(sample_rows: int, p: int) -> str:
+    return "newton" if sample_rows * p**2 <= 2**22 else "whitened"
 
 
 def _hessians(shape: Shape, sample_rows: int) -> list[tuple[int, float, float]]:
@@ -281,12 +336,15 @@ def _hessians(shape: Shape, sample_rows: int) -> list[tuple[int, float, float]]:
     if not sample_rows:  # from a start that is far off, whitened two or three times
         return [(0, 3 * steps, 3 * _gram_cost(shape, n, rough=True))]
     found = []
-    if p <= _ROUGH_COLUMNS:
+    if p <= _ROUGH_COLUMNS or shape.layout == "csr":
         found.append((0, steps, _gram_cost(shape, n, rough=True)))
     for k in _HESSIAN_ROWS_PER_COLUMN:
         rows = min(k * p, n // _HESSIAN_SHARE)
         steps = 1 + _LOG_GAP / np.log(max(rows / p, 2.0))
-        found.append((rows, steps, _gram_cost(shape, rows)))
+        seconds = _gram_cost(shape, rows)
+        if shape.layout == "csr":
+            seconds += _PIECES * rows / n * _PIECE_STEPS * _MATRIX_STEP * p**2
+        found.append((rows, steps, seconds))
     return found
 
 

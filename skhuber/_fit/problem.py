@@ -233,9 +233,11 @@ class Problem:
     def whitening_model(self, theta: Floats) -> tuple[Evaluation, Model | None]:
         """Return an evaluation and the Hessian of all rows there, to some digits.
 
-        In single precision, unless columns are too much alike for that.
+        In single precision, unless columns are too much alike for that. (Products of
+        sparse rows are in double precision in either case.)
         """
-        for precision in (np.float32, np.float64):
+        is_sparse = self.rows.layout == "csr"
+        for precision in (np.float64,) if is_sparse else (np.float32, np.float64):
             found = self.evaluate(theta, Want(gram=precision))
             model = self.whitening_model_of(found)
             if not is_too_rough(model) or (found.stop and model is not None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from skhuber._common.arrays import read_only
-from skhuber._kernels import sweeps
+from skhuber._kernels import apart, sweeps
 from skhuber._rows.base import RowSource
 from skhuber._rows.gram import CSRGramAdder
 from skhuber._rows.memory import MemoryRows
@@ -29,6 +30,9 @@ _ELEMENTS_PER_SUM = 128
 _FAR_FROM_ZERO = 2**10
 # Rows that show which columns are that far.
 _OFFSET_ROWS = 50
+# Rounds in which columns apart are found, each of which reads the indices once; three
+# find all of a block of one-hot columns.
+_APART_ROUNDS = 4
 
 
 class CSRRows(MemoryRows):
@@ -150,6 +154,66 @@ class CSRRows(MemoryRows):
             offset=self._offset[index],
         )
 
+    @functools.cached_property
+    def columns_apart(self) -> NDArray[np.intp]:
+        """Columns of which no row stores two, as many as are soon found.
+
+        They are the largest block of one-hot columns, if there is one. Each round takes
+        the columns that are the rarest in all of their rows, and leaves out those that
+        meet them (Luby's algorithm for independent sets, SIAM J. Comput. 15, 1986, with
+        the rarest instead of random ones). Columns that half of the rows store, or that
+        have an offset, are left out, since they are centred.
+        """
+        count = np.bincount(self.X.indices, minlength=self.n_features)
+        rank = np.empty(len(count), dtype=np.intp)
+        rank[np.argsort(count, kind="stable")] = np.arange(len(count))
+        state = np.zeros(len(count), dtype=np.int8)
+        is_left_out = (2 * count > self.n_rows) | (self._offset != 0)
+        state[is_left_out] = apart.OTHER
+        for _ in range(_APART_ROUNDS):
+            loses = np.zeros(len(count), dtype=np.bool_)
+            apart.find_losers(self._arrays, rank, state, loses)
+            found = (state == apart.UNDECIDED) & ~loses
+            if not found.any():
+                break
+            state[found] = apart.APART
+        return np.flatnonzero(state == apart.APART)
+
+    def split_gram(
+        self, point: Point, residuals: Data, index: NDArray[np.intp]
+    ) -> tuple[Floats, Floats]:
+        """Return the Gram matrix of the inliers, without the squares of columns apart.
+
+        Parameters
+        ----------
+        point : Point
+        residuals : ndarray of shape (n,)
+            At this point.
+        index : ndarray of int of shape (k,)
+            The columns apart; their centre is zero.
+
+        Returns
+        -------
+        gram : ndarray of shape (p − k + 2, p − k + 2)
+            Σ s [z, 1, t][z, 1, t]ᵀ over the inliers, with z of the other columns.
+        cross : ndarray of shape (k, p − k + 2)
+            Σ s z_j [z, 1, t] likewise, of each column j apart.
+        """
+        others = np.delete(np.arange(self.n_features), index)
+        place = np.empty(self.n_features, dtype=np.intp)
+        place[index], place[others] = -1 - np.arange(len(index)), np.arange(len(others))
+        m = len(others)
+        cross, gram = np.zeros((len(index), m + 2)), np.zeros((m + 2, m + 2))
+        at = self._at(point)
+        self.n_sweeps += 1
+        apart.add_split_gram(
+            self._arrays, self._kernel_weight, at, residuals, place, cross, gram
+        )
+        zero = (at.centre * at.unit)[others]
+        _finish_gram(zero, gram)
+        cross[:, :m] -= np.outer(cross[:, m], zero)
+        return gram, cross
+
     def standardised(self, centre: Floats, unit: Floats) -> Floats:
         return (self.X.toarray() - self._kernel_centre(centre)) * unit
 
@@ -169,20 +233,24 @@ class CSRRows(MemoryRows):
         return CSRGramAdder(self._arrays, self._kernel_weight, at, gram)
 
     def _finish_gram(self, at: sweeps.At, gram: Floats) -> None:
-        p = self.n_features
-        upper = gram[:p, :p]
-        diagonal = np.diagonal(gram).copy()
-        gram += gram.T
-        np.fill_diagonal(gram, diagonal)
-        m = at.centre * at.unit
-        if m.any():
-            # Σ h (z − m)(z − m)ᵀ = Σ h z zᵀ − m aᵀ − a mᵀ + (Σ h) m mᵀ with a = Σ h z.
-            # The column of ones has a and Σ h.
-            a, mass = gram[:p, p].copy(), gram[p, p]
-            cross = np.outer(m, a - 0.5 * mass * m)
-            upper -= cross + cross.T
-            gram[:p, p:] -= np.outer(m, gram[p, p:])
-            gram[p:, :p] = gram[:p, p:].T
+        _finish_gram(at.centre * at.unit, gram)
+
+
+def _finish_gram(m: Floats, gram: Floats) -> None:
+    """Complete an upper triangle, in place, and centre its columns by m."""
+    p = len(m)
+    upper = gram[:p, :p]
+    diagonal = np.diagonal(gram).copy()
+    gram += gram.T
+    np.fill_diagonal(gram, diagonal)
+    if m.any():
+        # Σ h (z − m)(z − m)ᵀ = Σ h z zᵀ − m aᵀ − a mᵀ + (Σ h) m mᵀ with a = Σ h z.
+        # The column of ones has a and Σ h.
+        a, mass = gram[:p, p].copy(), gram[p, p]
+        cross = np.outer(m, a - 0.5 * mass * m)
+        upper -= cross + cross.T
+        gram[:p, p:] -= np.outer(m, gram[p, p:])
+        gram[p:, :p] = gram[:p, p:].T
 
 
 def csr_rows(

@@ -36,7 +36,7 @@ Descent = Generator[Ask, Answer, Solution]
 
 # Least damping of a model: a direction that only outliers curve is then walked,
 # and the gap sees it.
-_LEAST_DAMPING = 1e-8
+LEAST_DAMPING = 1e-8
 # First damping with absolute values, which each step that succeeds divides by ten. With
 # fewer inliers than coefficients a model without damping has faces without curvature,
 # of which many are tried.
@@ -102,7 +102,7 @@ def descend(
         assert at.model is not None
         trial: AnyModel = at.model
         if model is None:
-            trial = _damped(at.model, max(damping, _LEAST_DAMPING), part)
+            trial = _damped(at.model, max(damping, LEAST_DAMPING), part)
         elif damping and isinstance(at.model, Model):
             trial = at.model.stiffened(1.0 + damping)
         step = at.step if trial is at.model else None
@@ -126,7 +126,7 @@ def descend(
         if is_poor:
             damping = max(damping * _DAMPING_GROWTH, _FIRST_DAMPING[kind])
         else:
-            least = 1e-3 if part.is_below else _LEAST_DAMPING
+            least = 1e-3 if part.is_below else LEAST_DAMPING
             damping = damping / 10 if damping > least and model is None else 0.0
         if not is_poor or _is_enough(at, step, found, trial, part):
             answer = found
@@ -219,7 +219,7 @@ def _placed(
     damping: float,
 ) -> Solution:
     """Return a point with its gap, by a damped model unless that says it is small."""
-    if model is not None and damping > max(model.damping, _LEAST_DAMPING):
+    if model is not None and damping > max(model.damping, LEAST_DAMPING):
         at = _place(x, answer, _damped(model, damping, part), part, n_iter)
         if at.status is not Status.CONVERGED:
             return at
@@ -228,7 +228,7 @@ def _placed(
 
 def _damped(model: AnyModel, damping: float, part: Separable) -> AnyModel:
     """Return the damped model, which absolute values need to be definite, too."""
-    if part.is_below or not isinstance(model, Model) or damping <= _LEAST_DAMPING:
+    if part.is_below or not isinstance(model, Model) or damping <= LEAST_DAMPING:
         return model.damped(damping)
     return model.damped(damping, ridge=damping)
 
@@ -241,8 +241,8 @@ def _place(
     if model is None or not answer.is_finite:
         status = Status.NOT_FINITE  # (products overflow before sums do)
     else:
-        if model.damping < _LEAST_DAMPING:
-            model = model.damped(_LEAST_DAMPING)
+        if model.damping < LEAST_DAMPING:
+            model = model.damped(LEAST_DAMPING)
         guarded = part.guarded(x)
         # (Of a fit that ends here some digits of the gap will do.)
         tolerance = np.inf if answer.stop else answer.tolerance
@@ -320,4 +320,12 @@ def together(
     return [solutions[k] for k in range(len(descents))]
 
 
-__all__ = ["Descent", "Rules", "descend", "drive", "polish", "together"]
+__all__ = [
+    "LEAST_DAMPING",
+    "Descent",
+    "Rules",
+    "descend",
+    "drive",
+    "polish",
+    "together",
+]

@@ -245,7 +245,6 @@ class _Work:
         self._check_step(bread, sums, cov, distance_median)
         if self.cov_type == "bootstrap":
             cov, replicates = self._bootstrap(bread, n_resamples, random_state, verbose)
-        undefined = self._undefined(bread, influence)
         self._warn_of_few_inliers(bread, sums)
         result = self._build(
             space,
@@ -253,7 +252,7 @@ class _Work:
             cov,
             bread=bread,
             scale_bse=self._scale_bse(influence),
-            undefined=undefined,
+            undefined=self._undefined(bread, influence),
             deletion=(influence.deletion, influence.weight),
             normal_scale=normal_scale,
             df_t=groups[1] - 1.0 if groups is not None else bread.df_resid,
@@ -523,10 +522,9 @@ class _Work:
         replicates: Floats | None,
     ) -> HuberInference:
         sample, facts, fitted = self.sample, self.facts, self.fitted
-        names = self._names
+        n, names = sample.count, self._names
         params = np.append([facts.intercept] * facts.fit_intercept, facts.coef)
         estimable = space.are_estimable(np.eye(len(names)))
-        n = sample.count
         scalars: dict[str, float] = {}
         lam = math.nan
         if bread is not None and sums is not None:
