@@ -292,6 +292,7 @@ def test_one_column_starts_from_one_dimension_and_back():
     np.testing.assert_array_equal(model.fit(X, Y[:, 0]).coef_, first)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("shape", [FEW, (3000, 8)], ids=["few", "more"])
 def test_a_warning_names_the_first_target(shape):
     X, Y = data(shape)
@@ -326,6 +327,7 @@ def test_a_line_for_each_target(capsys):
 # --- bad input
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("estimator", [HuberRegressor, HuberElasticNet])
 @pytest.mark.parametrize("shape", [FEW, MANY], ids=["few", "many"])
 def test_bad_values(estimator, shape):

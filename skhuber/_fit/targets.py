@@ -18,8 +18,7 @@ shows, they rest on a few rows, and a sample by leverage takes its place
 The shared Gram matrix contains the outliers of each target: in a direction in which
 these are far longer than the inliers it would certify what is no minimum. So where a
 descent ends, one more sweep makes the Hessian of each target, of its inliers alone.
-That decides, and leads on, in another round, what it does not certify. So many targets
-take two sweeps more than one; each counts once for all of them.
+That decides whether the fit is certified. If not, another round of steps begins there.
 
 Targets are taken in groups whose Hessians need a small part of the memory of X. A
 target that the shared way does not certify is fitted alone. So is every target if there
@@ -182,7 +181,7 @@ class _Target:
 
 
 class _Shared:
-    """What all targets share: samples, units of the columns, sweeps.
+    """Samples, units of the columns and a Gram matrix, which all targets share.
 
     Parameters
     ----------
