@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from scipy.optimize import linprog
-from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
+from sklearn.exceptions import ConvergenceWarning
 
 import naive
 import problems
@@ -423,15 +423,6 @@ def test_weights_that_matter_are_the_large_ones():
     fit = HuberRegressor().fit(X, y, sample_weight=few)
     absent = HuberRegressor().fit(X[::2], y[::2])
     assert_same_fit(fit, absent, X, 1e-9)
-
-
-def test_a_column_vector_is_taken_for_a_vector_and_said_to_be():
-    with pytest.warns(DataConversionWarning, match="column-vector"):
-        fit = HuberRegressor().fit(X, y[:, None])
-    plain = HuberRegressor().fit(X, y)
-    np.testing.assert_array_equal(fit.coef_, plain.coef_)
-    assert fit.outliers_.shape == (60,)
-    assert fit.predict(X).shape == (60,)
 
 
 def test_the_callers_settings_are_left_alone():
