@@ -29,6 +29,17 @@ pytestmark = [
 N, P, CHUNKS = 6000, 20, 11
 
 
+def one_worker():
+    """A cluster of one process with one thread."""
+    return LocalCluster(
+        n_workers=1,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,
+        memory_limit="2GB",
+    )
+
+
 @pytest.fixture(scope="module")
 def cluster():
     with (
@@ -39,13 +50,7 @@ def cluster():
                 "distributed.deploy.lost-worker-timeout": "1h",
             }
         ),
-        LocalCluster(
-            n_workers=1,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            memory_limit="2GB",
-        ) as cluster,
+        one_worker() as cluster,
         Client(cluster) as client,
     ):
         yield cluster, client
@@ -175,13 +180,7 @@ def test_bits_after_a_spill(scale, monkeypatch):
     monkeypatch.setattr(engines.OnWorkers, "total", counted)
     with (
         dask.config.set(names),
-        LocalCluster(
-            n_workers=1,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            memory_limit="2GB",
-        ) as cluster,
+        one_worker() as cluster,
         Client(cluster) as client,
     ):
         found = bits(DaskHuberRegressor(client=client, scale=scale).fit(*data()))

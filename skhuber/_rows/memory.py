@@ -175,18 +175,27 @@ class MemoryRows(RowSource):
         total = grams.sum(axis=0)
         found = []
         for k, point in enumerate(points):
-            for side in total[k] if n_grams else ():
+            gram = total[k] if n_grams else None
+            for side in () if gram is None else gram:
                 self._finish_gram(ats[k], side)
-            one, square = sums[k].sum(axis=0), squares[k]
-            result = self._sums(
-                one[:p],
-                one[p:],
-                point.unit,
-                squares=None if square is None else square.sum(axis=0).reshape(2, p),
-                gram=total[k] if n_grams else None,
-            )
-            found.append(self._centred(point, result))
+            found.append(self._of_blocks(point, sums[k], squares[k], gram))
         return found
+
+    def _of_blocks(
+        self, point: Point, sums: Floats, squares: Floats | None, gram: Floats | None
+    ) -> Sums:
+        """Return the sums of all rows, from those of the blocks and a Gram matrix."""
+        p = self.n_features
+        # Along axis 0 NumPy adds row by row, so in the order of the blocks.
+        total = sums.sum(axis=0)
+        result = self._sums(
+            total[:p],
+            total[p:],
+            point.unit,
+            squares=None if squares is None else squares.sum(axis=0).reshape(2, p),
+            gram=gram,
+        )
+        return self._centred(point, result)
 
     def _sweep(self, point: Point, want: Want, residuals: Data | None) -> Sums:
         at = self._at(point)
@@ -201,16 +210,7 @@ class MemoryRows(RowSource):
             run_blocks(add, self._n_blocks, self.n_elements, self.threads, ())
         else:
             gram = self._gram(at, want.gram, (sums, squares, residuals))
-        # Along axis 0 NumPy adds row by row, so in the order of the blocks.
-        total = sums.sum(axis=0)
-        result = self._sums(
-            total[:p],
-            total[p:],
-            point.unit,
-            squares=None if squares is None else squares.sum(axis=0).reshape(2, p),
-            gram=gram,
-        )
-        return self._centred(point, result)
+        return self._of_blocks(point, sums, squares, gram)
 
     def _add(
         self,
