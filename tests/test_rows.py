@@ -282,6 +282,21 @@ def test_moments(layout):
     np.testing.assert_array_equal(uncentred.centre, 0.0)
 
 
+@pytest.mark.parametrize("centred", [True, False])
+def test_moments_of_sparse_columns_are_those_of_dense_ones(centred):
+    # 0 to 20 of 20 rows have a number, about half of them in the columns in the middle.
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20, 21)) * (np.arange(21) > np.arange(20)[:, None])
+    X[:, 20] += 1e9
+    weight = rng.uniform(0.5, 2.0, 20)
+    found, expected = (
+        make_rows(one, np.zeros(20), weight, 1).moments(centred=centred)
+        for one in (sp.csr_matrix(X), X)
+    )
+    np.testing.assert_array_equal(found.centre, expected.centre)
+    np.testing.assert_allclose(found.spread, expected.spread, rtol=1e-12)
+
+
 @each_main_layout
 @each_weight
 @pytest.mark.parametrize("is_taken", [False, True], ids=["all", "taken"])

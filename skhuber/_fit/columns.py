@@ -57,10 +57,10 @@ class ColumnStatistics:
 def column_statistics(rows: RowSource, *, fit_intercept: bool) -> ColumnStatistics:
     """Return the statistics of the columns. One sweep.
 
-    They are sums about the middle of a few rows, so that nothing is lost to rounding if
-    a column is far from zero.
+    With an intercept they are sums about the middle of a few rows, so that nothing is
+    lost to rounding if a column is far from zero.
     """
-    moments = rows.moments(centred=True)
+    moments = rows.moments(centred=fit_intercept)
     power = exponent(moments.spread)
     # Every residual is one, and within the threshold: Σ s c z = Σ s z.
     point = Point(
@@ -80,9 +80,7 @@ def column_statistics(rows: RowSource, *, fit_intercept: bool) -> ColumnStatisti
         root = np.sqrt(np.maximum(mean_square - mean**2, 0.0))
         root[root <= _CONSTANT * np.sqrt(mean_square)] = 0.0
     else:
-        origin = np.ldexp(moments.centre, -power)
-        about_zero = mean_square + 2 * mean * origin + origin**2
-        root = np.sqrt(np.maximum(about_zero, 0.0))
+        root = np.sqrt(mean_square)
     deviation = np.ldexp(root, power)
     return ColumnStatistics(
         mean=moments.centre + np.ldexp(mean, power),

@@ -26,6 +26,7 @@ are made of the sums of one sweep. The gap is convex in τ.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,17 +88,20 @@ class _Dual:
         return max(4.0 * self.cc / self.scale**2 - self.v_mean**2, 0.0)
 
     def gap(self) -> float:
-        high = self._largest_factor()
-        ends = [self._at(0.0), self._at(high)]
-        low = 0.0
+        low, high = 0.0, self._largest_factor()
+        least = min(self._at(low), self._at(high))
+        left, right = high - _GOLDEN * high, _GOLDEN * high
+        at_left, at_right = self._at(left), self._at(right)
         for _ in range(_SECTIONS):
-            left = high - _GOLDEN * (high - low)
-            right = low + _GOLDEN * (high - low)
-            if self._at(left) < self._at(right):
-                high = right
+            if at_left < at_right:
+                high, right, at_right = right, left, at_left
+                left = high - _GOLDEN * (high - low)
+                at_left = self._at(left)
             else:
-                low = left
-        return min(*ends, self._at(0.5 * (low + high)))
+                low, left, at_left = left, right, at_right
+                right = low + _GOLDEN * (high - low)
+                at_right = self._at(right)
+        return min(least, at_left, at_right)
 
     def _largest_factor(self) -> float:
         """Return the largest τ ≤ 1 for which the dual point is feasible."""
@@ -125,18 +129,29 @@ class _Dual:
         if joint:
             left = max(1 - factor**2 * self.v_variance / 4, 0.0)
             gap += (sigma - self.objective.scale_floor) * left
-        return gap + self._of_penalty(factor * self.q)
+        return gap + self._of_penalty(factor)
 
-    def _of_penalty(self, q: Floats) -> float:
-        """Return Σ_j φ_j(u_j) + φ_j*(q_j) − q_j u_j."""
-        objective, u = self.objective, self.u
-        p = objective.n_features
-        l1, l2 = objective.l1, objective.l2
+    @functools.cached_property
+    def _columns(self) -> tuple[Floats, ...]:
+        """u, q, l1, l2 and bounds of columns whose part of the gap may not be zero.
+
+        φ_j* is zero where |q_j| ≤ l1_j and zero lies within the bounds.
+        """
+        objective, p = self.objective, self.objective.n_features
+        l1, lower, upper = objective.l1, objective.lower[:p], objective.upper[:p]
+        counts = (self.u != 0) | (np.abs(self.q) > l1) | (lower > 0) | (upper < 0)
+        arrays = self.u, self.q, l1, objective.l2, lower, upper
+        return tuple(array[counts] for array in arrays)
+
+    def _of_penalty(self, factor: float) -> float:
+        """Return Σ_j φ_j(u_j) + φ_j*(τ q_j) − τ q_j u_j."""
+        u, q, l1, l2, lower, upper = self._columns
+        q = factor * q
         beyond = np.abs(q) - l1
         with np.errstate(divide="ignore", invalid="ignore"):
             best = np.where(beyond > 0, np.sign(q) * beyond / (2 * l2), 0.0)
         best = np.where((l2 == 0) & (beyond <= _ROUNDING * l1), 0.0, best)
-        best = np.clip(best, objective.lower[:p], objective.upper[:p])
+        best = np.clip(best, lower, upper)
         # φ(u) − φ(best) − q(u − best): a product if u and the maximiser have one sign.
         one_sign = (np.sign(best) == np.sign(u)) & (u != 0)
         product = (u - best) * (l2 * (u + best) - q + l1 * np.sign(u))

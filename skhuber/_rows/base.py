@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -23,7 +23,7 @@ _PIECE_SHARE = 100
 _PIECE_MIN = 500
 
 # Rows from which the columns' medians are taken.
-_MOMENT_ROWS = 200
+MOMENT_ROWS = 200
 # A median distance below this part of the largest one (6e-61) is no unit of a column:
 # in larger units neither squares nor penalties come near the limits of a double.
 _LEAST_MEDIAN = 2.0**-200
@@ -68,7 +68,8 @@ class RowSource(abc.ABC):
     total_weight : float
         Σ s.
     n_sweeps : int
-        How often all rows were read so far. Nothing else in a source changes.
+        How often all rows were read so far. Nothing else that shows in a source
+        changes.
     """
 
     n_features: int
@@ -88,6 +89,7 @@ class RowSource(abc.ABC):
         self.n_rows = y.shape[0]
         self.threads = threads
         self.n_sweeps = 0
+        self._kept_moments: dict[bool, Moments] = {}
         if weight is None:
             self.weight = None
             self.n_present = self.n_rows
@@ -321,35 +323,20 @@ class RowSource(abc.ABC):
 
         The location is the median, so that wild rows do not carry the centre away from
         the others (whose distances from it would then be equal to rounding). Any number
-        amid the column serves as well.
+        amid the column serves as well. Moments are kept: their medians take longer than
+        a sweep if there are few rows for each column.
         """
-        index = self._pick(_MOMENT_ROWS)
-        centre = np.zeros(self.n_features)
-        spread = np.empty(self.n_features)
-        for columns, X in self._columns(index):
-            if centred:
-                centre[columns] = np.median(X, axis=0)
-            distance = np.abs(X - centre[columns])
-            # If half of a column is one value, the median distance is zero; if it is
-            # nearly one value, next to zero.
-            largest = distance.max(axis=0)
-            unit = np.where(largest > 0, largest, 1.0)
-            mean_square = np.mean((distance / unit) ** 2, axis=0)
-            middle = np.median(distance, axis=0)
-            spread[columns] = np.where(
-                middle > _LEAST_MEDIAN * largest, middle, unit * np.sqrt(mean_square)
-            )
-        return Moments(centre, spread)
+        if centred not in self._kept_moments:
+            self._kept_moments[centred] = self._moments(centred=centred)
+        return self._kept_moments[centred]
+
+    def _moments(self, *, centred: bool) -> Moments:
+        columns = self._columns(self._pick(MOMENT_ROWS))
+        return moments_of(columns, self.n_features, centred=centred)
 
     @abc.abstractmethod
     def _columns(self, index: NDArray[np.intp]) -> Iterator[tuple[slice, Floats]]:
         """Yield slices of columns, and the rows `index` of these as dense float64."""
-
-    def _some_columns(self, n_rows: int) -> Iterator[slice]:
-        """Cut the columns into slices of which `n_rows` rows are few numbers."""
-        width = max(_COLUMNS_ELEMENTS // n_rows, 1)
-        for start in range(0, self.n_features, width):
-            yield slice(start, min(start + width, self.n_features))
 
     def pick(self, n_rows: int) -> Picks:
         """Pick about `n_rows` rows in proportion to their weights.
@@ -405,3 +392,31 @@ class RowSource(abc.ABC):
     @abc.abstractmethod
     def _take(self, index: NDArray[np.intp], weight: Floats | None) -> RowSource:
         """Return some rows, with these weights."""
+
+
+def moments_of(
+    columns: Iterable[tuple[slice, Floats]], n_features: int, *, centred: bool
+) -> Moments:
+    """Return the moments of a few rows, of which slices of columns are given."""
+    centre, spread = np.zeros(n_features), np.empty(n_features)
+    for some, X in columns:
+        if centred:
+            centre[some] = np.median(X, axis=0)
+        distance = np.abs(X - centre[some])
+        # If half of a column is one value, the median distance is zero; if it is nearly
+        # one value, next to zero.
+        largest = distance.max(axis=0)
+        unit = np.where(largest > 0, largest, 1.0)
+        mean_square = np.mean((distance / unit) ** 2, axis=0)
+        middle = np.median(distance, axis=0)
+        spread[some] = np.where(
+            middle > _LEAST_MEDIAN * largest, middle, unit * np.sqrt(mean_square)
+        )
+    return Moments(centre, spread)
+
+
+def some_columns(n_rows: int, n_columns: int) -> Iterator[slice]:
+    """Cut columns into slices of which `n_rows` rows are few numbers."""
+    width = max(_COLUMNS_ELEMENTS // n_rows, 1)
+    for start in range(0, n_columns, width):
+        yield slice(start, min(start + width, n_columns))

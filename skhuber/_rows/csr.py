@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from skhuber._common.arrays import read_only
 from skhuber._kernels import apart, sweeps
-from skhuber._rows.base import RowSource
+from skhuber._rows.base import MOMENT_ROWS, RowSource, moments_of, some_columns
 from skhuber._rows.gram import CSRGramAdder
 from skhuber._rows.memory import MemoryRows
 from skhuber._runtime import block_rows
-from skhuber._sums import Columns, Data, Floats, Point, Sums
+from skhuber._sums import Columns, Data, Floats, Moments, Point, Sums
 
 # Rows of a chunk, of which the kernel keeps r.
 _CHUNK = 256
@@ -130,10 +130,24 @@ class CSRRows(MemoryRows):
         )
 
     def _columns(self, index: NDArray[np.intp]) -> Iterator[tuple[slice, Floats]]:
-        X = self.X[index].tocsc()
-        for columns in self._some_columns(len(index)):
-            dense = X[:, columns].toarray().astype(np.float64, copy=False)
-            yield columns, dense + self._offset[columns]
+        return _dense_columns(self.X[index].tocsc(), self._offset)
+
+    def _moments(self, *, centred: bool) -> Moments:
+        """Return the moments, without a dense copy of columns that are zero mostly."""
+        X = self.X[self._pick(MOMENT_ROWS)].tocsc()
+        n, p = X.shape
+        count = np.diff(X.indptr)
+        largest = abs(X).max(axis=0).toarray().ravel().astype(np.float64)
+        unit = np.where(largest > 0, largest, 1.0)
+        squares = (X.data / np.repeat(unit, count)) ** 2
+        total = np.bincount(np.repeat(np.arange(p), count), squares, minlength=p)
+        centre, spread = np.zeros(p), unit * np.sqrt(total / n)
+        # (Most numbers of the others are zero, and so are medians.)
+        dense = np.flatnonzero((2 * count >= n) | (self._offset != 0))
+        columns = _dense_columns(X[:, dense], self._offset[dense])
+        found = moments_of(columns, len(dense), centred=centred)
+        centre[dense], spread[dense] = found.centre, found.spread
+        return Moments(centre, spread)
 
     def _centred_part(self, rows: slice, centre: Floats, space: Floats) -> Any:
         return self.X[rows]
@@ -234,6 +248,13 @@ class CSRRows(MemoryRows):
 
     def _finish_gram(self, at: sweeps.At, gram: Floats) -> None:
         _finish_gram(at.centre * at.unit, gram)
+
+
+def _dense_columns(X: Any, offset: Floats) -> Iterator[tuple[slice, Floats]]:
+    """Yield slices of the columns of a CSC matrix, and these as dense float64."""
+    for columns in some_columns(*X.shape):
+        dense = X[:, columns].toarray().astype(np.float64, copy=False)
+        yield columns, dense + offset[columns]
 
 
 def _finish_gram(m: Floats, gram: Floats) -> None:

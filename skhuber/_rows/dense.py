@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from skhuber._common.arrays import is_mapped, read_only
 from skhuber._kernels import dense, sweeps
+from skhuber._rows.base import some_columns
 from skhuber._rows.gram import DenseGramAdder
 from skhuber._rows.memory import MemoryRows
 from skhuber._runtime import block_rows
@@ -120,7 +121,7 @@ class DenseRows(MemoryRows):
     def _columns(self, index: NDArray[np.intp]) -> Iterator[tuple[slice, Floats]]:
         if self.picked is not None:
             index = self.picked[index]
-        for columns in self._some_columns(len(index)):
+        for columns in some_columns(len(index), self.n_features):
             X = self.X[:, columns][index]
             yield columns, X.astype(np.float64, copy=False)
 
