@@ -82,7 +82,6 @@ ONLY_THERE = {
         "_fit/stream",
         "_fit/targets",
         "_fit/wide",
-        "_fit/working_set",
         "_tuning/rules",
     },
     "skhuber._kernels.direct": {"_fit/small", "compile"},

@@ -27,11 +27,17 @@ _ON_THE_WAY = Trust(1e-6)
 _ON_THE_WAY_ITER = 8
 
 
-def newton(problem: Problem, theta: Floats, rules: Rules) -> Solution:
-    """Minimise by Newton's method, along a falling scale if it needs that."""
-    # A fixed scale far below the residuals is a case for continuation, unless this is a
-    # warm start from the minimum itself.
-    direct = _DIRECT_ITER if problem.objective.joint else _direct_iter(problem, theta)
+def newton(
+    problem: Problem, theta: Floats, rules: Rules, *, is_near: bool = False
+) -> Solution:
+    """Minimise by Newton's method, along a falling scale if it needs that.
+
+    From a start that is near the minimum, steps at the scale itself come first.
+    """
+    # A fixed scale far below the residuals is a case for continuation.
+    direct = _DIRECT_ITER
+    if not (problem.objective.joint or is_near):
+        direct = _direct_iter(problem, theta)
     max_iter = rules.max_iter
     limited = replace(rules, max_iter=min(max_iter, direct))
     first = _newton(problem, theta, limited)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from skhuber._common.scale import NORMAL_MAD
+from skhuber._fit.inlier_gram import InlierGram
 from skhuber._objective import HuberObjective
 from skhuber._rows import Distances, RowSource
 from skhuber._solver.composite import best_step
@@ -117,6 +118,9 @@ class Problem:
         Whether the Hessian is known by its products with vectors.
     kept : Residuals, optional
         Shared by the problems on the same rows.
+    gram : InlierGram, optional
+        What makes the Hessian of these rows; their residuals are then kept in double
+        precision.
     """
 
     def __init__(
@@ -129,12 +133,14 @@ class Problem:
         double: bool = False,
         matrix_free: bool = False,
         kept: Residuals | None = None,
+        gram: InlierGram | None = None,
     ) -> None:
         self.objective = objective
         self.rows = rows
         self.trust = trust
         self.matrix_free = matrix_free
         self._watch = watch
+        self._gram = gram
         self._kept = kept or Residuals(rows, double=double)
 
     @functools.cached_property
@@ -203,6 +209,13 @@ class Problem:
             return self.told(self.evaluate(ask.x))
         if self.matrix_free:
             return self._matrix_free_answer(ask.x)
+        if self._gram is not None:
+            found = self.evaluate(ask.x)
+            if not found.is_finite:
+                return self.told(found)
+            r = self._kept.array
+            sums = self._gram.sums(self.objective, ask.x, found.sums, r)
+            return self.told(found, self.model(replace(found, sums=sums)))
         found = self.evaluate(ask.x, Want(gram=np.float64))
         return self.told(found, self.model(found))
 
@@ -223,10 +236,13 @@ class Problem:
         assert gram is not None
         if not np.isfinite(gram).all():
             return None
-        inside, outside = (
+        inside, *others = (
             self.objective.hessian(found.theta, part, found.sums.weight)
             for part in gram
         )
+        outside = others[0] if others else None
+        if outside is None:  # (With an l1 its diagonal will do.)
+            outside = np.diag(self.objective.diagonals(found.theta, found.sums)[1])
         penalty = self.objective.penalty_curvature
         return Model(inside, outside, penalty, noise=slope_noise(found.value))
 
@@ -287,6 +303,7 @@ class Problem:
             watch,
             matrix_free=self.matrix_free,
             kept=self._kept,
+            gram=self._gram,
         )
 
 

@@ -22,6 +22,7 @@ along them. A direction that nothing curves is flat: no step is made along it.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -114,14 +115,14 @@ class Model:
     @functools.cached_property
     def factor(self) -> Factor:
         """H, factorised."""
-        return Factor(self.hessian, self._soft, self.noise)
+        return Factor(self.hessian, lambda: self._soft, self.noise)
 
     def factor_of_some(self, index: NDArray[np.intp]) -> Factor:
         """Return H with some variables alone, factorised; it is not kept."""
         if len(index) == len(self.penalty):
             return self.factor
         some = np.ix_(index, index)
-        return Factor(self.hessian[some], self._soft[some], self.noise)
+        return Factor(self.hessian[some], lambda: self._soft[some], self.noise)
 
     def _factor_of(self, free: np.ndarray) -> Factor:
         if free.all():
@@ -129,8 +130,9 @@ class Model:
         key = free.tobytes()
         if key not in self._factors:
             index = np.ix_(free, free)
-            hessian, soft = self.hessian[index], self._soft[index]
-            self._factors[key] = Factor(hessian, soft, self.noise)
+            self._factors[key] = Factor(
+                self.hessian[index], lambda: self._soft[index], self.noise
+            )
         return self._factors[key]
 
     @functools.cached_property
@@ -225,8 +227,8 @@ class Factor:
     ----------
     hessian : ndarray of shape (q, q)
         H.
-    soft : ndarray of shape (q, q)
-        The part of H that is known exactly and may be lost beside the rest.
+    soft : callable
+        Returns the part of H that is known exactly and may be lost beside the rest.
     noise : float
         As for `Model`.
 
@@ -238,7 +240,9 @@ class Factor:
         is singular to rounding.
     """
 
-    def __init__(self, hessian: Floats, soft: Floats, noise: float = 0.0) -> None:
+    def __init__(
+        self, hessian: Floats, soft: Callable[[], Floats], noise: float = 0.0
+    ) -> None:
         diagonal = np.diagonal(hessian)
         # A variable that nothing curves is left as it is.
         self._root = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
@@ -253,7 +257,7 @@ class Factor:
         """H as a singular matrix; None if it is regular."""
         if self.least_pivot > LEAST_PIVOT:
             return None
-        soft = self._soft / np.outer(self._root, self._root)
+        soft = self._soft() / np.outer(self._root, self._root)
         return _Weak(self._unit, soft, self._noise)
 
     def solve(self, gradient: Floats) -> Floats:
