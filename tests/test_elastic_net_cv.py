@@ -95,3 +95,20 @@ def test_weights_and_groups():
 def test_bad_values(options, message):
     with pytest.raises(ValueError, match=message):
         HuberElasticNetCV(**options).fit(X, Y)
+
+
+def test_a_refit_with_the_other_criterion_leaves_nothing_of_the_last_one():
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(60, 4))
+    y = Z[:, 0] + rng.normal(size=60)
+    model = HuberElasticNetCV(n_alphas=4, cv=3)
+    by_folds = {"errors_", "scoring_threshold_", "scorer_", "n_splits_"}
+    model.fit(Z, y)
+    assert by_folds <= set(vars(model))
+    assert not hasattr(model, "ebics_")
+    model.set_params(criterion="ebic").fit(Z, y)
+    assert hasattr(model, "ebics_")
+    assert not by_folds & set(vars(model))
+    model.set_params(criterion="cv").fit(Z, y)
+    assert by_folds <= set(vars(model))
+    assert not hasattr(model, "ebics_")

@@ -53,6 +53,13 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 
+# Attributes that a fit with a criterion does not have.
+_NOT_WITH = {
+    "ebic": ("errors_", "scoring_threshold_", "scorer_", "n_splits_"),
+    "cv": ("ebics_",),
+}
+
+
 class _Candidates(NamedTuple):
     """The candidates of one rho and one l1_ratio."""
 
@@ -295,6 +302,9 @@ class HuberElasticNetCV(ScoredSearch, HuberNetModel):
             ]
             shape = len(self._listed("rho")), len(self._listed("l1_ratio"))
             self.alphas_ = np.array([one.alphas for one in tables]).reshape(*shape, -1)
+            for name in _NOT_WITH[criterion]:
+                if hasattr(self, name):
+                    delattr(self, name)
             if criterion == "ebic":
                 ebics = self._by_criterion(data, rows, tables, tasks)
                 self.ebics_ = ebics.reshape(*shape, -1)
