@@ -218,6 +218,18 @@ def test_a_change_that_shows_no_curvature_teaches_nothing(factor):
     assert model.learnt(step, factor * (H @ step)) is model
 
 
+def test_the_diagonal_of_what_lies_outside_will_do():
+    outside = np.array([1.0, 0.0, 3.0])
+    models = [
+        Model(np.ones((3, 3)), one, np.array([0.5, 0.0, 1.0])).damped(0.1, ridge=0.2)
+        for one in (outside, np.diag(outside))
+    ]
+    np.testing.assert_allclose(models[0].hessian, models[1].hessian, rtol=1e-15)
+    gradient = np.array([1.0, -2.0, 0.5])
+    gaps = [model.factor.gap(gradient) for model in models]
+    assert gaps[0] == pytest.approx(gaps[1], rel=1e-14)
+
+
 def test_damped_scaled_and_stiffened():
     A, B, D = np.diag([1.0, 2.0]), np.diag([3.0, 5.0]), np.array([7.0, 11.0])
     model = Model(A, B, D, 0.5)

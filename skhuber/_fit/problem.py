@@ -242,7 +242,7 @@ class Problem:
         )
         outside = others[0] if others else None
         if outside is None:  # (With an l1 its diagonal will do.)
-            outside = np.diag(self.objective.diagonals(found.theta, found.sums)[1])
+            _, outside = self.objective.diagonals(found.theta, found.sums)
         penalty = self.objective.penalty_curvature
         return Model(inside, outside, penalty, noise=slope_noise(found.value))
 

@@ -380,7 +380,12 @@ class HuberObjective:
     def hessian(self, theta: Floats, gram: Floats, weight: float) -> Floats:
         """∂²F/∂θ² from the Gram matrix of the inliers' (z, 1, r/σ), without penalty."""
         _, _, scale = self.split(theta)
-        return gram[np.ix_(self._kept, self._kept)] * (2.0 / (scale * weight))
+        n_kept = np.count_nonzero(self._kept)
+        if self._kept[:n_kept].all():
+            gram = gram[:n_kept, :n_kept]
+        else:
+            gram = gram[np.ix_(self._kept, self._kept)]
+        return gram * (2.0 / (scale * weight))
 
     def diagonals(self, theta: Floats, sums: Sums) -> tuple[Floats, Floats]:
         """Return the diagonals of the inliers' and of the outliers' Hessian.

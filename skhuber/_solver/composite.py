@@ -127,7 +127,7 @@ class _Minimiser:
     def _start_place(self) -> _Place:
         inside = self._part.clip(self._start).copy()
         step = inside - self._start
-        slope = self._gradient + self._hessian @ step
+        slope = self._gradient + self._times(step)
         return _Place(inside, slope, self._fall(inside, slope))
 
     def _descend(self, at: _Place, n_rounds: int) -> None:

@@ -58,8 +58,8 @@ class Model:
     ----------
     inside : ndarray of shape (q, q)
         A.
-    outside : ndarray of shape (q, q) or None
-        B; None for zero.
+    outside : ndarray of shape (q, q) or (q,), or None
+        B, or the diagonal of a B that has nothing else; None for zero.
     penalty : ndarray of shape (q,)
         The diagonal of D.
     damping : float
@@ -90,27 +90,40 @@ class Model:
         return replace(self, inside=factor * self.inside, outside=outside)
 
     @functools.cached_property
-    def _stiff(self) -> Floats:
-        return (1.0 + self.damping) * self.inside
-
-    @functools.cached_property
     def _soft(self) -> Floats:
-        """d·B + D."""
-        soft = np.zeros_like(self.inside)
-        if self.outside is not None:
-            soft += self.damping * self.outside
-        diagonal = self.penalty
+        """d·B + r·diag(A + B) + D."""
+        soft = np.diag(self._soft_diagonal)
+        if self._damping_matrix is not None:
+            soft += self.damping * self._damping_matrix
+        return soft
+
+    @property
+    def _damping_matrix(self) -> Floats | None:
+        """B, if d·B is more than a diagonal."""
+        if self.damping == 0 or self.outside is None or self.outside.ndim == 1:
+            return None
+        return self.outside
+
+    @property
+    def _soft_diagonal(self) -> Floats:
+        """What is added to the diagonal alone."""
+        diagonal, outside = self.penalty, self.outside
         if self.ridge:
             diagonal = diagonal + self.ridge * np.diagonal(self.inside)
-            if self.outside is not None:
-                diagonal += self.ridge * np.diagonal(self.outside)
-        soft[np.diag_indices_from(soft)] += diagonal
-        return soft
+        if outside is not None and outside.ndim == 1:
+            return diagonal + (self.damping + self.ridge) * outside
+        if outside is not None and self.ridge:
+            diagonal = diagonal + self.ridge * np.diagonal(outside)
+        return diagonal
 
     @functools.cached_property
     def hessian(self) -> Floats:
         """H."""
-        return self._stiff + self._soft
+        hessian = (1.0 + self.damping) * self.inside
+        if self._damping_matrix is not None:
+            hessian += self.damping * self._damping_matrix
+        hessian[np.diag_indices_from(hessian)] += self._soft_diagonal
+        return hessian
 
     @functools.cached_property
     def factor(self) -> Factor:
