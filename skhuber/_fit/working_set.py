@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from skhuber._fit.levels import MOST_POLISH, Samples, State, minimise
+from skhuber._fit.levels import Samples, State, minimise
 from skhuber._fit.plan import plan_of
 from skhuber._fit.problem import Evaluation, Problem, Trust, Watch, evaluate_together
 from skhuber._fit.settings import Settings
@@ -306,7 +306,8 @@ class _Part:
         assert settings.penalty is not None
         plan = plan_of(self.rows, settings.penalty.of_columns(self.index))
         tol = max(_SHARE * settings.tol, rough_tol)
-        problem = Problem(objective, self.rows, Trust(tol))
+        polished = np.inf if tol == rough_tol else 0.0
+        problem = Problem(objective, self.rows, Trust(tol, polished=polished))
         theta = objective.theta(model.u[self.index], model.intercept, model.scale)
         found = minimise(
             problem,
@@ -314,7 +315,6 @@ class _Part:
             State(theta),
             max_iter=min(settings.max_iter, _MAX_ITER),
             warm=True,
-            most_polish=0 if tol == rough_tol else MOST_POLISH,
         )
         u, intercept, scale = objective.split(found.x)
         wide = np.zeros(whole.objective.n_features)
