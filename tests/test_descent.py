@@ -1,5 +1,7 @@
 """Newton and quasi-Newton descent on functions whose minimum is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.optimize
@@ -287,6 +289,26 @@ def test_polish_does_not_climb():
     )
     polished = drive(polish(start, below(no_bounds(Q)), 3), lies.answer)
     assert polished.x is start.x
+
+
+@pytest.mark.parametrize("steps_needed", [0, 1, 2])
+def test_polish_ends_at_the_least_gap(steps_needed):
+    H, b = spread(condition=10.0)
+    function, best, _ = quadratic(H, b, tolerance=lambda value: np.inf)
+    # A Hessian that is too stiff by a tenth: a step takes the gap to a hundredth.
+    stiff = Function(function.value_gradient, lambda x: (1.1 * H, None))
+    start = newton(stiff, best + 1e-4, polish=0, max_iter=0)
+    least = 3 * start.gap / 121**steps_needed
+
+    def answer(ask):
+        return replace(stiff.answer(ask), least_gap=least)
+
+    start = replace(start, is_exact=start.gap <= least)
+    stiff.calls.clear()
+    polished = drive(polish(start, below(no_bounds(Q)), 5, 1.0), answer)
+    assert len(stiff.calls) == steps_needed
+    assert polished.is_exact
+    assert polished.gap <= least
 
 
 # --- several descents at once -----------------------------------------------------

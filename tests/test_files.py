@@ -64,6 +64,10 @@ def test_a_fit_reads_each_chunk_once_in_a_sweep(data, monkeypatch):
     model = DaskHuberRegressor().fit(lazy, y)
     # Beside the sweeps: the chunks' facts, the sample, and that of the Hessian.
     assert len(reads) <= 9 * (model.n_sweeps_ + 4)
+    reads.clear()
+    model = DaskHuberRegressor(scale="mad").fit(lazy, y)
+    # A median that is near the one expected comes with the sweep.
+    assert len(reads) <= 9 * (model.n_sweeps_ + 4)
 
 
 @pytest.mark.parametrize("source", ["npy", "zarr", "parquet"])

@@ -21,10 +21,10 @@ from rows_reference import (
 )
 from skhuber._common.scale import weighted_median
 from skhuber._rows import Distances, Picks, make_rows
-from skhuber._rows.block import Block, facts
+from skhuber._rows.block import Block, facts, sums_and_near
 from skhuber._rows.engine import Engine, add, subtrees, total_of
 from skhuber._rows.remote import RemoteRows
-from skhuber._rows.remote_distances import RemoteDistances
+from skhuber._rows.remote_distances import RemoteDistances, around
 from skhuber._sums import Want
 
 ALL = Want(squares=True, gram=np.float64)
@@ -39,8 +39,10 @@ class Here(Engine):
     def __init__(self, blocks):
         self.blocks = blocks
         self.n_blocks = len(blocks)
+        self.n_calls = 0
 
     def each(self, label, function, *common, kept=None, local=None):
+        self.n_calls += 1
         kept = [()] * self.n_blocks if kept is None else [(one,) for one in kept]
         local = [()] * self.n_blocks if local is None else local
         return [
@@ -156,13 +158,19 @@ def test_picked_rows_that_stay_where_they_are(layout, weight):
 # --- quantiles ------------------------------------------------------------------------
 
 
-def distances(values, weight, ends):
+def distances(values, weight, ends, expected=0.0):
     """|r| in memory and in blocks, with the weights of their rows."""
     values = np.asarray(values, dtype=np.float64)
     weight = None if weight is None else np.asarray(weight, dtype=np.float64)
     remote, engine = remote_rows(np.ones((len(values), 1)), values, weight, ends)
     kept = [(None, values[i:j]) for i, j in pairwise(ends)]
-    return Distances(values, weight), RemoteDistances(remote, engine, kept)
+    near = None
+    if expected:
+        low, high, most = around(expected, len(values))
+        options = remote.weight_power, low, high, most
+        _, near = engine.total("near", sums_and_near, *options, kept=kept)
+    found = RemoteDistances(remote, engine, kept, expected, near)
+    return Distances(values, weight), found
 
 
 def assert_equal(memory, remote):
@@ -190,13 +198,15 @@ sizes_of_r = st.floats(0, 1e300) | st.sampled_from([0.0, 1.0, 2.0, 1e-320])
     st.lists(st.tuples(sizes_of_r, st.integers(0, 3)), min_size=1, max_size=30),
     st.booleans(),
     st.integers(0, 30),
+    sizes_of_r,
 )
-def test_quantiles_of_few_values(rows, has_weights, cut):
+def test_quantiles_of_few_values(rows, has_weights, cut, expected):
     values, weight = np.array(rows).T
     if has_weights and not weight.any():
         weight[0] = 1
     ends = [0, min(cut, len(values)), len(values)]
-    assert_equal(*distances(values, weight if has_weights else None, ends))
+    weight = weight if has_weights else None
+    assert_equal(*distances(values, weight, ends, expected))
 
 
 @pytest.mark.parametrize(
@@ -204,7 +214,8 @@ def test_quantiles_of_few_values(rows, has_weights, cut):
 )
 @pytest.mark.parametrize("has_weights", [False, True])
 @pytest.mark.parametrize("n", [9000, 9001])
-def test_quantiles_of_many_values(kind, has_weights, n):
+@pytest.mark.parametrize("off", [0.0, 1.0, 1.03, 1e6])
+def test_quantiles_of_many_values(kind, has_weights, n, off):
     """Of more values than the last step of the search takes."""
     rng = np.random.default_rng(0)
     values = {
@@ -217,7 +228,23 @@ def test_quantiles_of_many_values(kind, has_weights, n):
     }[kind]()
     weight = rng.integers(0, 4, len(values)) / 4 if has_weights else None
     ends = [0, 10, 10, 5000, len(values)]
-    assert_equal(*distances(values, weight, ends))
+    expected = off * weighted_median(values, weight)
+    assert_equal(*distances(values, weight, ends, expected))
+
+
+@pytest.mark.parametrize("has_weights", [False, True])
+@pytest.mark.parametrize(
+    ("off", "n_calls"), [(1.0, 0), (1.001, 0), (1.05, 2), (0.5, 4), (1e-3, 4)]
+)
+def test_a_median_near_the_one_expected_takes_few_calls(has_weights, off, n_calls):
+    rng = np.random.default_rng(0)
+    values = np.abs(rng.normal(size=100_000))
+    weight = rng.integers(0, 4, len(values)) / 4 if has_weights else None
+    expected = off * weighted_median(values, weight)
+    _, remote = distances(values, weight, [0, 10, 60_000, len(values)], expected)
+    before = remote._engine.n_calls
+    remote.median()
+    assert remote._engine.n_calls - before <= n_calls
 
 
 @each_layout

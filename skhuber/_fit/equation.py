@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from skhuber._fit.continuation import newton
-from skhuber._fit.levels import MOST_POLISH, Samples, State, minimise
+from skhuber._fit.levels import Samples, State, minimise
 from skhuber._fit.problem import Problem, Trust
 from skhuber._solver.descent import Rules
 from skhuber._solver.quadratic import Model
@@ -34,10 +34,9 @@ TOL = 1e-11
 # a larger change polish alters no digit that matters (measured: sweeps of NOxEmissions
 # fell from 109 to 52, those of ten other sets by 10 to 40 %).
 POLISHED = 1e-3
-# Relative change of the scale from which on some steps of polish do: a new scale moves
-# the minimum by as little, and each step gains one to three digits.
-NEXT_TO_IT = 1e-6
-_POLISH_NEXT_TO_IT = 3
+# How far a polished minimum may be off, in parts of the tolerance of the scale. (In
+# units of the scale residuals are off by about the root of the gap over F.)
+_POLISHED_PART = 0.1
 # The most updates. Six to fifteen are usual; 98 lead from outliers of 1e99 to residuals
 # of one, since the search takes a decimal power at a time.
 MAX_UPDATES = 1000
@@ -59,14 +58,12 @@ def solve_scale(
         The most iterations of all minimisations together.
     """
 
-    def on_all(problem: Problem, state: State, left: int, polish: int) -> Solution:
+    def on_all(problem: Problem, state: State, left: int) -> Solution:
         is_warm = state.theta is not theta
-        return minimise(
-            problem, samples, state, max_iter=left, warm=is_warm, most_polish=polish
-        )
+        return minimise(problem, samples, state, max_iter=left, warm=is_warm)
 
-    def on_sample(problem: Problem, state: State, left: int, polish: int) -> Solution:
-        return newton(problem, state.theta, Rules(left, min(Rules.polish, polish)))
+    def on_sample(problem: Problem, state: State, left: int) -> Solution:
+        return newton(problem, state.theta, Rules(left))
 
     if samples.first is not None:
         part = Problem(problem.objective, samples.first, Trust(1e-8), double=True)
@@ -78,38 +75,39 @@ def solve_scale(
 def _iterate(
     problem: Problem,
     theta: Floats,
-    solve: Callable[[Problem, State, int, int], Solution],
+    solve: Callable[[Problem, State, int], Solution],
     tol: float,
     max_iter: int,
 ) -> tuple[Problem, Solution]:
     search = RootSearch()
-    state, n_iter, polish = State(theta), 0, 0
+    state, n_iter, is_polished = State(theta), 0, False
     for _ in range(MAX_UPDATES):
         objective = problem.objective
         scale, floor = objective.fixed_scale, objective.scale_floor
-        found = solve(problem, state, max_iter - n_iter, polish)
+        polished = (_POLISHED_PART * tol) ** 2 if is_polished else np.inf
+        trusting = problem.trusting(replace(problem.trust, polished=polished))
+        found = solve(trusting, state, max_iter - n_iter)
         n_iter += found.n_iter
         solved, solution = problem, replace(found, n_iter=n_iter)
         if solution.status in (Status.STOPPED, Status.NOT_FINITE):
             return problem, solution
-        if state.model is not None and found.x is state.theta:
+        has_stayed = state.model is not None and found.x is state.theta
+        if has_stayed and not (is_polished and found.is_exact):
             # A start that a carried Hessian lets pass is too coarse for the search.
-            state, polish = State(found.x), MOST_POLISH
+            state, is_polished = State(found.x), True
             search.forget_bracket()
             continue
         new_scale = max(problem.median_scale(solution.x), floor)
         # Below the floor residuals are rounding errors, and so is their median.
         change = abs(new_scale - scale)
-        if change <= tol * scale + floor and polish:
+        if change <= tol * scale + floor and is_polished:
             return problem, solution
         if n_iter >= max_iter:
             return problem, replace(solution, status=Status.MAX_ITER)
-        if not polish and change <= POLISHED * scale:
-            state, polish = State(found.x), MOST_POLISH
+        if not is_polished and change <= POLISHED * scale:
+            state, is_polished = State(found.x), True
             search.forget_bracket()
             continue
-        if change <= NEXT_TO_IT * scale:
-            polish = _POLISH_NEXT_TO_IT
         log_scale = search.next(np.log(scale), np.log(new_scale / scale))
         next_scale = max(float(np.exp(log_scale)), floor)
         state = _carried(found, scale, next_scale)

@@ -59,7 +59,7 @@ _INLIERS_PER_COLUMN = 5
 _ROUND_ITER = 12
 _ROUNDS = 4
 # The most steps of polish; a fit whose steps stalled may take them all.
-MOST_POLISH = 6
+_MOST_POLISH = 6
 # A column is stiffer on all rows than a sample shows: by more than chance.
 STIFFER = 1.5
 
@@ -144,7 +144,6 @@ def minimise(
     max_iter: int,
     warm: bool = False,
     may_stay: bool = False,
-    most_polish: int = MOST_POLISH,
 ) -> Solution:
     """Minimise on all rows, by the way that the plan says.
 
@@ -161,11 +160,8 @@ def minimise(
         Whether the start is nearer to the minimum than that of a sample is.
     may_stay : bool
         Whether a start within the tolerance is the result, to the last bit.
-    most_polish : int
-        The most steps for the last digits.
     """
-    plan = replace(samples.plan, polish=min(samples.plan.polish, most_polish))
-    rules = Rules(max_iter, min(Rules.polish, most_polish), may_stay)
+    plan, rules = samples.plan, Rules(max_iter, may_stay=may_stay)
     if plan.way == "eliminated":
         return eliminate(problem, state.theta, rules)
     if plan.way != "whitened":
@@ -183,12 +179,21 @@ def minimise(
 
 def trust_of(problem: Problem, plan: Plan) -> Trust:
     """Return how far the plan's Hessian is trusted."""
-    tol = problem.trust.tol
     if plan.hessian_rows == 0:
-        # It knows all directions, unless there are too few inliers.
-        return Trust(tol, problem.rows.n_present, 1)
+        return _trust_of_all(problem)
     # The Hessian of a sample, and with it the gap, is that much uncertain.
-    return Trust(0.5 * tol, plan.hessian_rows, _INLIERS_PER_COLUMN)
+    return replace(
+        problem.trust,
+        tol=0.5 * problem.trust.tol,
+        n_rows=plan.hessian_rows,
+        per_column=_INLIERS_PER_COLUMN,
+    )
+
+
+def _trust_of_all(problem: Problem) -> Trust:
+    """Return how far the Hessian of all rows is trusted."""
+    # (It knows all directions, unless there are too few inliers.)
+    return replace(problem.trust, n_rows=problem.rows.n_present, per_column=1)
 
 
 def climb(
@@ -330,7 +335,7 @@ def _rounds(
         if solution.status is Status.CONVERGED and n_iter == 0 and rules.may_stay:
             break
         stalled = solution.status is Status.STALLED
-        steps = MOST_POLISH if stalled else plan.polish
+        steps = _MOST_POLISH if stalled else plan.polish
         solution = drive(polish(solution, part, steps, 1.0), trusting.answer)
         if solution.status is Status.CONVERGED or n_iter >= rules.max_iter:
             break
@@ -339,7 +344,7 @@ def _rounds(
         if plan.basis == "rescue" and model.is_singular:
             # Another basis is the better way than another Hessian that rounding hides.
             return replace(solution, n_iter=n_iter, status=Status.STALLED)
-        trusting = problem.trusting(Trust(tol, problem.rows.n_present, 1))
+        trusting = problem.trusting(_trust_of_all(problem))
         found, model = trusting.whitening_model(solution.x)
         if trusting.told(found).tolerance < tol * found.value:
             # So near to least absolute deviations no Hessian leads far.
@@ -355,6 +360,6 @@ def _rescued(
     left = rules.max_iter - solution.n_iter
     if solution.status is not Status.STALLED or not plan.may_rescue or left <= 0:
         return solution
-    trusting = problem.trusting(Trust(problem.trust.tol))
+    trusting = problem.trusting(replace(problem.trust, n_rows=np.inf, per_column=0))
     rescued = newton(trusting, solution.x, Rules(left, rules.polish))
     return replace(rescued, n_iter=solution.n_iter + rescued.n_iter)

@@ -47,11 +47,15 @@ class Trust:
         Rows that the model's Hessian was made of.
     per_column : int
         Inliers for each column with which such a Hessian means anything.
+    polished : float
+        The gap, as a fraction of the objective, at which polish ends. Zero: where gaps
+        are rounding errors. Infinity: polish makes no step beyond the tolerance.
     """
 
     tol: float
     n_rows: float = np.inf
     per_column: int = 0
+    polished: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -228,7 +232,15 @@ class Problem:
         if self.trust.per_column:
             most = trusted_gap(objective, found, self.trust)
         tolerance = objective.tolerance(theta, found.value, self.trust.tol, most)
-        return Answer(found.value, found.gradient, tolerance, model, found.stop)
+        least = objective.tolerance(theta, found.value, self.trust.polished)
+        return Answer(
+            found.value,
+            found.gradient,
+            tolerance,
+            model,
+            found.stop,
+            min(least, tolerance),
+        )
 
     def model(self, found: Evaluation) -> Model | None:
         """Return the quadratic model of an evaluation with a Gram matrix."""

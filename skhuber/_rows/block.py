@@ -280,46 +280,92 @@ def _located(length: Floats, before: float, points: Floats) -> Index:
     return np.minimum(picks, len(length) - 1, out=picks)
 
 
-def histogram(
+@dataclass(frozen=True)
+class Near:
+    """The |r| between two bounds, and the weight below them; sums add up.
+
+    Attributes
+    ----------
+    below : float
+        Σ s of the rows with |r| below the lower bound.
+    values : ndarray or None
+        The |r| within the bounds, of rows with weight, in their order; None if there
+        are too many.
+    weight : ndarray or None
+        Their s; None without weights.
+    """
+
+    below: float
+    values: Floats | None
+    weight: Floats | None
+
+    def __add__(self, other: Near) -> Near:
+        below = self.below + other.below
+        if self.values is None or other.values is None:
+            return Near(below, None, None)
+        weight = None
+        if self.weight is not None and other.weight is not None:
+            weight = np.concatenate([self.weight, other.weight])
+        return Near(below, np.concatenate([self.values, other.values]), weight)
+
+
+def sums_and_near(
     block: Block,
     both: tuple[Any, Floats],
     threads: int,
     power: int,
-    low: int,
-    high: int,
-    shift: int,
-) -> Floats:
-    """Return the weight below `low`, and weight and number in each cell up to `high`.
+    low: float,
+    high: float,
+    most: float,
+) -> list[Any]:
+    """Return the sums that were kept, and what is known of the |r| near a median.
 
-    Cells are 2^shift wide, in the bits of |r|, which are ordered as |r| is.
+    Parameters
+    ----------
+    low, high : float
+        The bounds, both included.
+    most : float
+        The most values, as a share of the rows; 64 are always returned.
+    """
+    sums, values = both
+    s = block.weight
+    is_below, inside = values < low, (values >= low) & (values <= high)
+    if s is None:
+        below = float(np.count_nonzero(is_below))
+    else:
+        inside &= s > 0
+        below = float(s[is_below].sum() * 2.0**power)
+    if np.count_nonzero(inside) > 64 + most * len(values):
+        return [sums, Near(below, None, None)]
+    weight = None if s is None else s[inside] * 2.0**power
+    return [sums, Near(below, values[inside], weight)]
+
+
+def histogram(
+    block: Block, both: tuple[Any, Floats], threads: int, power: int, edges: Floats
+) -> Floats:
+    """Return the weight and the number of the |r| in each cell, one after the other.
+
+    The first cell is below all edges. The others begin with an edge, which they hold.
     """
     s = _lengths(block, power)
-    bits = both[1].view(np.uint64)[s > 0]
-    s = s[s > 0]
-    inside = (bits >= low) & (bits <= high)
-    cell = ((bits[inside] - np.uint64(low)) >> np.uint64(shift)).astype(np.intp)
-    size = (high - low >> shift) + 1
-    below = [s[bits < low].sum()]
-    return np.concatenate(
-        [
-            below,
-            np.bincount(cell, s[inside], minlength=size),
-            np.bincount(cell, minlength=size),
-        ]
-    )
+    cell = np.searchsorted(edges, both[1][s > 0], side="right")
+    size = len(edges) + 1
+    weight = np.bincount(cell, s[s > 0], minlength=size)
+    return np.concatenate([weight, np.bincount(cell, minlength=size)])
 
 
 def within(
-    block: Block, both: tuple[Any, Floats], threads: int, low: int, high: int
-) -> tuple[Floats, Floats | None]:
-    """Return the |r| between two bit patterns, and the weights of their rows."""
-    values, weight = both[1], block.weight
-    bits = values.view(np.uint64)
-    inside = (bits >= low) & (bits <= high)
-    if weight is not None:
-        inside &= weight > 0
-        weight = weight[inside]
-    return values[inside], weight
+    block: Block,
+    both: tuple[Any, Floats],
+    threads: int,
+    power: int,
+    low: float,
+    high: float,
+) -> Near:
+    """Return the |r| between two bounds, both included, however many there are."""
+    near: Near = sums_and_near(block, both, threads, power, low, high, np.inf)[1]
+    return near
 
 
 def smallest_above(

@@ -55,7 +55,7 @@ def plus(a: Any, b: Any) -> Any:
     if a is None or b is None:
         return b if a is None else a
     if isinstance(a, list):
-        return [x + y for x, y in zip(a, b, strict=True)]
+        return [plus(x, y) for x, y in zip(a, b, strict=True)]
     return a + b
 
 
@@ -100,14 +100,3 @@ class Engine(abc.ABC):
 
     def close(self) -> None:  # noqa: B027 (an engine in this process has nothing to do)
         """Free the blocks, and stop what may be computed still."""
-
-    def total_and_keep(
-        self, label: str, function: Callable[..., Any], *common: Any
-    ) -> tuple[Any, Any]:
-        """Return the sum of the first results, and a handle of the second ones."""
-        both = self.keep(label, function, *common)
-        return self.total(label, _first_of, kept=both), both
-
-
-def _first_of(block: object, both: tuple[Any, Any], threads: int) -> Any:
-    return both[0]

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from skhuber._rows import block, sampling
 from skhuber._rows.base import RowSource
-from skhuber._rows.block import Block, Facts, Index
+from skhuber._rows.block import Block, Facts, Index, Near
 from skhuber._rows.dense import DenseRows
 from skhuber._rows.distances import Distances
 from skhuber._rows.engine import Engine, add
 from skhuber._rows.memory import MemoryRows
-from skhuber._rows.remote_distances import RemoteDistances
+from skhuber._rows.remote_distances import RemoteDistances, around, expected_median
 from skhuber._rows.sampling import Picks
 from skhuber._sums import Data, Floats, Point, Sums, Want
 
@@ -39,6 +39,8 @@ class Kept:
         Where they are, after a sweep.
     handle : object
         Handle of an engine, or None.
+    near : Near or None
+        What a sweep that keeps them has found around the median that is expected.
     """
 
     def __init__(self, *, is_wanted: bool) -> None:
@@ -46,6 +48,7 @@ class Kept:
         self.dtype = np.dtype(np.float64)
         self.point: Point | None = None
         self.handle: Any = None
+        self.near: Near | None = None
 
 
 class RemoteRows(RowSource):
@@ -125,11 +128,20 @@ class RemoteRows(RowSource):
 
     def _sweep(self, point: Point, want: Want, residuals: Any) -> Sums:
         if residuals is not None:
-            residuals.point, residuals.handle = point, None
+            residuals.point, residuals.handle, residuals.near = point, None, None
         if residuals is not None and residuals.is_wanted:
-            sums, residuals.handle = self._engine.total_and_keep(
+            kept = self._engine.keep(
                 "huber-sweep", block.swept_and_kept, self.weight_power, point, want
             )
+            bounds = around(expected_median(point), self.n_rows)
+            sums, near = self._engine.total(
+                "huber-sweep",
+                block.sums_and_near,
+                self.weight_power,
+                *bounds,
+                kept=kept,
+            )
+            residuals.handle, residuals.near = kept, near
         else:
             sums = self._engine.total(
                 "huber-sweep", block.swept, self.weight_power, [point], want
@@ -145,8 +157,8 @@ class RemoteRows(RowSource):
         )
 
     def distances(self, residuals: Any) -> Distances:
+        assert residuals.point is not None
         if residuals.handle is None:
-            assert residuals.point is not None
             self.n_sweeps += 1
             residuals.handle = self._engine.keep(
                 "huber-residuals",
@@ -155,7 +167,11 @@ class RemoteRows(RowSource):
                 residuals.point,
                 Want(),
             )
-        return cast(Distances, RemoteDistances(self, self._engine, residuals.handle))
+        expected = expected_median(residuals.point)
+        found = RemoteDistances(
+            self, self._engine, residuals.handle, expected, residuals.near
+        )
+        return cast(Distances, found)
 
     def add_up(self, function: Callable[[RowSource], float]) -> float:
         self.n_sweeps += 1

@@ -187,9 +187,13 @@ def polish(
 
     Values of a minimum are equal to rounding where the variables still have half of
     their digits; gradients are not. A step is kept if the gap falls and the value does
-    not rise beyond rounding. Another one follows if it fell to `enough` of itself.
+    not rise beyond rounding. Another one follows if it fell to `enough` of itself,
+    and none from a point that is exact: where gaps are rounding errors, chance would
+    decide on another step.
     """
     for _ in range(max_steps):
+        if at.is_exact:
+            break
         assert at.model is not None
         step = at.step
         if step is None:
@@ -255,7 +259,17 @@ def _place(
             status = Status.CONVERGED
     if answer.stop:
         status = Status.STOPPED
-    return Solution(x, answer.value, answer.gradient, gap, n_iter, status, model, step)
+    return Solution(
+        x,
+        answer.value,
+        answer.gradient,
+        gap,
+        n_iter,
+        status,
+        model,
+        step,
+        gap <= answer.least_gap,
+    )
 
 
 def _is_enough(

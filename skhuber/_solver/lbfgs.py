@@ -140,4 +140,7 @@ def _place(x: Floats, answer: Answer, model: Model, lower: Floats) -> Solution:
             status = Status.CONVERGED
     if answer.stop:
         status = Status.STOPPED
-    return Solution(x, answer.value, answer.gradient, gap, 0, status, model)
+    is_exact = gap <= answer.least_gap
+    return Solution(
+        x, answer.value, answer.gradient, gap, 0, status, model, is_exact=is_exact
+    )

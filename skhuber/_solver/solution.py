@@ -59,6 +59,8 @@ class Answer:
         A quadratic model of the function there, if it was asked for.
     stop : bool
         Whether the minimiser has to end here.
+    least_gap : float
+        The gap at which polish ends: a smaller one is rounding error, or not wanted.
     """
 
     value: float
@@ -66,6 +68,7 @@ class Answer:
     tolerance: float
     model: Model | MatrixFreeModel | None = None
     stop: bool = False
+    least_gap: float = 0.0
 
     @property
     def is_finite(self) -> bool:
@@ -105,6 +108,8 @@ class Solution:
         The quadratic model that the gap was measured with.
     step : ndarray of shape (q,) or None
         From x to that model's minimum within the bounds.
+    is_exact : bool
+        Whether the gap is so small that polish ends.
     """
 
     x: Floats
@@ -115,6 +120,7 @@ class Solution:
     status: Status
     model: Model | MatrixFreeModel | None = None
     step: Floats | None = None
+    is_exact: bool = False
 
 
 @dataclass(frozen=True)
