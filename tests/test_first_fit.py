@@ -1,5 +1,6 @@
 """What a first fit compiles, and that it can be compiled ahead."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from skhuber._runtime.collector import without_collector
 from skhuber.compile import compile_kernels
 
 pytestmark = pytest.mark.compiled
@@ -127,6 +129,49 @@ def test_what_is_compiled_ahead_is_not_compiled_again(tmp_path):
     assert list(place.glob("*.nbc"))
     assert compiled(folder, n=1000, p=10) == []
     assert compiled(folder) == []
+
+
+def test_the_garbage_collector_pauses_while_numba_creates_objects(tmp_path):
+    """At its import, and when kernels are compiled or loaded."""
+    program = """
+import gc, sys
+import numpy as np
+from skhuber import HuberRegressor
+
+seen = []
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("numba.core.compiler", "numba.np.linalg"):
+            seen.append(name + " " * gc.isenabled())
+
+sys.meta_path.insert(0, Finder())
+before = gc.isenabled()
+rng = np.random.default_rng(0)
+HuberRegressor().fit(rng.normal(size=(100, 2)), rng.normal(size=100))
+assert gc.isenabled() == before
+print(seen)
+"""
+    expected = "['numba.core.compiler', 'numba.np.linalg']\n"
+    # The second process loads what the first one has compiled.
+    for start in ("", "", "import gc; gc.disable()"):
+        assert run(tmp_path, "-c", start + program) == expected
+
+
+def test_an_error_ends_the_pause_of_the_garbage_collector():
+    @without_collector
+    def fail():
+        assert not gc.isenabled()
+        raise KeyboardInterrupt
+
+    for is_on in (True, False):
+        (gc.enable if is_on else gc.disable)()
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                fail()
+            assert gc.isenabled() == is_on
+        finally:
+            gc.enable()
 
 
 def test_what_cannot_be_compiled_is_refused():

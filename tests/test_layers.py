@@ -45,7 +45,12 @@ MAY_IMPORT = {
 # Which modules may import what shapes the layers: of the outside, and of skhuber what
 # only some modules of a package may import.
 ONLY_THERE = {
-    "numba": {"_runtime/launch", "_kernels/formulas", "_kernels/sweeps"},
+    "numba": {
+        "_runtime/collector",
+        "_runtime/launch",
+        "_kernels/formulas",
+        "_kernels/sweeps",
+    },
     "dask": {"dask/__init__", "dask/_chunks", "dask/_engines"},
     "distributed": {"dask/__init__", "dask/_engines"},
     "joblib": {"_runtime/launch"},

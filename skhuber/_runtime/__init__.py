@@ -1,5 +1,6 @@
 """Compilation and launch of kernels: compile flags, blocks, threads, BLAS."""
 
+from skhuber._runtime import collector as collector  # imports numba
 from skhuber._runtime.blas import one_blas_thread
 from skhuber._runtime.launch import (
     IS_COMPILED,

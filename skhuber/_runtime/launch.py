@@ -38,6 +38,7 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.extending import register_jitable
 
 from skhuber._runtime import blas
+from skhuber._runtime.collector import without_collector
 
 __all__ = [
     "IS_COMPILED",
@@ -122,6 +123,8 @@ def _compiled(function: Callable[..., Any], **options: Any) -> Any:
         # As `cache=True`, but without a cache if numba finds no writable folder.
         with contextlib.suppress(RuntimeError):
             kernel._cache = _KernelCache(function)
+        # numba calls it once for each type of arguments, to load or to compile code.
+        kernel.compile = without_collector(kernel.compile)
     return kernel
 
 
