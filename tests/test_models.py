@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from quadratics import minimum_within, no_bounds, spread
 from skhuber._solver.matrix_free import MatrixFreeModel
-from skhuber._solver.quadratic import LEAST_PIVOT, Factor, Model
+from skhuber._solver.quadratic import LEAST_PIVOT, Factor, Model, Soft
 
 
 def exact_solution(model, gradient):
@@ -150,9 +150,9 @@ def test_a_matrix_of_zeros():
 def test_the_least_pivot():
     correlation = 0.999
     H = np.array([[4.0, 6.0 * correlation], [6.0 * correlation, 9.0]])
-    found = Factor(H, lambda: np.zeros((2, 2))).least_pivot
+    found = Factor(H, Soft(np.zeros(2))).least_pivot
     assert found == pytest.approx(1 - correlation**2)
-    assert Factor(np.eye(3), lambda: np.zeros((3, 3))).least_pivot == 1.0
+    assert Factor(np.eye(3), Soft(np.zeros(3))).least_pivot == 1.0
 
 
 # --- minima within bounds ---------------------------------------------------------

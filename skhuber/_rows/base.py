@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, Self
 
@@ -89,7 +90,6 @@ class RowSource(abc.ABC):
         self.n_rows = y.shape[0]
         self.threads = threads
         self.n_sweeps = 0
-        self._kept_moments: dict[bool, Moments] = {}
         if weight is None:
             self.weight = None
             self.n_present = self.n_rows
@@ -329,6 +329,10 @@ class RowSource(abc.ABC):
         if centred not in self._kept_moments:
             self._kept_moments[centred] = self._moments(centred=centred)
         return self._kept_moments[centred]
+
+    @functools.cached_property
+    def _kept_moments(self) -> dict[bool, Moments]:
+        return {}
 
     def _moments(self, *, centred: bool) -> Moments:
         columns = self._columns(self._pick(MOMENT_ROWS))

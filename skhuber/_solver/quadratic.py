@@ -22,7 +22,6 @@ along them. A direction that nothing curves is flat: no step is made along it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -89,63 +88,47 @@ class Model:
         outside = None if self.outside is None else factor * self.outside
         return replace(self, inside=factor * self.inside, outside=outside)
 
-    @functools.cached_property
-    def _soft(self) -> Floats:
-        """d·B + r·diag(A + B) + D."""
-        soft = np.diag(self._soft_diagonal)
-        if self._damping_matrix is not None:
-            soft += self.damping * self._damping_matrix
-        return soft
-
     @property
-    def _damping_matrix(self) -> Floats | None:
-        """B, if d·B is more than a diagonal."""
-        if self.damping == 0 or self.outside is None or self.outside.ndim == 1:
-            return None
-        return self.outside
-
-    @property
-    def _soft_diagonal(self) -> Floats:
-        """What is added to the diagonal alone."""
+    def _soft(self) -> Soft:
         diagonal, outside = self.penalty, self.outside
         if self.ridge:
             diagonal = diagonal + self.ridge * np.diagonal(self.inside)
-        if outside is not None and outside.ndim == 1:
-            return diagonal + (self.damping + self.ridge) * outside
-        if outside is not None and self.ridge:
+        if outside is None:
+            return Soft(diagonal)
+        if outside.ndim == 1:
+            return Soft(diagonal + (self.damping + self.ridge) * outside)
+        if self.ridge:
             diagonal = diagonal + self.ridge * np.diagonal(outside)
-        return diagonal
+        return Soft(diagonal, outside if self.damping else None, self.damping)
 
     @functools.cached_property
     def hessian(self) -> Floats:
         """H."""
+        soft = self._soft
         hessian = (1.0 + self.damping) * self.inside
-        if self._damping_matrix is not None:
-            hessian += self.damping * self._damping_matrix
-        hessian[np.diag_indices_from(hessian)] += self._soft_diagonal
+        if soft.outside is not None:
+            hessian += soft.damping * soft.outside
+        hessian[np.diag_indices_from(hessian)] += soft.diagonal
         return hessian
 
     @functools.cached_property
     def factor(self) -> Factor:
         """H, factorised."""
-        return Factor(self.hessian, lambda: self._soft, self.noise)
+        return Factor(self.hessian, self._soft, self.noise)
 
     def factor_of_some(self, index: NDArray[np.intp]) -> Factor:
         """Return H with some variables alone, factorised; it is not kept."""
         if len(index) == len(self.penalty):
             return self.factor
-        some = np.ix_(index, index)
-        return Factor(self.hessian[some], lambda: self._soft[some], self.noise)
+        hessian = self.hessian[np.ix_(index, index)]
+        return Factor(hessian, self._soft.of_some(index), self.noise)
 
     def _factor_of(self, free: np.ndarray) -> Factor:
         if free.all():
             return self.factor
         key = free.tobytes()
         if key not in self._factors:
-            index = np.ix_(free, free)
-            self._factors[key] = Factor(
-                self.hessian[index], lambda: self._soft[index], self.noise
-            )
+            self._factors[key] = self.factor_of_some(np.flatnonzero(free))
         return self._factors[key]
 
     @functools.cached_property
@@ -233,6 +216,39 @@ class Model:
         return replace(self.scaled(factor), penalty=factor * self.penalty)
 
 
+@dataclass(frozen=True)
+class Soft:
+    """The part d·B + r·diag(A + B) + D of H, which is known exactly.
+
+    Attributes
+    ----------
+    diagonal : ndarray of shape (q,)
+        What is added to the diagonal.
+    outside : ndarray of shape (q, q) or None
+        B; None if d·B is zero or is part of the diagonal.
+    damping : float
+        d.
+    """
+
+    diagonal: Floats
+    outside: Floats | None = None
+    damping: float = 0.0
+
+    def of_some(self, index: NDArray[np.intp]) -> Soft:
+        """Return the part of some variables."""
+        outside = self.outside
+        if outside is not None:
+            outside = outside[np.ix_(index, index)]
+        return replace(self, diagonal=self.diagonal[index], outside=outside)
+
+    def matrix(self) -> Floats:
+        """Return the part as a matrix."""
+        matrix = np.diag(self.diagonal)
+        if self.outside is not None:
+            matrix += self.damping * self.outside
+        return matrix
+
+
 class Factor:
     """A factorised positive semidefinite matrix H.
 
@@ -240,8 +256,8 @@ class Factor:
     ----------
     hessian : ndarray of shape (q, q)
         H.
-    soft : callable
-        Returns the part of H that is known exactly and may be lost beside the rest.
+    soft : Soft
+        The part of H that may be lost beside the rest.
     noise : float
         As for `Model`.
 
@@ -253,9 +269,7 @@ class Factor:
         is singular to rounding.
     """
 
-    def __init__(
-        self, hessian: Floats, soft: Callable[[], Floats], noise: float = 0.0
-    ) -> None:
+    def __init__(self, hessian: Floats, soft: Soft, noise: float = 0.0) -> None:
         diagonal = np.diagonal(hessian)
         # A variable that nothing curves is left as it is.
         self._root = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
@@ -270,7 +284,7 @@ class Factor:
         """H as a singular matrix; None if it is regular."""
         if self.least_pivot > LEAST_PIVOT:
             return None
-        soft = self._soft() / np.outer(self._root, self._root)
+        soft = self._soft.matrix() / np.outer(self._root, self._root)
         return _Weak(self._unit, soft, self._noise)
 
     def solve(self, gradient: Floats) -> Floats:
