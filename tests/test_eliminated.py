@@ -50,6 +50,23 @@ def test_a_block_of_one_hot_columns_is_apart():
     assert sorted(order[found]) == list(range(LEVELS[0]))
 
 
+def test_many_rows_have_the_columns_apart_of_all_rows_or_none():
+    rng = np.random.default_rng(1)
+    n, y = 40_000, np.zeros(40_000)
+    level = rng.integers(100, size=n)
+    entries = np.ones(n), (np.arange(n), level)
+    one_hot = sp.csr_array(entries, shape=(n, 100))
+    # One row in some thousands stores two of the levels.
+    one_hot = one_hot + sp.csr_array(
+        (np.ones(8), (np.arange(1, n, n // 8)[:8], np.full(8, 3))), shape=(n, 100)
+    )
+    found = make_rows(sp.csr_array(one_hot), y, None, 1).columns_apart
+    assert 80 <= len(found) <= 100
+    assert one_hot[:, found].astype(bool).sum(axis=1).max() == 1
+    several = sp.random_array((n, 100), density=0.1, format="csr", rng=rng)
+    assert len(make_rows(several, y, None, 1).columns_apart) == 0
+
+
 def test_no_row_stores_two_columns_apart():
     X = sp.random(300, 80, density=0.03, format="csr", random_state=0)
     found = make_rows(X, np.zeros(300), None, 1).columns_apart

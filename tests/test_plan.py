@@ -66,6 +66,11 @@ def test_the_way(case):
     assert plan.sample_rows == sample_rows
 
 
+def test_a_sample_whitens_if_products_are_added_beyond_the_cache():
+    assert make_plan(shape(1_000_000, 1_000, "csr", 10)).hessian_rows == 100_000
+    assert make_plan(shape(200_000, 1_000, "csr", 10)).hessian_rows == 0
+
+
 @pytest.mark.parametrize(
     ("n", "p", "layout", "in_a_row", "basis"),
     [
