@@ -13,7 +13,7 @@ def test_what_was_wrong_once(seed):
     assert random_problems.check(seed).violations == []
 
 
-@pytest.mark.parametrize("first", range(0, 400, 50))
+@pytest.mark.parametrize("first", range(0, 200, 50))
 def test_random_problems(first):
     """Finite, as stated, no worse than its rivals, and the same told otherwise."""
     wrong = {
