@@ -15,6 +15,7 @@ from skhuber._estimators.base import (
     HuberModel,
     check_rho,
     unchanged_on_error,
+    with_one_blas_thread,
 )
 from skhuber._estimators.callbacks import Tasks, with_callbacks
 from skhuber._estimators.streaming import StreamingMixin
@@ -284,6 +285,7 @@ class HuberRegressor(TargetsMixin, StreamingMixin, ParametersMixin):
         return self
 
     @with_callbacks
+    @with_one_blas_thread
     def _fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> str | None:

@@ -74,18 +74,6 @@ def fit_rows(
             if watch is not None:
                 watch(rows.n_sweeps, fit.as_model())
             return fit
-    return _fit_with_blas(rows, plan, settings, start, watch)
-
-
-@one_blas_thread
-def _fit_with_blas(
-    rows: RowSource,
-    plan: Plan,
-    settings: Settings,
-    start: Start | None,
-    watch: WatchModel | None,
-) -> Fit:
-    """Fit in any way but the compiled one, which is too short for a change of BLAS."""
     fit = _best_attempt(rows, plan, settings, start, watch)
     uncertain = fit.status in (Status.STALLED, Status.MAX_ITER, Status.COLLAPSED)
     if uncertain and is_zero_to_rounding(rows, settings, fit):
@@ -98,6 +86,7 @@ def is_small(rows: RowSource) -> bool:
     return plan_of(rows).way in ("compiled", "newton")
 
 
+@one_blas_thread
 def _best_attempt(
     rows: RowSource,
     plan: Plan,

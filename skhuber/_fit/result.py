@@ -219,9 +219,9 @@ def described_small(
     is_inlier = size <= point.threshold
     c = np.minimum(size, point.threshold)
     n_outliers = len(r) - int(np.count_nonzero(is_inlier))
-    # (Not products by BLAS: their bits may depend on its number of threads.)
-    square, inlier = float((s * c * c).sum()), float(s[is_inlier].sum())
-    tally = Tally.of(problem.rows, point, square, inlier, n_outliers)
+    tally = Tally.of(
+        problem.rows, point, float(s @ (c * c)), float(s @ is_inlier), n_outliers
+    )
     return _fit(problem, settings, solution, tally, r.copy(), 1)
 
 

@@ -95,7 +95,6 @@ _DENSE = 2**20
 Rule = str | OutlierShare
 
 
-@one_blas_thread
 def fit_by_rule(
     rows: RowSource, rule: Rule, settings: Settings
 ) -> tuple[Settings, Fit, str | None]:
@@ -317,7 +316,7 @@ def _auto(rows: RowSource, settings: Settings) -> tuple[Settings, Fit] | str:
         return grid[0], fits[0]
     spectrum = None
     if settings.alpha > 0 and rows.n_features <= _SPECTRUM_MAX:
-        spectrum = Spectrum(rows, centred=settings.fit_intercept)
+        spectrum = one_blas_thread(Spectrum)(rows, centred=settings.fit_intercept)
     errors = estimated_errors(rows, fits, grid, spectrum)
     best = int(np.argmin(errors))
     if not np.isfinite(errors[best]):
