@@ -309,36 +309,43 @@ class Near:
         return Near(below, np.concatenate([self.values, other.values]), weight)
 
 
-def sums_and_near(
+def within(
     block: Block,
     both: tuple[Any, Floats],
     threads: int,
     power: int,
     low: float,
     high: float,
-    most: float,
-) -> list[Any]:
-    """Return the sums that were kept, and what is known of the |r| near a median.
+    most: float | None = None,
+) -> Near:
+    """Return the |r| between two bounds, and the weight below them.
 
     Parameters
     ----------
     low, high : float
         The bounds, both included.
-    most : float
-        The most values, as a share of the rows; 64 are always returned.
+    most : float, default=None
+        The most values, as a share of the rows; 64 are always returned. None: however
+        many there are.
     """
-    sums, values = both
-    s = block.weight
+    values, s = both[1], block.weight
     is_below, inside = values < low, (values >= low) & (values <= high)
     if s is None:
         below = float(np.count_nonzero(is_below))
     else:
         inside &= s > 0
         below = float(s[is_below].sum() * 2.0**power)
-    if np.count_nonzero(inside) > 64 + most * len(values):
-        return [sums, Near(below, None, None)]
+    if most is not None and np.count_nonzero(inside) > 64 + most * len(values):
+        return Near(below, None, None)
     weight = None if s is None else s[inside] * 2.0**power
-    return [sums, Near(below, values[inside], weight)]
+    return Near(below, values[inside], weight)
+
+
+def sums_and_near(
+    block: Block, both: tuple[Any, Floats], threads: int, power: int, *bounds: float
+) -> list[Any]:
+    """Return the sums that were kept, and what is `within` bounds around a median."""
+    return [both[0], within(block, both, threads, power, *bounds)]
 
 
 def histogram(
@@ -353,19 +360,6 @@ def histogram(
     size = len(edges) + 1
     weight = np.bincount(cell, s[s > 0], minlength=size)
     return np.concatenate([weight, np.bincount(cell, minlength=size)])
-
-
-def within(
-    block: Block,
-    both: tuple[Any, Floats],
-    threads: int,
-    power: int,
-    low: float,
-    high: float,
-) -> Near:
-    """Return the |r| between two bounds, both included, however many there are."""
-    near: Near = sums_and_near(block, both, threads, power, low, high, np.inf)[1]
-    return near
 
 
 def smallest_above(
