@@ -115,10 +115,7 @@ class Model:
     @functools.cached_property
     def hessian(self) -> Floats:
         """H."""
-        matrix, factor, diagonal = self.terms
-        hessian = factor * matrix
-        hessian[np.diag_indices_from(hessian)] += diagonal
-        return hessian
+        return _sum(*self.terms)
 
     @functools.cached_property
     def factor(self) -> Factor:
@@ -133,10 +130,8 @@ class Model:
             last, factor = self._last_factor[0]
             if np.array_equal(last, index):
                 return factor
-        matrix, scale, diagonal = self.terms
-        hessian = matrix[np.ix_(index, index)]
-        hessian *= scale
-        hessian[np.diag_indices_from(hessian)] += diagonal[index]
+        matrix, multiple, diagonal = self.terms
+        hessian = _sum(matrix[np.ix_(index, index)], multiple, diagonal[index])
         factor = Factor(hessian, self._soft.of_some(index), self.noise)
         self._last_factor[:] = [(index, factor)]
         return factor
@@ -147,17 +142,7 @@ class Model:
         return []
 
     def _factor_of(self, free: np.ndarray) -> Factor:
-        if free.all():
-            return self.factor
-        key = free.tobytes()
-        if key not in self._factors:
-            self._factors[key] = self.factor_of_some(np.flatnonzero(free))
-        return self._factors[key]
-
-    @functools.cached_property
-    def _factors(self) -> dict[bytes, Factor]:
-        """H without some variables, factorised."""
-        return {}
+        return self.factor_of_some(np.flatnonzero(free))
 
     @property
     def is_singular(self) -> bool:
@@ -432,6 +417,13 @@ class _Weak:
         """Return x with Ux = g."""
         _, y, along = self._parts(scaled)
         return y + self._directions @ (along / self._curvature)
+
+
+def _sum(matrix: Floats, factor: float, diagonal: Floats) -> Floats:
+    """Return factor·matrix + diag(diagonal)."""
+    total = factor * matrix
+    total[np.diag_indices_from(total)] += diagonal
+    return total
 
 
 def _cholesky(unit: Floats) -> tuple[Floats | None, float]:
