@@ -63,7 +63,7 @@ def test_many_rows_have_the_columns_apart_of_all_rows_or_none():
     found = make_rows(sp.csr_array(one_hot), y, None, 1).columns_apart
     assert 80 <= len(found) <= 100
     assert one_hot[:, found].astype(bool).sum(axis=1).max() == 1
-    several = sp.random_array((n, 100), density=0.1, format="csr", rng=rng)
+    several = sp.random(n, 100, density=0.1, format="csr", random_state=0)
     assert len(make_rows(several, y, None, 1).columns_apart) == 0
 
 
