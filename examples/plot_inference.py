@@ -83,11 +83,10 @@ print(report.summary())
 frame = report.summary_frame()
 print(frame[["coef", "lower", "upper"]].round(3).to_string())
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), sharex=True, layout="constrained")
 for name, place in (("H1", axes[0]), ("cluster", axes[1])):
     CoefficientIntervalDisplay.from_result(results[name], ax=place)
     place.set_title(f"{name}", loc="left", fontsize=10)
-axes[1].sharex(axes[0])
 
 # %%
 # How much arrives
