@@ -183,13 +183,14 @@ def _null_or(fit: Fit, rows: RowSource, settings: Settings) -> Fit:
     return replace(still, n_iter=fit.n_iter, status=status)
 
 
-def largest_alpha(rows: RowSource, settings: Settings, net: Net) -> float:
-    """Return the least alpha at which all coefficients are zero. Two sweeps.
+def largest_alpha(
+    rows: RowSource, settings: Settings, net: Net, statistics: ColumnStatistics
+) -> float:
+    """Return the least alpha at which all coefficients are zero. One sweep.
 
     A coefficient that a bound holds at zero in the direction of its slope does not
     count.
     """
-    statistics = column_statistics(rows, fit_intercept=settings.fit_intercept)
     slopes = null_slopes(rows, settings, null_model(rows, settings), statistics)
     may_grow = np.where(
         slopes < 0, np.asarray(net.upper) > 0, np.asarray(net.lower) < 0
