@@ -272,6 +272,18 @@ def test_sparse_coefficients():
     assert model.sparse_coef_.nnz == np.count_nonzero(model.coef_) < 6
 
 
+def test_columns_that_are_neither_scaled_nor_centred_need_no_statistics():
+    sweeps = {
+        options: HuberElasticNet(
+            0.1, scale=1.0, standardize=options[0], fit_intercept=options[1]
+        )
+        .fit(X, Y)
+        .n_sweeps_
+        for options in [(False, False), (True, False)]
+    }
+    assert sweeps[False, False] < sweeps[True, False]
+
+
 # --- the gap ------------------------------------------------------------------------
 
 

@@ -47,6 +47,7 @@ from skhuber._estimators.scoring import (
 
 if TYPE_CHECKING:
     from skhuber._fit import Net, NetFit, Settings
+    from skhuber._fit.columns import ColumnStatistics
     from skhuber._fit.net_path import NetPath
     from skhuber._rows import RowSource
 
@@ -277,6 +278,7 @@ class HuberElasticNetCV(ScoredSearch, HuberNetModel):
     ) -> str | None:
         """Set the fitted attributes; return the text of a warning, or None."""
         from skhuber._fit import fit_net
+        from skhuber._fit.columns import column_statistics
 
         criterion = check_choice("criterion", self.criterion, ("cv", "ebic"))
         rule = check_choice("rule", self.rule, ("min", "1se"))
@@ -296,8 +298,13 @@ class HuberElasticNetCV(ScoredSearch, HuberNetModel):
         tasks = Tasks(self, data.for_callbacks(), n_tasks=n_tasks)
         with tasks.fit():
             rows = data.rows()
+            statistics = column_statistics(
+                rows, fit_intercept=pairs[0][0].fit_intercept
+            )
             tables = [
-                self._candidates(data, rows, settings, replace(net, l1_ratio=ratio))
+                self._candidates(
+                    data, rows, settings, replace(net, l1_ratio=ratio), statistics
+                )
                 for settings, ratio in pairs
             ]
             shape = len(self._listed("rho")), len(self._listed("l1_ratio"))
@@ -372,17 +379,22 @@ class HuberElasticNetCV(ScoredSearch, HuberNetModel):
         )
 
     def _candidates(
-        self, data: Data, rows: RowSource, settings: Settings, net: Net
+        self,
+        data: Data,
+        rows: RowSource,
+        settings: Settings,
+        net: Net,
+        statistics: ColumnStatistics,
     ) -> _Candidates:
         from skhuber._fit.net_path import NetPath
 
         alphas = checked_alphas(self.alphas, self.n_alphas, self.eps)
         if alphas is None:
             alphas = alpha_sequence(
-                self, data, rows, settings, net, self.n_alphas, self.eps
+                self, data, rows, settings, net, self.n_alphas, self.eps, statistics
             )
         nets = [replace(net, alpha=float(alpha)) for alpha in alphas]
-        return _Candidates(settings, nets, NetPath(rows, settings, nets))
+        return _Candidates(settings, nets, NetPath(rows, settings, nets, statistics))
 
     def _by_criterion(
         self, data: Data, rows: RowSource, tables: list[_Candidates], tasks: Tasks

@@ -20,6 +20,7 @@ from skhuber._estimators.net_parameters import check_l1_ratio, check_net
 
 if TYPE_CHECKING:
     from skhuber._fit import Net, Settings
+    from skhuber._fit.columns import ColumnStatistics
     from skhuber._rows import RowSource
 
 __all__ = ["HuberNetPath", "huber_enet_path", "pivotal_alpha"]
@@ -175,6 +176,7 @@ def huber_enet_path(
     >>> np.flatnonzero(path.coefs[np.argmin(path.ebics)])
     array([0, 3])
     """
+    from skhuber._fit.columns import column_statistics
     from skhuber._fit.net_path import NetPath
 
     model = HuberElasticNet(
@@ -199,10 +201,13 @@ def huber_enet_path(
         n_features=data.X.shape[1],
     )
     rows = data.rows()
+    statistics = column_statistics(rows, fit_intercept=settings.fit_intercept)
     if given is None:
-        given = alpha_sequence(model, data, rows, settings, net, n_alphas, eps)
+        given = alpha_sequence(
+            model, data, rows, settings, net, n_alphas, eps, statistics
+        )
     nets = [replace(net, alpha=float(alpha)) for alpha in given]
-    fits = NetPath(rows, settings, nets).fit(rows)
+    fits = NetPath(rows, settings, nets, statistics).fit(rows)
     model._check_sums([one.fit for one in fits], data)
     grid = [replace(settings, alpha=net.alpha) for net in nets[: len(fits)]]
     failures = failures_of(grid, [one.fit for one in fits])
@@ -255,11 +260,12 @@ def alpha_sequence(
     net: Net,
     n_alphas: int,
     eps: float,
+    statistics: ColumnStatistics,
 ) -> Floats:
     """Return alphas that fall from the least one at which all coefficients are zero."""
     from skhuber._fit.elastic_net import largest_alpha
 
-    largest = largest_alpha(rows, settings, net)
+    largest = largest_alpha(rows, settings, net, statistics)
     if not np.isfinite(largest):
         model._refuse_sums(data)
     # (Rounding of the slopes must not let a coefficient leave zero there.)

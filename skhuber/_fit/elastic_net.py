@@ -96,7 +96,7 @@ def fit_net(
     watch: WatchModel | None = None,
 ) -> NetFit:
     """Fit the model to rows; the callable `watch` sees the model of every sweep."""
-    statistics = column_statistics(rows, fit_intercept=settings.fit_intercept)
+    statistics = _statistics(rows, settings, net)
     if not statistics.is_finite:
         return NetFit(Fit.not_finite(rows), np.nan)
     penalty = net.penalty(rows.natural_weight, statistics)
@@ -115,7 +115,7 @@ def fit_net_targets(
     starts: Sequence[Start | None],
 ) -> list[NetFit]:
     """Fit the model to each target; see `skhuber._fit.targets.fit_targets`."""
-    statistics = column_statistics(rows[0], fit_intercept=settings.fit_intercept)
+    statistics = _statistics(rows[0], settings, net)
     if not statistics.is_finite:
         return [NetFit(Fit.not_finite(one), np.nan) for one in rows]
     penalty = net.penalty(rows[0].natural_weight, statistics)
@@ -134,6 +134,14 @@ def fit_net_targets(
         NetFit(fit, relative_dual_gap(fit, statistics.of_target(one)))
         for fit, one in zip(fits, rows, strict=True)
     ]
+
+
+def _statistics(rows: RowSource, settings: Settings, net: Net) -> ColumnStatistics:
+    """Return the statistics that penalty and gap need. One sweep, if they need any."""
+    if net.standardize or settings.fit_intercept:
+        return column_statistics(rows, fit_intercept=settings.fit_intercept)
+    p = rows.n_features
+    return ColumnStatistics(np.zeros(p), np.ones(p), 0.0)
 
 
 def _is_wide(rows: RowSource, settings: Settings) -> bool:
@@ -183,13 +191,14 @@ def _null_or(fit: Fit, rows: RowSource, settings: Settings) -> Fit:
     return replace(still, n_iter=fit.n_iter, status=status)
 
 
-def largest_alpha(rows: RowSource, settings: Settings, net: Net) -> float:
-    """Return the least alpha at which all coefficients are zero. Two sweeps.
+def largest_alpha(
+    rows: RowSource, settings: Settings, net: Net, statistics: ColumnStatistics
+) -> float:
+    """Return the least alpha at which all coefficients are zero. One sweep.
 
     A coefficient that a bound holds at zero in the direction of its slope does not
     count.
     """
-    statistics = column_statistics(rows, fit_intercept=settings.fit_intercept)
     slopes = null_slopes(rows, settings, null_model(rows, settings), statistics)
     may_grow = np.where(
         slopes < 0, np.asarray(net.upper) > 0, np.asarray(net.lower) < 0

@@ -40,9 +40,15 @@ class InlierGram:
     Parameters
     ----------
     rows : RowSource
+
+    Attributes
+    ----------
+    n_changes : int
+        How often the matrix has changed, but for the row of t.
     """
 
     def __init__(self, rows: RowSource) -> None:
+        self.n_changes = 0
         self._rows = rows
         # Of [z, 1, t]; the row and the column of t are those of the last call.
         self._gram: Floats | None = None
@@ -81,8 +87,10 @@ class InlierGram:
         self._n_crossed += len(crossed)
         if self._gram is None or self._n_crossed > _MOST_CROSSED * len(sign):
             self._start(objective, theta)
+            self.n_changes += 1
         elif len(crossed):
             self._cross(objective, crossed, sign[crossed])
+            self.n_changes += 1
         self._sign = sign
         assert self._gram is not None
         gram = self._gram

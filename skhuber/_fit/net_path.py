@@ -70,12 +70,19 @@ class NetPath:
         With the threshold and the scale; its alpha does not count.
     nets : sequence of Net
         From the largest alpha to the smallest; they differ in nothing else.
+    statistics : ColumnStatistics
+        Of all rows, with these settings.
     """
 
     def __init__(
-        self, rows: RowSource, settings: Settings, nets: Sequence[Net]
+        self,
+        rows: RowSource,
+        settings: Settings,
+        nets: Sequence[Net],
+        statistics: ColumnStatistics,
     ) -> None:
         self._rows = rows
+        self._statistics = statistics
         self._settings = settings
         self._nets = list(nets)
 
@@ -85,7 +92,9 @@ class NetPath:
         """Return the fits to rows, of which there are fewer if the path ends."""
         statistics = self._statistics
         if rows is not self._rows:
-            statistics = _statistics_of(rows, self._settings)
+            statistics = column_statistics(
+                rows, fit_intercept=self._settings.fit_intercept
+            )
         if not statistics.is_finite:
             return [NetFit(Fit.not_finite(rows), np.nan)]
         grid = self._grid(rows, statistics)
@@ -126,10 +135,6 @@ class NetPath:
     def _all(self) -> list[Settings]:
         """The settings of fits to all rows."""
         return self._grid(self._rows, self._statistics)
-
-    @functools.cached_property
-    def _statistics(self) -> ColumnStatistics:
-        return _statistics_of(self._rows, self._settings)
 
     @functools.cached_property
     def _nears(self) -> list[_Near] | None:
@@ -216,10 +221,6 @@ class NetPath:
                 fit = fit_rows(rows, settings, _start(fits[-1] if fits else None))
             fits.append(fit)
         return fits
-
-
-def _statistics_of(rows: RowSource, settings: Settings) -> ColumnStatistics:
-    return column_statistics(rows, fit_intercept=settings.fit_intercept)
 
 
 def _is_certified(problem: Problem, solution: Solution) -> bool:

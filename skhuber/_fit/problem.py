@@ -145,6 +145,8 @@ class Problem:
         self.matrix_free = matrix_free
         self._watch = watch
         self._gram = gram
+        # The number of changes of the inliers' matrix, and the model with it.
+        self._last_model: tuple[int, Model | None] = 0, None
         self._kept = kept or Residuals(rows, double=double)
 
     @functools.cached_property
@@ -217,11 +219,20 @@ class Problem:
             found = self.evaluate(ask.x)
             if not found.is_finite:
                 return self.told(found)
-            r = self._kept.array
-            sums = self._gram.sums(self.objective, ask.x, found.sums, r)
-            return self.told(found, self.model(replace(found, sums=sums)))
+            return self.told(found, self._followed_model(self._gram, found))
         found = self.evaluate(ask.x, Want(gram=np.float64))
         return self.told(found, self.model(found))
+
+    def _followed_model(self, gram: InlierGram, found: Evaluation) -> Model | None:
+        """Return the model of an evaluation with a matrix that follows the inliers.
+
+        With a fixed scale it is the last one if no row has crossed the threshold since.
+        """
+        r = self._kept.array
+        sums = gram.sums(self.objective, found.theta, found.sums, r)
+        if self.objective.joint or self._last_model[0] != gram.n_changes:
+            self._last_model = gram.n_changes, self.model(replace(found, sums=sums))
+        return self._last_model[1]
 
     def told(
         self, found: Evaluation, model: Model | MatrixFreeModel | None = None

@@ -42,8 +42,10 @@ from skhuber._solver.quadratic import Model
 from skhuber._solver.solution import Solution, Status
 from skhuber._sums import Floats, Want
 
-# Columns of the first set, and the most of one, unless the model itself has more.
-_FIRST = 50
+# The least columns of a set, of a single fit and of a path, and the most, unless the
+# model itself has more. (In a path, 50 columns instead of 200 save no time, since a
+# Hessian takes less of it than a sweep does, and cost two sweeps over all columns.)
+_LEAST_ALONE, _LEAST = 50, 200
 _MOST = 3000
 # Columns of a set for each coefficient that is not zero: in a path, and of a single
 # fit, which need not be ahead of smaller alphas. (On 500 × 5,000 with 255 nonzeros 1.5
@@ -66,7 +68,7 @@ _ROUGH_PART, _ROUGH_TOL = 1e-3, 1e-3
 # The gap of a fit at a floor of its scale, as a part of what the floor itself costs.
 _FLOOR_PART = 0.1
 # A block of a path ends, and another set follows, if this part of a set is in use.
-_FULL = 0.5
+_FULL = 0.6
 
 
 @dataclass(frozen=True)
@@ -223,17 +225,41 @@ class WorkingSets:
         p = len(model.u)
         part = self._problems[k].part
         support = np.flatnonzero(model.u)
-        share = _PER_NONZERO if len(self._grid) > 1 else _PER_NONZERO_ALONE
-        size = min(max(_FIRST, int(share * len(support))), _MOST, p)
         ratio = np.abs(gradient[:p]) / np.maximum(part.l1[:p], 1e-300)
+        size, end = self._size(k, len(support), ratio)
         likely = np.argpartition(-ratio, size - 1)[:size]
         # (A coefficient that bounds hold away from zero is in the model, too.)
         held = np.flatnonzero((part.lower[:p] > 0) | (part.upper[:p] < 0))
         wanted = np.union1d(np.union1d(support, held), extra).astype(np.intp)
         last = self._part
-        is_full = last is not None and len(self._grid) > 1 and last.is_full(model)
+        is_full = last is not None and len(self._grid) > 1 and last.is_full(model, k)
         if last is None or is_full or not np.isin(wanted, last.index).all():
-            self._part = _Part(self._rows, np.union1d(wanted, likely))
+            self._part = _Part(self._rows, np.union1d(wanted, likely), end)
+
+    def _size(self, k: int, n_nonzero: int, ratio: Floats) -> tuple[int, int]:
+        """Return how many columns a set has, and up to which setting it should do.
+
+        Parameters
+        ----------
+        k : int
+            The first setting.
+        n_nonzero : int
+        ratio : ndarray of shape (p,)
+            Of derivatives, at the minimum before setting k, to l1 there.
+        """
+        p, grid = len(ratio), self._grid
+        if len(grid) == 1:
+            size = max(_LEAST_ALONE, int(_PER_NONZERO_ALONE * n_nonzero))
+            return min(size, _MOST, p), k
+        size = min(max(_LEAST, _PER_NONZERO * n_nonzero), _MOST, p)
+        # On the way to a smaller alpha a derivative rarely changes by more than l1 does
+        # (the strong rule of Tibshirani and others, J. R. Stat. Soc. B 74, 2012).
+        last = min(k + _BLOCK, len(grid)) - 1
+        least = 2 * grid[last].alpha - grid[max(k - 1, 0)].alpha
+        needed = int(np.count_nonzero(ratio * grid[k].alpha >= least))
+        if needed > size:
+            return size, k
+        return min(max(needed, _LEAST_ALONE), size), last
 
     def _solve_block(
         self, k: int, model: _Model, guesses: dict[int, _Model]
@@ -251,7 +277,7 @@ class WorkingSets:
             model = guesses[j] = _Model.of(problem.objective, solution.x)
             if solution.status is not Status.CONVERGED:
                 break
-            if part.is_full(model):
+            if part.is_full(model, j + 1):
                 break
         return solved
 
@@ -275,7 +301,7 @@ class WorkingSets:
         gains = slopes**2 / (2.0 * curvature)
         gains[self._part.index] = 0.0
         missing = np.flatnonzero(gains)
-        size = max(_FIRST, int(np.count_nonzero(found.theta[:p])))
+        size = max(_LEAST_ALONE, int(np.count_nonzero(found.theta[:p])))
         return float(gains.sum()), missing[np.argsort(-gains[missing])[:size]]
 
     def _found(
@@ -308,20 +334,32 @@ class WorkingSets:
 
 
 class _Part:
-    """Rows with some columns alone."""
+    """Rows with some columns alone.
 
-    def __init__(self, rows: RowSource, index: NDArray[np.intp]) -> None:
+    Parameters
+    ----------
+    rows : RowSource
+    index : ndarray of int
+        The columns.
+    end : int
+        Number of the setting up to which they should do.
+    """
+
+    def __init__(self, rows: RowSource, index: NDArray[np.intp], end: int) -> None:
         self.index = index
+        self._end = end
         self.rows = rows.columns(index)
         self._gram = InlierGram(self.rows)
         self._kept = Residuals(self.rows, double=True)
         # The last minimum here, and its objective.
         self._last: tuple[Solution, HuberObjective] | None = None
 
-    def is_full(self, model: _Model) -> bool:
-        """Return whether the columns of a path's next models are likely missing."""
+    def is_full(self, model: _Model, k: int) -> bool:
+        """Return whether columns of the model of setting k are likely missing."""
         in_use = np.count_nonzero(model.u)
-        return bool(_FULL * len(self.index) < in_use and len(self.index) < len(model.u))
+        return k > self._end and bool(
+            _FULL * len(self.index) < in_use and len(self.index) < len(model.u)
+        )
 
     def minimise(
         self, whole: Problem, settings: Settings, model: _Model, rough_tol: float

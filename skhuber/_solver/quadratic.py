@@ -78,10 +78,23 @@ class Model:
     ridge: float = 0.0
 
     def damped(self, damping: float, ridge: float = 0.0) -> Model:
-        """Return the model with this damping and this multiple of the diagonal."""
+        """Return the model with this damping and this multiple of the diagonal.
+
+        The last one is kept, with what it has factorised.
+        """
         if (damping, ridge) == (self.damping, self.ridge):
-            return self  # with what it has factorised
-        return replace(self, damping=damping, ridge=ridge)
+            return self
+        for other in self._last_damped:
+            if (damping, ridge) == (other.damping, other.ridge):
+                return other
+        other = replace(self, damping=damping, ridge=ridge)
+        self._last_damped[:] = [other]
+        return other
+
+    @functools.cached_property
+    def _last_damped(self) -> list[Model]:
+        """The model with the last damping that was asked for."""
+        return []
 
     def scaled(self, factor: float) -> Model:
         """Return the model with the data's curvature multiplied by a factor."""
@@ -131,7 +144,8 @@ class Model:
             if np.array_equal(last, index):
                 return factor
         matrix, multiple, diagonal = self.terms
-        hessian = _sum(matrix[np.ix_(index, index)], multiple, diagonal[index])
+        some = matrix.take(index, axis=0).take(index, axis=1)
+        hessian = _sum(some, multiple, diagonal[index])
         factor = Factor(hessian, self._soft.of_some(index), self.noise)
         self._last_factor[:] = [(index, factor)]
         return factor
