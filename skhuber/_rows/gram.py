@@ -1,4 +1,4 @@
-"""Gram matrices: sums of products of rows, which are standardised a few at a time."""
+"""Adding up Gram matrices: products of rows that are standardised a few at a time."""
 
 from __future__ import annotations
 
