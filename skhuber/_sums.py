@@ -13,6 +13,7 @@ Inliers are the rows with |r| ≤ threshold, outliers all others.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,48 @@ def _is_equal(a: Floats, b: Floats) -> bool:
 
 
 @dataclass(frozen=True)
+class Picks:
+    """The numbers of picked rows, and their weights.
+
+    Attributes
+    ----------
+    index : ndarray of int of shape (m,)
+    weight : ndarray of shape (m,) or None
+        None: every row has weight 1.
+    """
+
+    index: NDArray[np.intp]
+    weight: Floats | None
+
+    def scaled_to(self, total: float) -> Picks:
+        """Return the picks in ascending order, with weights that add up to a total."""
+        weight = self.weight
+        if weight is None:
+            weight = np.ones(len(self.index))
+        order = np.argsort(self.index, kind="stable")
+        return Picks(self.index[order], weight[order] * (total / weight.sum()))
+
+    def split(self, ends: NDArray[np.intp]) -> list[Picks]:
+        """Return those of each block of rows, numbered from its first row on.
+
+        Parameters
+        ----------
+        ends : ndarray of int
+            The first row after each block. The picks are in ascending order.
+        """
+        places = [0, *np.searchsorted(self.index, ends)]
+        return [
+            Picks(
+                self.index[first:last] - start,
+                None if self.weight is None else self.weight[first:last],
+            )
+            for (first, last), start in zip(
+                pairwise(places), [0, *ends[:-1]], strict=True
+            )
+        ]
+
+
+@dataclass(frozen=True)
 class Want:
     """Choice of the sums that a sweep returns beside those of loss and gradient."""
 
@@ -77,6 +120,11 @@ class Want:
 
     In single precision the products take half the time, and may overflow to infinity.
     Those of sparse data are in double precision in either case.
+    """
+    picks: Picks | None = None
+    """Rows of `Sums.gram`, in ascending order, with their weights as s; None for all.
+
+    The rows are read as a part of all rows, so they cost no second reading.
     """
     direction: Floats | None = None
     """(p + 2,), the v of `Sums.product`; None for no product."""
@@ -112,6 +160,8 @@ class Sums:
     gram: Floats | None = None
     """(2, p + 2, p + 2), Σ h [z, 1, t][z, 1, t]ᵀ over the inliers and the outliers.
 
+    Of the rows of `Want.picks` if there are any.
+
     h = s for inliers. For outliers h = s·threshold/|r|, the curvature of the parabola
     that touches the loss at r and lies above it everywhere.
     """
@@ -132,22 +182,6 @@ class Sums:
             squares=_added(self.squares, other.squares),
             gram=_added(self.gram, other.gram),
             product=_added(self.product, other.product),
-        )
-
-    def scaled(self, factor: float) -> Sums:
-        """Return the sums with all weights multiplied by a factor."""
-        return Sums(
-            weight=self.weight * factor,
-            gradient=self.gradient * factor,
-            c=self.c * factor,
-            cr=self.cr * factor,
-            cc=self.cc * factor,
-            inlier=self.inlier * factor,
-            n_inliers=self.n_inliers,
-            n_outliers=self.n_outliers,
-            squares=None if self.squares is None else self.squares * factor,
-            gram=None if self.gram is None else self.gram * factor,
-            product=None if self.product is None else self.product * factor,
         )
 
     @property

@@ -139,7 +139,7 @@ def test_columns_that_store_a_number():
 @each_type
 @each_weight
 def test_samples(layout, dtype, has_weights):
-    whole, blocked, _ = both(layout, dtype, has_weights)
+    whole, blocked, (X, y, s) = both(layout, dtype, has_weights)
     at = point()
     share = leverage_share(whole.influences(at, np.ones(P)), P)
     for picks, expected in (
@@ -148,17 +148,18 @@ def test_samples(layout, dtype, has_weights):
     ):
         np.testing.assert_array_equal(picks.index, expected.index)
         np.testing.assert_array_equal(picks.weight, expected.weight)
-        found = [blocked.sample(picks), *blocked.sample_in_pieces(picks)]
-        for sample in found:
-            assert sample.dtype == dtype
-            assert sample.layout == ("csr" if layout == "CSR" else "rows")
-            one = whole.sample(picks)
-            np.testing.assert_array_equal(sample.y, one.y)
-            np.testing.assert_array_equal(sample.weight, one.weight)
-            np.testing.assert_array_equal(
-                sample.standardised(at.centre, at.unit),
-                one.standardised(at.centre, at.unit),
-            )
+        sample, one = blocked.sample(picks), whole.sample(picks)
+        assert sample.dtype == dtype
+        assert sample.layout == ("csr" if layout == "CSR" else "rows")
+        np.testing.assert_array_equal(sample.y, one.y)
+        np.testing.assert_array_equal(sample.weight, one.weight)
+        np.testing.assert_array_equal(
+            sample.standardised(at.centre, at.unit),
+            one.standardised(at.centre, at.unit),
+        )
+        want = Want(squares=True, gram=np.float64, picks=picks.scaled_to(N))
+        [found], [sums] = blocked.sweep([at], want), whole.sweep([at], want)
+        assert_sums_close(found, sums, sizes(X, y, s, at))
     taken = blocked.take(np.array([150, 2, 40, 2]))
     expected = whole.take(np.array([150, 2, 40, 2]))
     np.testing.assert_array_equal(taken.weight, expected.weight)

@@ -20,12 +20,12 @@ from rows_reference import (
     sizes,
 )
 from skhuber._common.scale import weighted_median
-from skhuber._rows import Distances, Picks, make_rows
+from skhuber._rows import Distances, make_rows
 from skhuber._rows.block import Block, facts, sums_and_near
 from skhuber._rows.engine import Engine, add, subtrees, total_of
 from skhuber._rows.remote import RemoteRows
 from skhuber._rows.remote_distances import RemoteDistances, around
-from skhuber._sums import Want
+from skhuber._sums import Picks, Want
 
 ALL = Want(squares=True, gram=np.float64)
 ENDS = [0, 40, 40, 41, 130, N]  # one block is empty, one is a single row
@@ -130,29 +130,23 @@ def test_samples(layout, has_weights):
 
 
 @each_layout
+@each_weight
 @pytest.mark.parametrize("weight", [None, "weights"])
-def test_picked_rows_that_stay_where_they_are(layout, weight):
-    """Their sums are those of the picked rows, copied together."""
-    whole, remote, (X, y, _) = both(layout)
+def test_the_gram_matrix_of_picked_rows_that_stay_where_they_are(
+    layout, has_weights, weight
+):
+    whole, remote, (X, y, s) = both(layout, has_weights=has_weights)
+    index = np.r_[:30, 40, 130:N]  # none of the fourth block
     rng = np.random.default_rng(0)
-    # In no order, with none of the fourth block.
-    index = rng.permutation(np.r_[:30, 40, 130:N])
     picks = Picks(index, rng.uniform(0, 3, len(index)) if weight else None)
-    at = point()
-    expected = naive_sums(
-        X[index],
-        y[index],
-        np.ones(len(index)) if picks.weight is None else picks.weight,
-        at,
-    )
-    size = sizes(X[index], y[index], np.ones(len(index)), at)
-    total = None
-    for rows in remote.sample_in_pieces(picks):
-        (sums,) = rows.sweep([at], ALL)
-        sums = sums.scaled(1.0 / rows.weight_unit)
-        total = sums if total is None else total + sums
-    assert_sums_close(total, expected, size)
-    assert remote.n_sweeps == whole.n_sweeps == 0
+    at, want = point(), Want(squares=True, gram=np.float64, picks=picks)
+    [found], [expected] = remote.sweep([at], want), whole.sweep([at], want)
+    of_picks = np.ones(len(index)) if picks.weight is None else picks.weight
+    size = sizes(X, y, s, at) | {
+        "gram": sizes(X[index], y[index], of_picks, at)["gram"]
+    }
+    assert_sums_close(found, expected, size)
+    assert remote.n_sweeps == 1
 
 
 # --- quantiles ------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Picking rows, and the samples of what was picked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,15 +10,19 @@ from rows_reference import (
     N,
     P,
     assert_sums_close,
+    assert_sums_equal,
     data,
+    each_layout,
     each_main_layout,
     each_type,
+    each_weight,
+    naive,
     naive_sums,
     point,
     sizes,
 )
-from skhuber._rows import Picks, leverage_share, make_rows
-from skhuber._sums import Want
+from skhuber._rows import leverage_share, make_rows
+from skhuber._sums import Picks, Want
 
 
 def test_a_sample_is_in_proportion_to_the_weights():
@@ -79,24 +85,64 @@ def test_a_sample_of_a_sample(layout):
     )
 
 
-@pytest.mark.parametrize(
-    ("layout", "n_pieces"), [("C", 1), ("F", 5), ("CSR", 5), ("strided_rows", 1)]
-)
-def test_pieces_of_a_sample_are_as_large_as_may_be_copied(layout, n_pieces):
-    n = 60_000
-    X, y, _ = data(n, 2)
-    rows = make_rows(LAYOUTS[layout](X), y, None, 1)
-    picks = Picks(np.arange(0, n, 20), np.arange(0, n, 20) / n)
-    pieces = list(rows.sample_in_pieces(picks))
-    assert len(pieces) == n_pieces
-    found = np.concatenate([piece.y for piece in pieces])
-    np.testing.assert_array_equal(found, y[picks.index])
-    found = np.concatenate([piece.weight for piece in pieces])
-    np.testing.assert_array_equal(found, picks.weight)
-    [small] = make_rows(X[:400], y[:400], None, 1).sample_in_pieces(
-        Picks(np.arange(300), None)
-    )
-    assert small.n_rows == 300
+@each_layout
+@each_type
+@each_weight
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_the_gram_matrix_of_picked_rows(layout, dtype, has_weights, kind):
+    """It comes with the sums of all rows."""
+    X, y, weight = data()
+    X, at = LAYOUTS[layout](X.astype(dtype)), point()
+    rows = make_rows(X, y, weight if has_weights else None, 1)
+    [whole] = rows.sweep([at], Want(squares=True))
+    index = np.r_[2:40:3, 130:N]
+    for s in (None, np.random.default_rng(0).uniform(0, 3, len(index))):
+        residuals = np.empty(N)
+        want = Want(squares=True, gram=kind, picks=Picks(index, s))
+        [sums] = rows.sweep([at], want, residuals)
+        assert_sums_equal(replace(sums, gram=None), whole)
+        of_picks = X[index], y[index], np.ones(len(index)) if s is None else s, at
+        expected = replace(sums, gram=naive_sums(*of_picks).gram)
+        # (The bound of the rounding error of a sum of so many products.)
+        is_rough = kind == np.float32 and layout != "CSR"
+        tol = len(index) * 2.0**-24 if is_rough else 1e-13
+        assert_sums_close(sums, expected, sizes(*of_picks), gram_rtol=tol)
+        np.testing.assert_allclose(residuals, naive(X, y, at)[1], atol=1e-12)
+
+
+@each_main_layout
+def test_the_gram_matrix_of_picked_rows_of_a_sample(layout):
+    X, y, weight = data()
+    at, index = point(), np.array([1, 5, 60])
+    part = make_rows(LAYOUTS[layout](X), y, weight, 1).take(np.arange(0, N, 2))
+    picks = Picks(index, np.array([1.0, 2.0, 0.5]))
+    [sums] = part.sweep([at], Want(gram=np.float64, picks=picks))
+    of_picks = X[2 * index], y[2 * index], picks.weight, at
+    expected = replace(sums, gram=naive_sums(*of_picks).gram)
+    assert_sums_close(sums, expected, sizes(*of_picks))
+
+
+@each_main_layout
+def test_gram_matrices_of_picked_rows_of_several_targets(layout):
+    X, y, weight = data()
+    at, picks = point(), Picks(np.arange(1, N, 7), None)
+    rows = make_rows(LAYOUTS[layout](X), y, weight, 1)
+    want = Want(squares=True, gram=np.float64, picks=picks)
+    targets = [y, -y]
+    for sums, one in zip(
+        rows.sweep_targets(targets, [at, at], want), targets, strict=True
+    ):
+        [expected] = rows.with_target(one).sweep([at], want)
+        size = sizes(X, one, weight * rows.weight_unit, at)
+        assert_sums_close(sums, expected, size)
+
+
+def test_picks_scaled_to_a_total():
+    picks = Picks(np.array([7, 3, 9]), np.array([0.5, 1.0, 2.5])).scaled_to(8.0)
+    np.testing.assert_array_equal(picks.index, [3, 7, 9])
+    np.testing.assert_array_equal(picks.weight, [2.0, 1.0, 5.0])
+    picks = Picks(np.array([1, 4]), None).scaled_to(3.0)
+    np.testing.assert_array_equal(picks.weight, [1.5, 1.5])
 
 
 def test_rows_picked_by_a_share():

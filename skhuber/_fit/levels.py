@@ -29,20 +29,18 @@ from skhuber._fit.continuation import newton
 from skhuber._fit.eliminated import eliminate
 from skhuber._fit.plan import Plan
 from skhuber._fit.problem import (
-    OUTLIER_DAMPING,
     Evaluation,
     Problem,
     Trust,
     sampling_gap,
-    slope_noise,
 )
 from skhuber._objective import HuberObjective
-from skhuber._rows import Picks, RowSource
+from skhuber._rows import RowSource
 from skhuber._solver.descent import Rules, descend, drive, polish
 from skhuber._solver.lbfgs import whitened_lbfgs
 from skhuber._solver.quadratic import Model
 from skhuber._solver.solution import Solution, Status
-from skhuber._sums import Floats, Want
+from skhuber._sums import Floats, Picks, Want
 
 # The most iterations on a sample.
 _SAMPLE_ITER = 100
@@ -113,6 +111,14 @@ class Samples:
 
     def _take(self, picks: Picks) -> None:
         self.picks, self.first = picks, self.rows.sample(picks)
+
+    def want(self) -> Want:
+        """Return what a sweep over all rows is asked for the Hessian of the plan.
+
+        It is that of the larger sample, of which all rows show how stiff columns are.
+        """
+        picks = self.larger(self.plan.hessian_rows).scaled_to(self.rows.total_weight)
+        return Want(squares=True, gram=np.float64, picks=picks)
 
     def larger(self, n_rows: int) -> Picks:
         """Return the picks of a larger sample."""
@@ -260,35 +266,8 @@ def _hessian_there(
     """Return all rows' value and gradient at θ, and the plan's Hessian there."""
     if samples.plan.hessian_rows == 0:
         return problem.whitening_model(theta)
-    found = problem.evaluate(theta, Want(squares=True))
-    return found, model_of_larger_sample(samples, found)
-
-
-def model_of_larger_sample(samples: Samples, at: Evaluation) -> Model | None:
-    """Return the Hessian of the larger sample, which is read some rows at a time.
-
-    Parameters
-    ----------
-    samples : Samples
-    at : Evaluation
-        On all rows, where the Hessian is wanted.
-    """
-    objective, theta = at.objective, at.theta
-    total = None
-    for rows in samples.rows.sample_in_pieces(
-        samples.larger(samples.plan.hessian_rows)
-    ):
-        want = Want(gram=np.float64)
-        (sums,) = rows.sweep([objective.point(theta)], want)
-        # Each piece has a unit of its own for the weights.
-        sums = sums.scaled(1.0 / rows.weight_unit)
-        total = sums if total is None else total + sums
-    assert total is not None
-    found = Evaluation(objective, theta, 0.0, theta, total, False)
-    model = Problem(objective, samples.any, Trust(0.0)).model(found)
-    return model and replace(
-        model, damping=OUTLIER_DAMPING, noise=slope_noise(at.value)
-    )
+    found = problem.evaluate(theta, samples.want())
+    return found, problem.whitening_model_of(found)
 
 
 def _by_model(

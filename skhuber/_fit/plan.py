@@ -95,8 +95,9 @@ _SAMPLE_ROWS_MIN = 1500
 # rows at most.
 _HESSIAN_ROWS_PER_COLUMN = (100, 200, 400, 800, 1600)
 _HESSIAN_SHARE = 4
-# Such a sample is read in this many pieces for all rows, and a piece of sparse rows has
-# a matrix that is completed, scaled and added.
+# Charge for a Hessian of some sparse rows: p² steps for each hundredth of all rows. (It
+# was measured when pieces of the rows were copied, which they no longer are. Without it
+# many sparse data go other ways, of which the sweeps have not been counted.)
 _PIECES = 100
 _PIECE_STEPS = 4
 # The float32 Gram matrix of all rows is not worth its memory traffic for more columns

@@ -38,7 +38,6 @@ from skhuber._fit.fit import fit_rows, is_start
 from skhuber._fit.levels import (
     STIFFER,
     Samples,
-    model_of_larger_sample,
     on_sample,
     raised,
     trust_of,
@@ -276,8 +275,8 @@ class _Shared:
         origin = squares.theta(np.zeros(squares.n_features), 0.0, 1.0)
         problem = Problem(squares, self._rows, Trust(0.0))
         if self._plan.hessian_rows:
-            found = problem.evaluate(origin, Want(squares=True))
-            model = model_of_larger_sample(samples, found)
+            found = problem.evaluate(origin, samples.want())
+            model = problem.whitening_model_of(found)
             model = model and raised(model, found)
         else:
             found = problem.evaluate(origin, Want(gram=np.float64))
@@ -313,9 +312,10 @@ class _Shared:
             if one.residuals is None:
                 one.residuals = np.empty(self._rows.n_rows, self._rows.dtype)
         if self._plan.hessian_rows:
-            found = _evaluated(targets, Want(squares=True))
+            # (All targets have the rows of their samples in common.)
+            found = _evaluated(targets, targets[0].samples.want())
             for one, at in zip(targets, found, strict=True):
-                model = model_of_larger_sample(one.samples, at)
+                model = one.problem.whitening_model_of(at)
                 self._take(one, at, model and raised(model, at))
             return
         for precision in (np.float32, np.float64):

@@ -59,13 +59,15 @@ def influence_row_csr(X, i, centre, unit):
 
 
 @block_kernel
-def add_gram_csr(X, start, weight, at, r, gram):
+def add_gram_csr(X, picked, start, weight, at, r, gram):
     """Add h·[z, 1, t][z, 1, t]ᵀ of each row to the upper triangle of a Gram matrix.
 
     z = x·unit is not centred; h and t are those of `skhuber._sums.Sums.gram`.
 
     Parameters
     ----------
+    picked : array of int
+        The numbers of the rows of X that are meant; all, if it is empty.
     start : int
         The row to which r[0] belongs.
     weight : array of length n or 0
@@ -77,10 +79,11 @@ def add_gram_csr(X, start, weight, at, r, gram):
     data, indices, indptr = X
     unit, threshold = at.unit, at.threshold
     p = unit.shape[0]
-    for i in range(start, start + r.shape[0]):
-        h = weight[i] * at.weight_unit if weight.shape[0] > 0 else 1.0
+    for m in range(r.shape[0]):
+        h = weight[start + m] * at.weight_unit if weight.shape[0] > 0 else 1.0
         if h != 0.0:
-            residual = r[i - start]
+            i = picked[start + m] if picked.shape[0] > 0 else start + m
+            residual = r[m]
             side = 0
             if abs(residual) > threshold:
                 side = 1

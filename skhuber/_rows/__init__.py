@@ -23,7 +23,7 @@ from skhuber._rows.blocks import BlockedRows
 from skhuber._rows.csr import CSRRows, csr_rows
 from skhuber._rows.dense import DenseRows
 from skhuber._rows.distances import Distances
-from skhuber._rows.sampling import Picks, leverage_share
+from skhuber._rows.sampling import leverage_share
 from skhuber._sums import Data, Floats
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "CSRRows",
     "DenseRows",
     "Distances",
-    "Picks",
     "RowSource",
     "leverage_share",
     "make_rows",

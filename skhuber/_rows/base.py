@@ -14,14 +14,8 @@ from skhuber._common.arrays import read_only
 from skhuber._common.scale import weighted_median
 from skhuber._rows import sampling
 from skhuber._rows.distances import Distances
-from skhuber._rows.sampling import Picks
 from skhuber._runtime import block_rows, run_blocks
-from skhuber._sums import Columns, Data, Floats, Moments, Point, Sums, Want
-
-# Rows of a large sample that are copied at a time: n / 100, but at least 500. The copy
-# then takes at most 1 % of the memory of X, and a piece is worth a sweep of its own.
-_PIECE_SHARE = 100
-_PIECE_MIN = 500
+from skhuber._sums import Columns, Data, Floats, Moments, Picks, Point, Sums, Want
 
 # Rows from which the columns' medians are taken.
 MOMENT_ROWS = 200
@@ -384,14 +378,6 @@ class RowSource(abc.ABC):
     def sample(self, picks: Picks) -> RowSource:
         """Return the rows that were picked, with the weights of the picks."""
         return self._take(picks.index, picks.weight)
-
-    def sample_in_pieces(self, picks: Picks) -> Iterator[RowSource]:
-        """Yield the rows that were picked, in pieces as large as may be copied."""
-        step = max(self.n_rows // _PIECE_SHARE, _PIECE_MIN)
-        if self.takes_no_copies:
-            step = len(picks.index)
-        for piece in picks.pieces(step):
-            yield self.sample(piece)
 
     @abc.abstractmethod
     def _take(self, index: NDArray[np.intp], weight: Floats | None) -> RowSource:

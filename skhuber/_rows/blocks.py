@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -64,11 +65,17 @@ class BlockedRows(RowSource):
         yield from zip(self._blocks, parts, strict=True)
 
     def _sweep(self, point: Point, want: Want, residuals: Data | None) -> Sums:
-        if residuals is None:
-            sums = [block.sweep([point], want)[0] for block in self._blocks]
-        else:
-            parts = self._parts(residuals)
-            sums = [block.sweep([point], want, r)[0] for block, r in parts]
+        kept: Sequence[Any] = [None] * len(self._blocks)
+        if residuals is not None:
+            kept = np.split(residuals, self._ends[:-1])
+        wants = [want] * len(self._blocks)
+        if want.picks is not None:
+            parts = want.picks.split(self._ends)
+            wants = [replace(want, picks=part) for part in parts]
+        sums = [
+            block.sweep([point], one, r)[0]
+            for block, one, r in zip(self._blocks, wants, kept, strict=True)
+        ]
         return reduce(operator.add, sums)
 
     def _sweep_together(self, points: Sequence[Point]) -> list[Sums]:

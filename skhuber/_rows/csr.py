@@ -253,10 +253,15 @@ class CSRRows(MemoryRows):
         lowest = X.min(axis=0).toarray().ravel() - centre
         return np.maximum(np.abs(highest), np.abs(lowest))
 
-    def _gram_adder(
-        self, at: sweeps.At, kind: type[np.floating[Any]], gram: Floats
+    def _adder_of(
+        self,
+        picked: NDArray[np.intp],
+        weight: Floats,
+        at: sweeps.At,
+        kind: type[np.floating[Any]],
+        gram: Floats,
     ) -> CSRGramAdder:
-        return CSRGramAdder(self._arrays, self._kernel_weight, at, gram)
+        return CSRGramAdder(self._arrays, picked, weight, at, gram)
 
     def _finish_gram(self, at: sweeps.At, gram: Floats) -> None:
         _finish_gram(at.centre * at.unit, gram)

@@ -12,16 +12,13 @@ from skhuber._common.arrays import is_mapped, read_only
 from skhuber._kernels import dense, sweeps
 from skhuber._rows.base import some_columns
 from skhuber._rows.gram import DenseGramAdder
-from skhuber._rows.memory import MemoryRows
+from skhuber._rows.memory import ALL_ROWS, MemoryRows
 from skhuber._runtime import block_rows
 from skhuber._sums import Data, Floats
 
 # Bytes of a chunk of rows in C order, which are read twice: a small part of a level-2
 # cache.
 _CHUNK_BYTES = 2**16
-
-_ALL_ROWS: NDArray[np.intp] = np.empty(0, dtype=np.intp)
-_ALL_ROWS.flags.writeable = False
 
 
 class DenseRows(MemoryRows):
@@ -91,7 +88,7 @@ class DenseRows(MemoryRows):
 
     @property
     def _kernel_picked(self) -> NDArray[np.intp]:
-        return _ALL_ROWS if self.picked is None else self.picked
+        return ALL_ROWS if self.picked is None else self.picked
 
     @property
     def takes_no_copies(self) -> bool:
@@ -132,18 +129,15 @@ class DenseRows(MemoryRows):
         dense.centre_rows(self.X, self._kernel_picked, rows.start, centre, Z)
         return Z
 
-    def _gram_adder(
-        self, at: sweeps.At, kind: type[np.floating[Any]], gram: Floats
+    def _adder_of(
+        self,
+        picked: NDArray[np.intp],
+        weight: Floats,
+        at: sweeps.At,
+        kind: type[np.floating[Any]],
+        gram: Floats,
     ) -> DenseGramAdder:
-        return DenseGramAdder(
-            self.X,
-            self._kernel_picked,
-            self._kernel_weight,
-            at,
-            kind,
-            self.n_rows,
-            gram,
-        )
+        return DenseGramAdder(self.X, picked, weight, at, kind, self.n_rows, gram)
 
     def double_precision(self) -> tuple[Floats, Floats, Floats]:
         """Return X, y and weight as C-ordered float64; meant for few rows.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skhuber._common.arrays import read_only
 from skhuber._kernels import csr, dense
 from skhuber._kernels.sweeps import At
 from skhuber._runtime import block_rows
@@ -83,7 +84,10 @@ class GramAdder(abc.ABC):
 
 
 class DenseGramAdder(GramAdder):
-    """Products by BLAS, of inliers and of outliers apart, in either precision."""
+    """Products by BLAS, of inliers and of outliers apart, in either precision.
+
+    Picked rows of an X in F order are copied a few at a time: the kernel reads rows.
+    """
 
     def __init__(
         self,
@@ -105,6 +109,10 @@ class DenseGramAdder(GramAdder):
 
     def add(self, start: int, r: Floats) -> None:
         X, picked, weight = self._data
+        if len(picked) and X.flags.f_contiguous and not X.flags.c_contiguous:
+            rows = slice(start, start + len(r))
+            X, picked, weight = read_only(X[picked[rows]]), picked[:0], weight[rows]
+            start = 0
         k = 0
         while True:
             k = dense.standardise_rows(
@@ -129,15 +137,44 @@ class CSRGramAdder(GramAdder):
     """Products of stored entries, not centred; the upper triangle only."""
 
     def __init__(
-        self, X: tuple[NDArray[Any], ...], weight: Floats, at: At, gram: Floats
+        self,
+        X: tuple[NDArray[Any], ...],
+        picked: NDArray[np.intp],
+        weight: Floats,
+        at: At,
+        gram: Floats,
     ) -> None:
-        self._data = X, weight
+        self._data = X, picked, weight
         self._at = at
         self._gram = gram
 
     def add(self, start: int, r: Floats) -> None:
-        X, weight = self._data
-        csr.add_gram_csr(X, start, weight, self._at, r, self._gram)
+        X, picked, weight = self._data
+        csr.add_gram_csr(X, picked, start, weight, self._at, r, self._gram)
 
     def finish(self) -> None:
         pass
+
+
+class PickedGramAdder(GramAdder):
+    """Adder of the rows that are picked, from residuals of all rows.
+
+    Parameters
+    ----------
+    adder : GramAdder
+        Of the picked rows, numbered from 0 on.
+    index : ndarray of int
+        The numbers of these among all rows, ascending.
+    """
+
+    def __init__(self, adder: GramAdder, index: NDArray[np.intp]) -> None:
+        self._adder = adder
+        self._index = index
+
+    def add(self, start: int, r: Floats) -> None:
+        first, last = np.searchsorted(self._index, (start, start + len(r)))
+        if first < last:
+            self._adder.add(int(first), r[self._index[first:last] - start])
+
+    def finish(self) -> None:
+        self._adder.finish()

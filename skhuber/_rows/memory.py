@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from skhuber._common.arrays import read_only
 from skhuber._kernels import sweeps
 from skhuber._rows.base import GRADIENT_ONLY, RowSource
-from skhuber._rows.gram import GramAdder, GramPlan
+from skhuber._rows.gram import GramAdder, GramPlan, PickedGramAdder
 from skhuber._runtime import run_blocks
 from skhuber._sums import Data, Floats, Point, Sums, Want
 
@@ -30,6 +30,8 @@ _TOGETHER_PARTS = 16
 
 # (Arrays of data are read-only, so that kernels are compiled for one kind of them.)
 NO_WEIGHT: Floats = read_only(np.empty(0))
+# For kernels, if all rows of X are meant.
+ALL_ROWS: NDArray[np.intp] = read_only(np.empty(0, dtype=np.intp))
 _NOT_KEPT: Floats = np.empty(0)
 
 
@@ -46,11 +48,34 @@ class MemoryRows(RowSource):
     def _kernel_X(self) -> object:
         """X as the kernels of the sums take it."""
 
+    def _gram_adder(self, at: sweeps.At, want: Want, gram: Floats) -> GramAdder:
+        """Return what adds the products of the rows that are wanted to `gram`."""
+        assert want.gram is not None
+        if want.picks is None:
+            return self._adder_of(
+                self._kernel_picked, self._kernel_weight, at, want.gram, gram
+            )
+        index, weight = want.picks.index, want.picks.weight
+        own = self._kernel_picked
+        adder = self._adder_of(
+            read_only(own[index] if len(own) else index),
+            NO_WEIGHT if weight is None else read_only(weight),
+            at._replace(weight_unit=1.0),
+            want.gram,
+            gram,
+        )
+        return PickedGramAdder(adder, index)
+
     @abc.abstractmethod
-    def _gram_adder(
-        self, at: sweeps.At, kind: type[np.floating[Any]], gram: Floats
+    def _adder_of(
+        self,
+        picked: NDArray[np.intp],
+        weight: Floats,
+        at: sweeps.At,
+        kind: type[np.floating[Any]],
+        gram: Floats,
     ) -> GramAdder:
-        """Return what adds the products of some rows to `gram`."""
+        """Return what adds the products of picked rows of X, with these weights."""
 
     @abc.abstractmethod
     def _centred_part(self, rows: slice, centre: Floats, space: Floats) -> Any:
@@ -85,6 +110,11 @@ class MemoryRows(RowSource):
     @property
     def _n_blocks(self) -> int:
         return -(-self.n_rows // self._block)
+
+    @property
+    def _kernel_picked(self) -> NDArray[np.intp]:
+        """The numbers of the rows of X that are meant; all, if it is empty."""
+        return ALL_ROWS
 
     @property
     def _kernel_weight(self) -> Floats:
@@ -156,7 +186,7 @@ class MemoryRows(RowSource):
                     adders: Sequence[GramAdder | None] = [None] * n_points
                     if want.gram is not None:
                         adders = [
-                            one._gram_adder(at, want.gram, gram)
+                            one._gram_adder(at, want, gram)
                             for one, at, gram in zip(
                                 rows, ats, grams[part], strict=True
                             )
@@ -209,7 +239,7 @@ class MemoryRows(RowSource):
             add = partial(self._add, at, sums, squares, residuals)
             run_blocks(add, self._n_blocks, self.n_elements, self.threads, ())
         else:
-            gram = self._gram(at, want.gram, (sums, squares, residuals))
+            gram = self._gram(at, want, (sums, squares, residuals))
         return self._of_blocks(point, sums, squares, gram)
 
     def _add(
@@ -265,7 +295,7 @@ class MemoryRows(RowSource):
     def _gram(
         self,
         at: sweeps.At,
-        kind: type[np.floating[Any]],
+        want: Want,
         results: tuple[Floats, Floats | None, Data | None],
     ) -> Floats:
         """Return the Gram matrices, and add up the other results on the way."""
@@ -277,7 +307,7 @@ class MemoryRows(RowSource):
             # NumPy's error state is a thread's own.
             with np.errstate(over="ignore", invalid="ignore"):
                 for part in range(first, last):
-                    adder = self._gram_adder(at, kind, grams[part])
+                    adder = self._gram_adder(at, want, grams[part])
                     self._add(at, *results, ends[part], ends[part + 1], adder)
                     adder.finish()
 

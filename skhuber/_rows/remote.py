@@ -8,6 +8,7 @@ numbers for each block.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -22,8 +23,7 @@ from skhuber._rows.distances import Distances
 from skhuber._rows.engine import Engine, add
 from skhuber._rows.memory import MemoryRows
 from skhuber._rows.remote_distances import RemoteDistances, around, expected_median
-from skhuber._rows.sampling import Picks
-from skhuber._sums import Data, Floats, Point, Sums, Want
+from skhuber._sums import Data, Floats, Picks, Point, Sums, Want
 
 
 class Kept:
@@ -127,6 +127,11 @@ class RemoteRows(RowSource):
         """Any `Kept` fits."""
 
     def _sweep(self, point: Point, want: Want, residuals: Any) -> Sums:
+        if want.picks is not None:
+            # (A block is sent the numbers of its own rows alone.)
+            gram = self._gram_of(want.picks, point, Want(gram=want.gram))
+            plain = replace(want, gram=None, picks=None)
+            return replace(self._sweep(point, plain, residuals), gram=gram)
         if residuals is not None:
             residuals.point, residuals.handle, residuals.near = point, None, None
         if residuals is not None and residuals.is_wanted:
@@ -299,25 +304,10 @@ class RemoteRows(RowSource):
             X = X[inverse]
         return DenseRows(X, y, weight, threads=self.threads)
 
-    def sample_in_pieces(self, picks: Picks) -> Iterator[RowSource]:
+    def _gram_of(self, picks: Picks, point: Point, want: Want) -> Floats:
+        """Return the Gram matrix of picked rows, which stay where they are."""
         _, local = self._local_picks(picks.index, picks.weight)
-        yield cast(RowSource, _PickedRows(self._engine, local))
-
-
-class _PickedRows:
-    """Picked rows that stay where they are, of which sums are wanted."""
-
-    weight_unit = 1.0
-
-    def __init__(self, engine: Engine, local: Sequence[Any]) -> None:
-        self._engine = engine
-        self._local = local
-
-    def sweep(self, points: Sequence[Point], want: Want) -> list[Sums]:
-        """Return the sums over the rows at each point."""
-        return cast(
-            list[Sums],
-            self._engine.total(
-                "huber-hessian", block.sampled, list(points), want, local=self._local
-            ),
+        (sums,) = self._engine.total(
+            "huber-hessian", block.sampled, [point], want, local=local
         )
+        return cast(Floats, sums.gram)

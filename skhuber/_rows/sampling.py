@@ -2,35 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from skhuber._sums import Floats
-
-
-@dataclass(frozen=True)
-class Picks:
-    """The numbers of picked rows, and their weights.
-
-    Attributes
-    ----------
-    index : ndarray of int of shape (m,)
-    weight : ndarray of shape (m,) or None
-        None: every row has weight 1.
-    """
-
-    index: NDArray[np.intp]
-    weight: Floats | None
-
-    def pieces(self, n_rows: int) -> Iterator[Picks]:
-        """Cut the picks into pieces of at most `n_rows` rows."""
-        for start in range(0, len(self.index), n_rows):
-            piece = slice(start, start + n_rows)
-            weight = None if self.weight is None else self.weight[piece]
-            yield Picks(self.index[piece], weight)
+from skhuber._sums import Floats, Picks
 
 
 def counted(index: NDArray[np.intp]) -> Picks:
