@@ -2,89 +2,89 @@
 
     python docs/benchmarks/inference.py
 
-Run it on a quiet machine, for some minutes; it writes inference.md beside this file.
-statsmodels must be installed (``pip install -e '.[test]'``).
+Run it on a quiet machine, for two minutes; it writes inference.md beside this file.
+statsmodels must be installed (``pip install -e '.[test]'``). A time is the median of up
+to five, of what is compared in turns, after a call to warm up.
 """
 
-import statistics
-import time
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import statsmodels.api as sm
-from run import made_up, nox, versions
+from _common import Report, against, duration, full, in_turns, parser, shrunk
+from _data import made_up, nox
+from _peers import MAD_RHO
 
 from skhuber import HuberRegressor
 from skhuber.inference import huber_inference
 
-HERE = Path(__file__).parent
-# Times of which a figure is the median, after one more that is not counted.
-REPEATS = 5
-RESAMPLES = 1000
 
-
-def median_time(function, repeats=REPEATS):
-    function()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
-def beside_statsmodels():
-    """Lines for a fit of NOxEmissions with standard errors, and a remark."""
-    X, y = nox(np.ascontiguousarray)
+def beside_statsmodels(report, size):
+    """Add fits of NOxEmissions with standard errors; return a remark."""
+    X, y = nox(np.ascontiguousarray, size=size)
     design = sm.add_constant(X)
-    norm = sm.robust.norms.HuberT(1.345)
+    norm = sm.robust.norms.HuberT(MAD_RHO)
 
     def ours(scale):
-        model = HuberRegressor(1.345, scale=scale, alpha=0).fit(X, y)
+        model = HuberRegressor(MAD_RHO, scale=scale, alpha=0).fit(X, y)
         return huber_inference(model, X, y)
 
-    def theirs():
-        return sm.RLM(y, design, M=norm).fit()
-
-    apart = np.abs(ours("mad").params[1:] / theirs().params[1:] - 1).max()
-    # In turns: the speed of a machine may change within a minute.
-    turns = [(theirs, 1), (lambda: ours("mad"), 3), (lambda: ours("joint"), 3)]
-    rounds = [[median_time(run, n) for run, n in turns] for _ in range(3)]
-    seconds, *both = np.median(rounds, axis=0)
-    for scale, mine in zip(("mad", "joint"), both, strict=True):
-        yield (
-            f"| fit and default standard errors, NOx 8,088 × 339, scale={scale!r} "
-            f"| {1e3 * mine:.0f} ms | statsmodels RLM, H1: {1e3 * seconds:.0f} ms "
-            f"| {seconds / mine:.0f} |"
-        )
-    yield f"\nCoefficients (mad) differ from statsmodels' by {apart:.0e} at most."
-
-
-def beside_single_fits():
-    """Line for a bootstrap of 10,000 × 20 beside single fits."""
-    X, y = made_up(10_000, 20)
-    model = HuberRegressor().fit(X, y)
-    fit = median_time(lambda: HuberRegressor().fit(X, y), 20)
-    boot = median_time(
-        lambda: huber_inference(
-            model, X, y, cov_type="bootstrap", n_resamples=RESAMPLES, random_state=0
-        ),
-        3,
+    timings = in_turns(
+        {
+            "statsmodels": lambda: sm.RLM(y, design, M=norm).fit(),
+            "mad": lambda: ours("mad"),
+            "joint": lambda: ours("joint"),
+        },
+        seconds=15,
     )
-    yield (
-        f"| bootstrap, {RESAMPLES:,} refits of 10,000 × 20 | {boot:.2f} s "
-        f"| one fit: {1e3 * fit:.1f} ms | 1 / {boot / fit:.0f} |"
+    peer = timings["statsmodels"]
+    for scale in ("mad", "joint"):
+        report.row(
+            f"fit and default standard errors, NOx 8,088 × 339, scale={scale!r}",
+            duration(timings[scale].seconds),
+            f"statsmodels RLM, H1: {duration(peer.seconds)}",
+            against(peer.seconds, timings[scale].seconds),
+        )
+    apart = np.abs(timings["mad"].result.params[1:] / peer.result.params[1:] - 1).max()
+    return f"Coefficients (mad) differ from statsmodels' by {apart:.0e} at most."
+
+
+def beside_single_fits(report, size):
+    """Add a bootstrap of 10,000 × 20 beside single fits."""
+    n_resamples = size(1000)
+    X, y = made_up(10_000, 20, size=size)
+    model = HuberRegressor().fit(X, y)
+    bootstrap = partial(
+        huber_inference,
+        model,
+        X,
+        y,
+        cov_type="bootstrap",
+        n_resamples=n_resamples,
+        random_state=0,
+    )
+    timings = in_turns(
+        {"fit": lambda: HuberRegressor().fit(X, y), "bootstrap": bootstrap}
+    )
+    fit, boot = timings["fit"].seconds, timings["bootstrap"].seconds
+    report.row(
+        f"bootstrap, {n_resamples:,} refits of 10,000 × 20",
+        duration(boot),
+        f"one fit: {duration(fit)}",
+        f"as {boot / fit:.0f} fits",
     )
 
 
 def main():
-    lines = ["# Standard errors and bootstraps: times", "", versions(), ""]
-    lines += ["| what | time | peer | ratio |", "|---|---:|---:|---:|"]
-    *table, remark = beside_statsmodels()
-    lines += [*table, *beside_single_fits(), remark]
-    text = "\n".join(lines) + "\n"
-    print(text)
-    (HERE / "inference.md").write_text(text, "utf-8")
+    options = parser(__doc__).parse_args()
+    size = shrunk if options.quick else full
+    report = Report("Standard errors and bootstraps: times", "inference", "statsmodels")
+    report.table("what", "time", "peer", "peer against skhuber")
+    remark = beside_statsmodels(report, size)
+    beside_single_fits(report, size)
+    report.add(f"\n{remark}")
+    if not options.quick:
+        report.save("inference.md")
 
 
 if __name__ == "__main__":

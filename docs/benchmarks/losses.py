@@ -5,20 +5,15 @@
 Writes losses.md into this folder. Needs torch (its CPU build is enough), which
 ``pip install -e .`` does not install. Nothing else should run meanwhile.
 
-Each library is run in blocks of 15 calls after 5 to warm up, the blocks of the
-libraries in turn; so threads that one leaves spinning do not slow the others. The time
+Each library has a turn in each of five rounds: the calls that fill 0.05 seconds, after
+some to warm up; so threads that one leaves spinning do not slow the others. The time
 is the median of all calls. torch does what a training step does: the loss in
 single precision, and `backward`. It may use as many threads as the loss here.
 """
 
-import importlib.metadata
-import platform
-import statistics
-import time
-from pathlib import Path
-
 import numba
 import numpy as np
+from _common import Report, against, duration, full, in_turns, parser, shrunk
 
 from skhuber import losses
 
@@ -26,11 +21,6 @@ try:
     import torch
 except ImportError:
     torch = None
-
-HERE = Path(__file__).parent
-BLOCKS = 3
-WARM_UP = 5
-CALLS = 15
 
 
 def huber(size):
@@ -93,62 +83,44 @@ def ctc(utterances, frames, classes, labels):
 
 
 PROBLEMS = {
-    "HuberLoss, 10,000,000 float32": lambda: huber(10_000_000),
-    "HuberLoss, 100,000 float32": lambda: huber(100_000),
-    "CTCLoss, 64 × 200 frames × 50 classes, 30 labels": lambda: ctc(64, 200, 50, 30),
+    "HuberLoss, 10,000,000 float32": lambda size: huber(size(10_000_000)),
+    "HuberLoss, 100,000 float32": lambda size: huber(size(100_000)),
+    "CTCLoss, 64 × 200 frames × 50 classes, 30 labels": lambda size: ctc(
+        size(64), 200, 50, 30
+    ),
 }
 
 
 def measured(runs):
-    """Median seconds of each, after a look at whether they agree."""
-    results = {name: run() for name, run in runs.items()}
-    for value, gradient in results.values():
+    """Return the seconds of each library, after a look at whether they agree."""
+    timings = in_turns(runs)
+    value, gradient = timings["skhuber"].result
+    for timing in timings.values():
         # torch computes in float32, which costs its CTC gradient three digits.
-        np.testing.assert_allclose(value, results["skhuber"][0], rtol=1e-4)
-        np.testing.assert_allclose(gradient, results["skhuber"][1], atol=2e-3)
-    times = {name: [] for name in runs}
-    for _ in range(BLOCKS):
-        for name, run in runs.items():
-            for _ in range(WARM_UP):
-                run()
-            for _ in range(CALLS):
-                start = time.perf_counter()
-                run()
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
+        np.testing.assert_allclose(timing.result[0], value, rtol=1e-4)
+        np.testing.assert_allclose(timing.result[1], gradient, atol=2e-3)
+    return {name: timing.seconds for name, timing in timings.items()}
 
 
 def main():
-    versions = [f"Python {platform.python_version()}"]
-    versions += [
-        f"{name} {importlib.metadata.version(name)}"
-        for name in ["skhuber", "numpy", "numba", *(["torch"] if torch else [])]
-    ]
-    lines = [
-        "# Time of a loss and its gradient",
-        "",
-        "By `python docs/benchmarks/losses.py`, which says how.",
-        "",
-        f"{', '.join(versions)}; {numba.get_num_threads()} threads.",
-        "",
-        "| | skhuber | NumPy | torch | NumPy over skhuber | torch over skhuber |",
-        "|---|---:|---:|---:|---:|---:|",
-    ]
+    options = parser(__doc__).parse_args()
+    size = shrunk if options.quick else full
     if torch is not None:
         torch.set_num_threads(numba.get_num_threads())
+    report = Report("Time of a loss and its gradient", "losses", "torch")
+    peers = ("NumPy", "torch")
+    report.table("loss", "skhuber", *peers, *(f"{peer} against it" for peer in peers))
     for title, problem in PROBLEMS.items():
-        times = measured(problem())
-        cells = [
-            f"{1e3 * times[name]:.2f} ms" if name in times else ""
-            for name in ("skhuber", "NumPy", "torch")
-        ]
-        cells += [
-            f"{times[name] / times['skhuber']:.1f}" if name in times else ""
-            for name in ("NumPy", "torch")
-        ]
-        lines.append(f"| {title} | {' | '.join(cells)} |")
-        print(lines[-1], flush=True)
-    (HERE / "losses.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        times = measured(problem(size))
+        ours = times["skhuber"]
+        report.row(
+            title,
+            duration(ours),
+            *(duration(times[peer]) if peer in times else "" for peer in peers),
+            *(against(times[peer], ours) if peer in times else "" for peer in peers),
+        )
+    if not options.quick:
+        report.save("losses.md")
 
 
 if __name__ == "__main__":

@@ -1,401 +1,212 @@
 """Time robust fits by this library and by its peers, and where the time goes.
 
-    python docs/benchmarks/run.py                 # all of it, about half an hour
+    python docs/benchmarks/run.py                 # all of it, less than 20 minutes
     python docs/benchmarks/run.py fits --data "1,000 × 10" NOx
-    python docs/benchmarks/run.py sweeps memory start scaling
+    python docs/benchmarks/run.py groups sweeps memory start scaling
 
 Writes results.md, and time_gap.png of the fits, into this folder. Needs what
 ``pip install -e '.[benchmarks]'`` installs; a peer that is missing is left out. Nothing
 else should run meanwhile.
 
-**Time** is the median of up to five fits after one to warm up (of fewer, where they
-take long), without pauses. Ratios hold from machine to machine; times do not.
+**Time** at default settings is the median of several fits after one to warm up, of all
+libraries in turns: five rounds, or as many as take two seconds. What takes longer than
+--seconds is stopped. Ratios hold from machine to machine; times do not.
 
 **Gap** is how far the objective lies above its minimum, as a fraction of it: of the
 objective that the library minimises, at its own threshold. So each is judged by what it
 tries to do. `joint` estimates the scale along with the
 coefficients, `mad` by the median residual; `fixed` is given the scale that a joint fit
 found. Each library runs at its defaults and along a ladder of tolerances or iteration
-limits. The ladder ends where a fit takes longer than --seconds, where there is no gap
-left, and where more iterations change nothing.
+limits. The ladder ends where a fit is stopped, where there is no gap left, where more
+iterations change nothing, and where the library has had twice --seconds.
 """
 
-import argparse
-import csv
-import importlib.metadata
+import math
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import tracemalloc
-import warnings
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numba
 import numpy as np
 import scipy.sparse as sp
+from _common import (
+    EQUAL_GAP,
+    HERE,
+    RHO,
+    Report,
+    against,
+    duration,
+    full,
+    in_turns,
+    parser,
+    shrunk,
+    small,
+    timed,
+)
+from _data import groups, made_up, nox, one_hot, sparse
+from _peers import LIBRARIES, MAD_RHO, PACKAGES, Fitted, Judge, fitted
 from sklearn.linear_model import HuberRegressor as TheirHuberRegressor
-from sklearn.linear_model import LinearRegression, SGDRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from skhuber import HuberRegressor
+from skhuber import HuberRegressor, huber_groups
 from skhuber._rows import make_rows
 from skhuber._sums import Point
 
-HERE = Path(__file__).parent
-RHO = 1.35
-# The gap at which libraries are compared. Where it is reached, coefficients have lost
-# a ten-thousandth of their standard errors at n = 1 (less, the more rows).
-EQUAL_GAP = 1e-8
-# One that is none, for the purpose. (Of float32, skglm tries for hours to come nearer.)
+# A gap that is none, for the purpose. (Of float32, skglm tries for hours to come
+# nearer.)
 NO_GAP = 1e-12
-
-
-# ---------------------------------------------------------------------- data
-
-
-def made_up(n, p, order="C", dtype=np.float64, units=False):
-    """Normal columns, 10 % gross outliers."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(n, p))
-    if units:
-        X *= np.geomspace(1, 1000, p)
-    y = X @ (rng.normal(size=p) / X.std(axis=0)) + rng.normal(size=n)
-    return X.astype(dtype, order=order), with_outliers(rng, y).astype(dtype)
-
-
-def sparse(n, p, density):
-    rng = np.random.default_rng(0)
-    X = sp.random_array(
-        (n, p), density=density, format="csr", rng=rng, data_sampler=rng.standard_normal
-    )
-    X.indices, X.indptr = X.indices.astype(np.int32), X.indptr.astype(np.int32)
-    return X, with_outliers(rng, X @ rng.normal(size=p) + rng.normal(size=n))
-
-
-def with_outliers(rng, y):
-    bad = rng.random(len(y)) < 0.1
-    y[bad] += 20 + 30 * rng.normal(size=bad.sum())
-    return y
-
-
-def nox(form):
-    """Real: hourly NOx on emission, wind and 337 day dummies (examples/data)."""
-    path = HERE.parents[1] / "examples" / "data" / "NOxEmissions.csv"
-    with open(path, newline="") as file:
-        table = np.array(list(csv.reader(file))[1:], dtype=float)
-    day, concentration, emission, wind = table.T
-    days, index = np.unique(day, return_inverse=True)
-    X = np.column_stack([emission, wind, np.eye(len(days))[index][:, 1:]])
-    return form(X), concentration
-
-
+# Of the standard normal distribution.
+NORMAL_QUARTILE = 0.6744897501960817
 DATA = {
-    "50 × 2": lambda: made_up(50, 2),
-    "1,000 × 10": lambda: made_up(1000, 10),
-    "100,000 × 50, units 1 to 1000": lambda: made_up(100_000, 50, units=True),
-    "1,000,000 × 50": lambda: made_up(1_000_000, 50),
-    "1,000,000 × 50, F order": lambda: made_up(1_000_000, 50, order="F"),
-    "1,000,000 × 50, float32": lambda: made_up(1_000_000, 50, dtype=np.float32),
-    "100,000 × 500": lambda: made_up(100_000, 500),
-    "CSR 1,000,000 × 1,000, 1 %": lambda: sparse(1_000_000, 1000, 0.01),
-    "NOx 8,088 × 339": lambda: nox(np.ascontiguousarray),
-    "NOx 8,088 × 339, CSR": lambda: nox(sp.csr_array),
+    "50 × 2": partial(made_up, 50, 2),
+    "1,000 × 10": partial(made_up, 1000, 10),
+    "100,000 × 50, units 1 to 1000": partial(made_up, 100_000, 50, units=True),
+    "1,000,000 × 50": partial(made_up, 1_000_000, 50),
+    "1,000,000 × 50, F order": partial(made_up, 1_000_000, 50, order="F"),
+    "1,000,000 × 50, float32": partial(made_up, 1_000_000, 50, dtype=np.float32),
+    "100,000 × 500": partial(made_up, 100_000, 500),
+    "CSR 1,000,000 × 1,000, 1 %": partial(sparse, 1_000_000, 1000, 0.01),
+    "CSR 200,000 × 2,600, one-hot": partial(one_hot, 200_000, [2000, 500, 100], "Zipf"),
+    "CSR 200,000 × 3,000, counts, 0.5 %": partial(
+        sparse, 200_000, 3000, 0.005, "counts"
+    ),
+    "NOx 8,088 × 339": partial(nox, np.ascontiguousarray),
+    "NOx 8,088 × 339, CSR": partial(nox, sp.csr_array),
 }
 
 
-# ----------------------------------------------------------------- libraries
+# ---------------------------------------------------------------------- fits
 
 
-class Fitted:
-    """Coefficients in the units of the data, and the scale if there is one."""
-
-    def __init__(self, coef, intercept, scale=None):
-        self.coef_, self.intercept_, self.scale_ = coef, float(intercept), scale
-
-
-def fitted(model):
-    return Fitted(model.coef_, model.intercept_, getattr(model, "scale_", None))
-
-
-class Library:
-    name: str
-    kind: str  # "joint", "fixed", "mad" or "squares"
-    sparse = True
-    ladder = ()
-
-    def fit(self, X, y, threshold, **settings):
-        raise NotImplementedError
-
-
-class Skhuber(Library):
-    name, kind = "skhuber", "joint"
-    ladder = tuple({"tol": tol} for tol in (1e-1, 1e-3, 1e-6, 1e-9, 1e-14))
-
-    def fit(self, X, y, threshold, **settings):
-        return fitted(HuberRegressor(**settings).fit(X, y))
-
-
-class SkhuberMad(Library):
-    name, kind = "skhuber, MAD scale", "mad"
-
-    def fit(self, X, y, threshold, **settings):
-        return fitted(HuberRegressor(1.345, scale="mad", alpha=0.0).fit(X, y))
-
-
-class SklearnHuber(Library):
-    name, kind = "scikit-learn Huber", "joint"
-    ladder = tuple(
-        {"max_iter": k, "tol": 1e-12} for k in (3, 10, 30, 100, 300, 1000, 3000)
-    )
-
-    def fit(self, X, y, threshold, **settings):
-        return fitted(TheirHuberRegressor(**settings).fit(X, y))
-
-
-class SklearnSGD(Library):
-    name, kind = "scikit-learn SGD", "fixed"
-    ladder = tuple({"max_iter": k, "tol": None, "alpha": 0.0} for k in (1, 10, 50))
-
-    def fit(self, X, y, threshold, **settings):
-        # Centring would make sparse data dense.
-        scaler = StandardScaler(with_mean=not sp.issparse(X))
-        model = make_pipeline(
-            scaler,
-            SGDRegressor(loss="huber", epsilon=threshold, random_state=0, **settings),
-        ).fit(X, y)
-        coef = model[-1].coef_ / scaler.scale_
-        shift = 0.0 if scaler.mean_ is None else scaler.mean_ @ coef
-        return Fitted(coef, model[-1].intercept_[0] - shift)
-
-
-class LeastSquares(Library):
-    name, kind = "least squares", "squares"
-
-    def fit(self, X, y, threshold, **settings):
-        return fitted(LinearRegression().fit(X, y))
-
-
-class Statsmodels(Library):
-    name, kind, sparse = "statsmodels RLM", "mad", False
-    ladder = tuple({"maxiter": k, "tol": 1e-12} for k in (2, 5, 15, 50))
-
-    def __init__(self):
-        import statsmodels.api
-
-        self._sm = statsmodels.api
-
-    def fit(self, X, y, threshold, **settings):
-        norm = self._sm.robust.norms.HuberT(1.345)
-        result = self._sm.RLM(y, self._sm.add_constant(X), M=norm).fit(**settings)
-        return Fitted(result.params[1:], result.params[0], result.scale)
-
-
-class Skglm(Library):
-    name, kind = "skglm", "fixed"
-    ladder = tuple({"tol": tol, "max_iter": 1000} for tol in (1e-2, 1e-4, 1e-6, 1e-8))
-
-    def __init__(self):
-        import skglm
-
-        self._skglm = skglm
-
-    def fit(self, X, y, threshold, **settings):
-        skglm = self._skglm
-        model = skglm.GeneralizedLinearEstimator(
-            skglm.datafits.Huber(threshold),
-            skglm.penalties.L1(0.0),
-            skglm.solvers.AndersonCD(fit_intercept=True, **settings),
-        )
-        return fitted(model.fit(sp.csc_array(X) if sp.issparse(X) else X, y))
-
-
-class Scm2cpp(Library):
-    name, kind, sparse = "scm2cpp-learn", "joint", False
-    ladder = tuple(
-        {"max_iter": k, "tol": 1e-12} for k in (3, 10, 30, 100, 300, 1000, 3000)
-    )
-
-    def __init__(self):
-        from scm2cpp_learn import LBFGSHuberRegressor
-
-        self._model = LBFGSHuberRegressor
-
-    def fit(self, X, y, threshold, **settings):
-        X, y = X.astype(np.float64), y.astype(np.float64)
-        model = self._model(**settings).fit(X, y)
-        sigma = getattr(model, "scale_", None)
-        return Fitted(np.ravel(model.coef_), np.ravel(model.intercept_)[0], sigma)
-
-
-PEERS = [
-    Skhuber,
-    LeastSquares,
-    SklearnHuber,
-    Scm2cpp,
-    SklearnSGD,
-    Skglm,
-    SkhuberMad,
-    Statsmodels,
-]
-
-
-# ----------------------------------------------------------------------- gap
-
-
-def residuals(X, y, fit):
-    """In double precision, whatever the data."""
-    r = np.array(y, dtype=np.float64)
-    coef = np.asarray(fit.coef_, dtype=np.float64)
-    for start in range(0, len(r), 100_000):
-        rows = slice(start, start + 100_000)
-        part = X[rows]
-        if not sp.issparse(part):
-            part = part.astype(np.float64, copy=False)
-        r[rows] -= part @ coef + fit.intercept_
-    return r
-
-
-def huber(r, threshold):
-    size = np.abs(r)
-    return np.where(size <= threshold, r**2, (2 * size - threshold) * threshold)
-
-
-class Judge:
-    """Minima of the objectives of one data set, and gaps above them."""
-
-    def __init__(self, X, y):
-        self.X, self.y = X, y
-        best = HuberRegressor(tol=1e-14).fit(X, y)
-        self.scale = best.scale_
-        self._joint = self._objective("joint", fitted(best), best.scale_)
-
-    def _objective(self, kind, fit, scale):
-        r = residuals(self.X, self.y, fit)
-        if kind != "joint":
-            return huber(r, (1.345 if kind == "mad" else RHO) * scale).sum()
-        if scale is None:  # the best scale for these coefficients
-            scale = self.scale
-            for _ in range(100):
-                inside = np.clip(r, -RHO * scale, RHO * scale)
-                scale = np.sqrt(np.mean(inside**2))
-        # The penalty is the one that those who estimate the scale have by default.
-        penalty = 1e-4 * float(np.sum(np.square(fit.coef_, dtype=np.float64)))
-        return scale * len(r) + huber(r, RHO * scale).sum() / scale + penalty
-
-    def gap(self, kind, fit):
-        if kind == "squares":
-            return np.nan
-        if kind == "joint":
-            value = self._objective(kind, fit, fit.scale_)
-            return max(value / self._joint - 1, 1e-16)
-        scale = self.scale if kind == "fixed" else fit.scale_
-        rho = 1.345 if kind == "mad" else RHO
-        best = HuberRegressor(rho, scale=scale, alpha=0.0, tol=1e-14)
-        lowest = self._objective(kind, fitted(best.fit(self.X, self.y)), scale)
-        return max(self._objective(kind, fit, scale) / lowest - 1, 1e-16)
-
-
-# ---------------------------------------------------------------------- time
-
-
-def timed(function, seconds):
-    """Result and median time, after one call to warm up (and maybe to compile)."""
-    times = []
-    while len(times) < 6:
-        start = time.perf_counter()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of peers about their convergence
-            result = function()
-        times.append(time.perf_counter() - start)
-        if times[0] > seconds or (len(times) > 1 and sum(times) > seconds):
-            break
-    return result, float(np.median(times[1:] if len(times) > 1 else times))
-
-
-def run_fits(names, seconds, out):
+def run_fits(report, names, limit, size):
     libraries = []
-    for peer in PEERS:
+    for library in LIBRARIES:
         try:
-            libraries.append(peer())
+            libraries.append(library())
         except ImportError as error:
-            say(f"{peer.name} is not installed: {error}")
-    curves = {}
-    out.append("## Fits\n")
-    out.append(
-        "Not run: where a fit with the first limit of the ladder takes longer than "
-        f"{seconds:g} s. Not reached: by no limit that was tried.\n"
+            print(f"{library.name} is not installed: {error}")
+    report.add("## Fits\n")
+    report.add(
+        f"Over {limit:g} s: stopped. Not reached: by no limit that was tried. Times "
+        "are compared with those of skhuber with a scale of the same kind (least "
+        "squares: with the joint one). In bold: a peer wins, as it is faster and "
+        f"leaves a gap of {EQUAL_GAP:g} at most.\n"
     )
+    curves = {}
     for name in names:
-        say(name)
-        X, y = DATA[name]()
+        X, y = DATA[name](size=size)
         judge = Judge(X, y)
         unit = np.ones(X.shape[1], dtype=X.dtype)
-        _, product = timed(lambda X=X, unit=unit: [X @ unit for _ in range(5)], 5)
-        product /= 5
-        out.append(f"**{name}**; one `X @ w` takes {milliseconds(product)}.\n")
-        out.append(
-            "| library | scale | default | over X @ w | gap | slower than skhuber "
-            f"| gap ≤ {EQUAL_GAP:g} |\n|---|---|---:|---:|---:|---:|---:|"
+        product = timed(lambda X=X, unit=unit: X @ unit).seconds
+        report.add(f"**{name}**; one `X @ w` takes {duration(product)}.\n")
+        able = [
+            library for library in libraries if library.sparse or not sp.issparse(X)
+        ]
+        compile_for(able, name)
+        defaults = default_fits(able, X, y, judge, limit)
+        ladders = {
+            library: ladder(library, X, y, judge, limit, defaults[library])
+            for library in able
+        }
+        curves[name] = {library.name: ladders[library] for library in able}
+        fit_table(report, defaults, ladders, product, limit)
+    if size is full:
+        plot(curves)
+        report.add("![Time against gap](time_gap.png)\n")
+
+
+def compile_for(libraries, name):
+    """Fit little data of a kind, for which some libraries compile their functions."""
+    X, y = DATA[name](size=shrunk)
+    for library in libraries:
+        timed(
+            lambda library=library: library.fit(X, y, RHO),
+            rounds=0,
+            limit=60,
+            warm_up=False,
         )
-        rows, reference = [], {}
-        for library in libraries:
-            if sp.issparse(X) and not library.sparse:
-                continue
-            points, last = [], None
-            for settings in library.ladder:
-                t, gap = measure(library, X, y, judge, seconds, settings)
-                points.append((t, gap))
-                if t > seconds or gap <= NO_GAP or (settings["tol"], gap) == last:
-                    break
-                last = settings["tol"], gap
-            default = None
-            if not points or points[0][0] < seconds:
-                default = measure(library, X, y, judge, seconds, {})
-            curves.setdefault(name, {})[library.name] = points or [default]
-            tried = [*points, default] if default else points
-            reached = [t for t, gap in tried if gap <= EQUAL_GAP]
-            rows.append((library, default, min(reached) if reached else None))
-            if default is not None:
-                reference.setdefault(library.kind, default[0])
-        for library, default, equal in rows:
-            base = reference["mad" if library.kind == "mad" else "joint"]
-            cells = [library.name, library.kind]
-            if default is None:
-                cells += ["not run", "", "", ""]
-            else:
-                t, gap = default
-                cells += [
-                    milliseconds(t),
-                    f"{t / product:,.1f}",
-                    "" if np.isnan(gap) else f"{gap:.0e}",
-                    f"{t / base:,.1f} ×",
-                ]
-            if library.kind == "squares":
-                cells.append("")
-            else:
-                cells.append("not reached" if equal is None else milliseconds(equal))
-            out.append("| " + " | ".join(cells) + " |")
-        out.append("")
-    plot(curves)
-    out.append("![Time against gap](time_gap.png)\n")
 
 
-def measure(library, X, y, judge, seconds, settings):
+def default_fits(libraries, X, y, judge, limit):
+    """Return time and gap of each library at its default settings."""
     threshold = RHO * judge.scale
-    try:
-        fit, t = timed(lambda: library.fit(X, y, threshold, **settings), seconds)
-    except ValueError as error:  # scikit-learn's, where its minimiser gave up
-        say(f"  {library.name} {settings}: {str(error)[:60]}")
-        return np.inf, np.inf
-    gap = judge.gap(library.kind, fit)
-    say(f"  {library.name} {settings}: {milliseconds(t)}, gap {gap:.0e}")
-    return t, gap
+    timings = in_turns(
+        {library: partial(library.fit, X, y, threshold) for library in libraries},
+        limit=limit,
+    )
+    return {
+        library: (timing.seconds, gap_of(library, judge, timing.result))
+        for library, timing in timings.items()
+    }
+
+
+def ladder(library, X, y, judge, limit, default):
+    """Return times and gaps at falling tolerances, the default ones among them."""
+    points, last, start = [], None, time.perf_counter()
+    for settings in library.ladder:
+        run = partial(library.fit, X, y, RHO * judge.scale, **settings)
+        timing = timed(run, seconds=1.0, rounds=2, limit=limit, warm_up=False)
+        gap = gap_of(library, judge, timing.result)
+        print(f"  {library.name} {settings}: {duration(timing.seconds)}, gap {gap:.0e}")
+        points.append((timing.seconds, gap))
+        if gap <= NO_GAP or math.isinf(timing.seconds):
+            break
+        if (settings["tol"], gap) == last or time.perf_counter() - start > 2 * limit:
+            break
+        last = settings["tol"], gap
+    return sorted([*points, default])
+
+
+def gap_of(library, judge, fit):
+    return judge.gap(library.kind, fit) if isinstance(fit, Fitted) else math.nan
+
+
+def fit_table(report, defaults, ladders, product, limit):
+    report.table(
+        "library",
+        "scale",
+        "default",
+        "over X @ w",
+        "gap",
+        "against skhuber",
+        f"gap ≤ {EQUAL_GAP:g}",
+        "against skhuber",
+    )
+    equal = {
+        library: min((t for t, gap in points if gap <= EQUAL_GAP), default=math.inf)
+        for library, points in ladders.items()
+    }
+    reference = {}  # the first one of each kind is ours
+    for library in defaults:
+        reference.setdefault(library.kind, library)
+    reference["squares"] = reference["joint"]
+    for library, (seconds, gap) in defaults.items():
+        ours = reference[library.kind]
+        stopped = math.isinf(seconds)
+        cells = [
+            duration(seconds, limit),
+            "" if stopped else f"{seconds / product:,.1f}",
+            small(gap),
+        ]
+        can_win = not gap > EQUAL_GAP  # least squares has none
+        by_default = against(seconds, defaults[ours][0], limit, can_win=can_win)
+        cells.append("" if library is ours else by_default)
+        if library.kind == "squares":
+            cells += ["", ""]
+        elif math.isinf(equal[library]):
+            cells += ["not reached", ""]
+        else:
+            cells.append(duration(equal[library]))
+            at_equal_gap = against(equal[library], equal[ours])
+            cells.append("" if library is ours else at_equal_gap)
+        report.row(library.name, library.kind, *cells)
+    report.add("")
 
 
 def plot(curves):
@@ -404,47 +215,122 @@ def plot(curves):
     for ax in axes.flat[len(curves) :]:
         ax.remove()
     names = list(dict.fromkeys(name for one in curves.values() for name in one))
-    colours = dict(zip(names, plt.colormaps["tab10"].colors, strict=False))
+    colours = dict(zip(names, plt.colormaps["tab20"].colors, strict=False))
+    handles = {}
     for ax, (data, libraries) in zip(axes.flat, curves.items(), strict=False):
         for name, points in libraries.items():
-            t, gap = np.array(points).T
-            if np.isnan(gap).all():
-                ax.axvline(t[0], color=colours[name], linestyle=":", label=name)
+            seen = np.array([point for point in points if math.isfinite(point[0])])
+            if not len(seen):
                 continue
-            seen = np.isfinite(t)
-            ax.loglog(
-                t[seen], gap[seen], "o-", markersize=3, color=colours[name], label=name
-            )
+            t, gap = seen.T
+            if np.isnan(gap).all():
+                line = ax.axvline(t[0], color=colours[name], linestyle=":")
+            else:
+                (line,) = ax.loglog(t, gap, "o-", markersize=3, color=colours[name])
+            handles.setdefault(name, line)
         ax.set(title=data, xlabel="seconds", ylabel="gap", ylim=(3e-17, 10))
-    handles = {}
-    for ax in axes.flat[: len(curves)]:
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    labels = list(handles)
-    figure.legend(
-        [handles[label] for label in labels], labels, loc="lower center", ncols=4
-    )
-    figure.tight_layout(rect=(0, 0.6 / (3.2 * n_rows), 1, 1))
+    figure.legend(handles.values(), handles, loc="lower center", ncols=4)
+    figure.tight_layout(rect=(0, 0.8 / (3.2 * n_rows), 1, 1))
     figure.savefig(HERE / "time_gap.png", dpi=100)
     plt.close(figure)
+
+
+# -------------------------------------------------------------------- groups
+
+
+def run_groups(report, size):
+    """Many small fits, by what each library has for them."""
+    n_groups, n_rows, p = size(10_000), 40, 3
+    X, y, label = groups(10_000, n_rows, p, size=size)
+    weight = np.random.default_rng(1).random(len(y)) + 0.5
+    mad = {"scale": "mad", "rho": MAD_RHO, "alpha": 0.0}
+    part = max(n_groups // 10, 1)  # of the groups, for loops
+
+    def loop(make):
+        rows = [slice(k * n_rows, (k + 1) * n_rows) for k in range(part)]
+        return [make().fit(X[own], y[own]) for own in rows]
+
+    loops = ("HuberRegressor one by one", "scikit-learn one by one")
+    runs = {
+        "huber_groups": lambda: huber_groups(X, y, label),
+        "huber_groups with weights": lambda: huber_groups(
+            X, y, label, sample_weight=weight
+        ),
+        loops[0]: lambda: loop(HuberRegressor),
+        loops[1]: lambda: loop(TheirHuberRegressor),
+        "huber_groups, MAD scale": lambda: huber_groups(X, y, label, **mad),
+    }
+    polars_groups = of_polars(X, y, label)
+    if polars_groups is not None:
+        runs["polars-statistics"] = polars_groups
+    timings = in_turns(runs)
+    report.add("## Groups\n")
+    report.add(
+        f"{n_groups:,} groups of {n_rows} × {p}; with a loop, a tenth of them. The gap "
+        "is the largest one of 100 groups (not computed with weights).\n"
+    )
+    report.table("fits", "scale", "a group", "against huber_groups", "largest gap")
+    for name, (seconds, fits) in timings.items():
+        each = seconds / (part if name in loops else n_groups)
+        joint = not name.endswith(("MAD scale", "polars-statistics"))
+        kind = "joint" if joint else "mad"
+        ours = "huber_groups" if joint else "huber_groups, MAD scale"
+        gaps = [math.nan]
+        if "weights" not in name:
+            gaps = [
+                group_gap(kind, fits, k, X[label == k], y[label == k])
+                for k in range(min(part, 100))
+            ]
+        compared = "" if name == ours else against(each, timings[ours][0] / n_groups)
+        report.row(name, kind, f"{1e3 * each:.3f} ms", compared, small(max(gaps)))
+    report.add("")
+
+
+def of_polars(X, y, label):
+    """Return a function that fits all groups by polars-statistics, or None."""
+    try:
+        import polars
+        import polars_statistics
+    except ImportError as error:
+        print(f"polars-statistics is not installed: {error}")
+        return None
+    columns = {f"x{j}": X[:, j] for j in range(X.shape[1])}
+    frame = polars.DataFrame({"group": label, "y": y, **columns})
+    fit = polars_statistics.huber("y", *columns, epsilon=MAD_RHO, alpha=0.0)
+    by_group = frame.group_by("group", maintain_order=True)
+    return lambda: by_group.agg(fit.alias("fit"))["fit"]
+
+
+def group_gap(kind, fits, k, X, y):
+    """Return the gap of the fit of group k, whose rows are given."""
+    if isinstance(fits, list):
+        return Judge(X, y).gap(kind, fitted(fits[k]))
+    if hasattr(fits, "coefs"):
+        return Judge(X, y).gap(
+            kind, Fitted(fits.coefs[k], fits.intercepts[k], fits.scales[k])
+        )
+    coef, intercept = np.array(fits[k]["coefficients"]), fits[k]["intercept"]
+    # polars-statistics does not return the scale of groups, which it computes thus.
+    scale = np.median(np.abs(y - X @ coef - intercept)) / NORMAL_QUARTILE
+    return Judge(X, y).gap(kind, Fitted(coef, intercept, scale))
 
 
 # ------------------------------------------------------------- other sections
 
 
-def run_sweeps(out):
+def run_sweeps(report, size):
     """One sweep (value and gradient) against one product with BLAS."""
-    out.append("## One sweep over one `X @ w`\n")
-    out.append("| n × p | C | F | C float32 | F float32 |\n|---|---:|---:|---:|---:|")
+    report.add("## One sweep over one `X @ w`\n")
+    report.table("n × p", "C", "F", "C float32", "F float32")
     for p in (5, 10, 20, 50, 100, 250, 500, 1000):
-        n = min(40_000_000 // p, 4_000_000)
+        n = size(min(40_000_000 // p, 4_000_000))
+        rng = np.random.default_rng(0)
+        values, target = rng.normal(size=(n, p)), rng.normal(size=n)
         cells = [f"{n:,} × {p:,}"]
         for dtype in (np.float64, np.float32):
             for order in "CF":
-                rng = np.random.default_rng(0)
-                X = rng.normal(size=(n, p)).astype(dtype, order=order)
-                y = rng.normal(size=n).astype(dtype)
-                w = np.ones(p, dtype=dtype)
+                X = values.astype(dtype, order=order)
+                y, w = target.astype(dtype), np.ones(p, dtype=dtype)
                 at = Point(
                     centre=np.full(p, 0.1),
                     unit=np.ones(p),
@@ -456,28 +342,20 @@ def run_sweeps(out):
                     scale=1.0,
                 )
                 rows = make_rows(X, y, None, numba.config.NUMBA_NUM_THREADS)
-                # The threads of BLAS spin for a while after a product.
-                ratio = apart(lambda rows=rows, at=at: rows.sweep([at]))
-                ratio /= apart(lambda X=X, w=w: X @ w)
-                cells.append(f"{ratio:.2f}")
-        say("  " + " ".join(cells))
-        out.append("| " + " | ".join(cells) + " |")
-    out.append("")
-
-
-def apart(function):
-    """Median time, after a pause and some calls to warm up."""
-    time.sleep(0.2)
-    times = []
-    for _ in range(25):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times[5:]))
+                both = in_turns(
+                    {
+                        "sweep": lambda rows=rows, at=at: rows.sweep([at]),
+                        "product": lambda X=X, w=w: X @ w,
+                    },
+                    seconds=0.5,
+                )
+                cells.append(f"{both['sweep'].seconds / both['product'].seconds:.2f}")
+        report.row(*cells)
+    report.add("")
 
 
 def fresh(program, **environment):
-    """What a program prints in a process of its own, started in this folder."""
+    """Return what a program prints in a process of its own, run in this folder."""
     return subprocess.run(
         [sys.executable, "-c", program],
         cwd=HERE,
@@ -488,25 +366,23 @@ def fresh(program, **environment):
     ).stdout
 
 
-def run_memory(out):
+def run_memory(report, size):
     """Peak memory beyond the inputs, allocated and resident."""
-    out.append("## Peak memory beyond the inputs, of the size of X\n")
-    out.append("| data | allocated | resident |\n|---|---:|---:|")
-    for name in list(DATA)[2:8]:
+    report.add("## Peak memory beyond the inputs, of the size of X\n")
+    report.table("data", "allocated", "resident")
+    for name in list(DATA)[2:10]:
         # In a process of its own: what another fit has freed is resident already.
-        program = f"import run; print(*run.peak_memory({name!r}))"
+        program = f"import run; print(*run.peak_memory({name!r}, run.{size.__name__}))"
         allocated, resident = map(float, fresh(program).split())
-        row = f"| {name} | {allocated:.1%} | {resident:.1%} |"
-        say("  " + row)
-        out.append(row)
-    out.append("")
+        report.row(name, f"{allocated:.1%}", f"{resident:.1%}")
+    report.add("")
 
 
-def peak_memory(name):
-    """Peaks, allocated and resident, beyond the inputs; of the size of X."""
-    X, y = DATA[name]()
+def peak_memory(name, size):
+    """Return peaks, allocated and resident, beyond the inputs; of the size of X."""
+    X, y = DATA[name](size=size)
     parts = (X.data, X.indices, X.indptr) if sp.issparse(X) else (X,)
-    size = sum(part.nbytes for part in parts)
+    n_bytes = sum(part.nbytes for part in parts)
     # Compile and load kernels, with rows enough for a sample.
     order = "F" if name.endswith("F order") else "C"
     few = X[:70_000] if sp.issparse(X) else np.array(X[:70_000], order=order)
@@ -518,11 +394,11 @@ def peak_memory(name):
     HuberRegressor().fit(X, y)
     allocated = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    return allocated / size, resident / size
+    return allocated / n_bytes, resident / n_bytes
 
 
 def peak_resident(function):
-    """Growth of the resident size while a function runs (Linux)."""
+    """Return the growth of the resident size while a function runs (Linux)."""
     page = os.sysconf("SC_PAGE_SIZE")
 
     def resident():
@@ -546,112 +422,96 @@ def peak_resident(function):
     return max(peak - before, 0)
 
 
-def run_start(out):
-    """Seconds in fresh processes: import, predict, first fit with and without cache."""
-    out.append("## Start\n")
-    out.append("| in a fresh process | seconds |\n|---|---:|")
+def run_start(report, repeats):
+    """Seconds in fresh processes: import, first fit with and without cache."""
+    report.add("## Start\n")
+    report.table("in a fresh process", "seconds")
 
-    def seconds(code, n=7, cache=None):
-        program = f"import time; t = time.perf_counter(); {code}; print(t_end - t)"
+    def add(label, code, n=repeats, cache=None):
         changed = {"NUMBA_CACHE_DIR": cache} if cache else {}
-        return float(np.median([float(fresh(program, **changed)) for _ in range(n)]))
-
-    def add(label, value):
-        say(f"  {label}: {value:.3f} s")
-        out.append(f"| {label} | {value:.3f} |")
+        program = f"import time; t = time.perf_counter(); {code}; print(t_end - t)"
+        times = [float(fresh(program, **changed)) for _ in range(n)]
+        report.row(label, f"{np.median(times):.3f}")
 
     end = "t_end = time.perf_counter()"
-    add("`import sklearn.linear_model`", seconds(f"import sklearn.linear_model; {end}"))
+    add("`import sklearn.linear_model`", f"import sklearn.linear_model; {end}")
     again = "import sklearn.linear_model; t = time.perf_counter()"
-    add("`import skhuber` after it", seconds(f"{again}; import skhuber; {end}"))
+    add("`import skhuber` after it", f"{again}; import skhuber; {end}")
     data = "import numpy as np, skhuber; r = np.random.default_rng(0)"
     for label, shape in (("1,000 × 10", (1000, 10)), ("100,000 × 20", (100_000, 20))):
-        prepare = (
+        code = (
             f"{data}; X = r.normal(size={shape}); y = X.sum(axis=1) + r.normal("
-            f"size={shape[0]}); t = time.perf_counter()"
+            f"size={shape[0]}); t = time.perf_counter(); "
+            f"skhuber.HuberRegressor().fit(X, y); {end}"
         )
-        fit = f"skhuber.HuberRegressor().fit(X, y); {end}"
         with tempfile.TemporaryDirectory() as cache:
-            cold = seconds(f"{prepare}; {fit}", n=1, cache=cache)
-            warm = seconds(f"{prepare}; {fit}", n=5, cache=cache)
-        add(f"first fit ever, {label}, beyond the import", cold)
-        add(f"first fit of a process, {label}, beyond the import", warm)
-    out.append("")
+            add(f"first fit ever, {label}, beyond the import", code, 1, cache)
+            add(
+                f"first fit of a process, {label}, beyond the import", code, cache=cache
+            )
+    report.add("")
 
 
-def run_scaling(out):
+def run_scaling(report, size):
     """Time against n, and with one thread and all."""
     threads = numba.config.NUMBA_NUM_THREADS
-    out.append("## Scaling\n")
-    out.append(
-        f"| n × 20 | sweeps | ms | ns per row and sweep | one thread over {threads} |\n"
-        "|---|---:|---:|---:|---:|"
+    report.add("## Scaling\n")
+    report.table(
+        "n × 20", "sweeps", "ms", "ns per row and sweep", f"one thread over {threads}"
     )
     for n in (10_000, 100_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000):
-        X, y = made_up(n, 20)
-        model, t = timed(lambda X=X, y=y: HuberRegressor().fit(X, y), 20)
-        _, one = timed(lambda X=X, y=y: HuberRegressor(n_jobs=1).fit(X, y), 20)
-        per_row = 1e9 * t / n / model.n_sweeps_
-        row = (
-            f"| {n:,} | {model.n_sweeps_} | {1e3 * t:,.1f} | {per_row:.1f} "
-            f"| {one / t:.2f} |"
+        X, y = made_up(n, 20, size=size)
+        all_threads, one = in_turns(
+            {
+                "all": lambda X=X, y=y: HuberRegressor().fit(X, y),
+                "one": lambda X=X, y=y: HuberRegressor(n_jobs=1).fit(X, y),
+            }
+        ).values()
+        seconds, model = all_threads
+        report.row(
+            f"{len(y):,}",
+            model.n_sweeps_,
+            f"{1e3 * seconds:,.1f}",
+            f"{1e9 * seconds / len(y) / model.n_sweeps_:.1f}",
+            f"{one.seconds / seconds:.2f}",
         )
-        say("  " + row)
-        out.append(row)
-    out.append("")
+    report.add("")
 
 
 # ---------------------------------------------------------------------- main
 
 
-def milliseconds(seconds):
-    return f"{1e3 * seconds:,.0f} ms" if seconds > 0.01 else f"{1e3 * seconds:.2f} ms"
-
-
-def say(text):
-    print(text, flush=True)
-
-
-def versions():
-    names = ["skhuber", "numpy", "scipy", "scikit-learn", "numba"]
-    names += ["statsmodels", "skglm", "scm2cpp-learn"]
-    found = [f"Python {platform.python_version()}"]
-    for name in names:
-        try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            found.append(f"{name} not installed")
-    return f"{', '.join(found)}; {numba.config.NUMBA_NUM_THREADS} threads."
-
-
 def main():
-    sections = ["fits", "sweeps", "memory", "start", "scaling"]
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    sections = ["fits", "groups", "sweeps", "memory", "start", "scaling"]
+    arguments = parser(__doc__)
+    arguments.add_argument(
+        "sections", nargs="*", metavar="section", help=", ".join(sections)
     )
-    parser.add_argument("sections", nargs="*", metavar="section", help=str(sections))
-    parser.add_argument("--data", nargs="+", default=[""], help="beginnings of names")
-    parser.add_argument("--seconds", type=float, default=5.0)
-    options = parser.parse_args()
+    arguments.add_argument(
+        "--data", nargs="+", default=[""], help="beginnings of names"
+    )
+    arguments.add_argument("--seconds", type=float, default=8.0)
+    options = arguments.parse_args()
     chosen = options.sections or sections
     for section in chosen:
         if section not in sections:
-            parser.error(f"section must be one of {sections}, got {section!r}")
+            arguments.error(f"section must be one of {sections}, got {section!r}")
     names = [name for name in DATA if name.startswith(tuple(options.data))]
-    out = ["# Benchmarks\n", "By `python docs/benchmarks/run.py`, which says how.\n"]
-    out.append(versions() + "\n")
-    say(out[-1])
+    size = shrunk if options.quick else full
+    limit = min(options.seconds, 1.0) if options.quick else options.seconds
+    report = Report("Benchmarks", "run", *PACKAGES)
     run = {
-        "fits": lambda: run_fits(names, options.seconds, out),
-        "sweeps": lambda: run_sweeps(out),
-        "memory": lambda: run_memory(out),
-        "start": lambda: run_start(out),
-        "scaling": lambda: run_scaling(out),
+        "fits": lambda: run_fits(report, names, limit, size),
+        "groups": lambda: run_groups(report, size),
+        "sweeps": lambda: run_sweeps(report, size),
+        "memory": lambda: run_memory(report, size),
+        "start": lambda: run_start(report, 1 if options.quick else 5),
+        "scaling": lambda: run_scaling(report, size),
     }
     for section in chosen:
-        say(f"--- {section}")
         run[section]()
-        (HERE / "results.md").write_text("\n".join(out), encoding="utf-8")
+        if not options.quick:
+            report.save("results.md")
 
 
 if __name__ == "__main__":
