@@ -83,7 +83,7 @@ def compare(report, name, X, y, alpha):
         duration(ours),
         model.n_sweeps_,
         small(model.optimality_gap_),
-        small(value / least - 1),
+        small(max(value / least - 1, 1e-16)),
         duration(ridge),
         against(ridge, ours),
         duration(theirs),
