@@ -45,11 +45,11 @@ def weighted_median(values: Floats, weight: Floats | None) -> float:
     # value. `slack` bounds the rounding error of the cumulated weights.
     total = float(weight.sum())
     half, slack = 0.5 * total, len(values) * _EPS * total
-    for start, near, mass in (_near_median(values, weight), (0.0, values, weight)):
-        order = np.argsort(near)
-        ends = start + np.cumsum(mass[order])
-        if start < half - slack and half + slack < ends[-1]:
-            break
+    start, near, mass = _near_median(values, weight)
+    if not start + slack < half < start + mass.sum() - slack:
+        start, near, mass = 0.0, values, weight
+    order = np.argsort(near)
+    ends = start + np.cumsum(mass[order])
     lower = near[order[np.searchsorted(ends, half - slack, side="left")]]
     last = min(np.searchsorted(ends, half + slack, side="right"), len(ends) - 1)
     upper = near[order[last]]
