@@ -51,8 +51,8 @@ def weighted_median(values: Floats, weight: Floats | None) -> float:
     order = np.argsort(near)
     ends = start + np.cumsum(mass[order])
     lower = near[order[np.searchsorted(ends, half - slack, side="left")]]
-    last = min(np.searchsorted(ends, half + slack, side="right"), len(ends) - 1)
-    upper = near[order[last]]
+    last = int(np.searchsorted(ends, half + slack, side="right"))
+    upper = near[order[min(last, len(ends) - 1)]]
     return float(lower + 0.5 * (upper - lower))
 
 
