@@ -127,25 +127,10 @@ class Samples:
         return self.rows.pick_by(self.shares, n_rows)
 
 
-@dataclass(frozen=True)
-class State:
-    """Position of a fit on its way up the levels.
-
-    Attributes
-    ----------
-    theta : ndarray
-    model : Model or None
-        A Hessian near there, if one is known.
-    """
-
-    theta: Floats
-    model: Model | None = None
-
-
 def minimise(
     problem: Problem,
     samples: Samples,
-    state: State,
+    theta: Floats,
     *,
     max_iter: int,
     warm: bool = False,
@@ -158,8 +143,8 @@ def minimise(
     problem : Problem
         The objective on all rows.
     samples : Samples
-    state : State
-        The start; with a model, that model whitens.
+    theta : ndarray
+        The start.
     max_iter : int
         The most iterations on all rows.
     warm : bool
@@ -169,18 +154,15 @@ def minimise(
     """
     plan, rules = samples.plan, Rules(max_iter, may_stay=may_stay)
     if plan.way == "eliminated":
-        return eliminate(problem, state.theta, rules)
+        return eliminate(problem, theta, rules)
     if plan.way != "whitened":
-        return newton(problem, state.theta, rules)
-    arrival: tuple[Evaluation, Model | None]
-    if state.model is not None:
-        arrival = problem.evaluate(state.theta), state.model
-    elif samples.first is None or warm:
-        found, model = _hessian_there(problem, samples, state.theta)
-        arrival = found, model and raised(model, found)
+        return newton(problem, theta, rules)
+    if samples.first is None or warm:
+        found, model = _hessian_there(problem, samples, theta)
+        model = model and raised(model, found)
     else:
-        arrival = climb(problem, samples, state.theta)
-    return _rounds(problem, plan, *arrival, rules)
+        found, model = climb(problem, samples, theta)
+    return _rounds(problem, plan, found, model, rules)
 
 
 def trust_of(problem: Problem, plan: Plan) -> Trust:

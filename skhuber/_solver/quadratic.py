@@ -362,6 +362,10 @@ class Whitening:
         """Return R⁻¹v."""
         return dtrtrs(self.triangle, v)[0] / self.root
 
+    def of_x(self, x: Floats) -> Floats:
+        """Return Rx."""
+        return np.triu(self.triangle) @ (self.root * x)
+
     def of_gradient(self, gradient: Floats) -> Floats:
         """Return R⁻ᵀg, the gradient with respect to v."""
         return dtrtrs(self.triangle, gradient / self.root, trans=1)[0]
