@@ -178,6 +178,9 @@ def prepare(
     rotation: Rotation | None = None,
 ) -> Ground | None:
     """Return samples and frame; None if X is not finite."""
+    if settings.scale == "mad" and plan.is_matrix_free:
+        # (On a sample its fixed point is found with Gram matrices.)
+        plan = replace(plan, sample_rows=0)
     samples = Samples(rows, plan)
     frame = frame_of(rows, samples.any, settings, units)
     if frame is None:
@@ -255,7 +258,7 @@ def _solve_mad(
 def _sampled(ground: Ground, problem: Problem) -> Problem:
     """Return the problem on the first sample, if there is one, unwatched."""
     rows = ground.samples.any
-    matrix_free = problem.matrix_free
+    matrix_free = problem.matrix_free or ground.plan.diagonal_first
     return Problem(problem.objective, rows, Trust(0.0), matrix_free=matrix_free)
 
 

@@ -137,6 +137,11 @@ class Model:
         return {}
 
     @property
+    def whitening(self) -> Whitening:
+        """Coordinates in which H is the identity, to rounding."""
+        return self.factor.whitening
+
+    @property
     def is_singular(self) -> bool:
         """True if H is singular to rounding."""
         return self.factor.least_pivot <= LEAST_PIVOT
