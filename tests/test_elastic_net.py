@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import ElasticNet, Lasso
@@ -288,6 +289,33 @@ def test_the_dual_gap_is_no_smaller_than_the_excess(seed):
         assert model.dual_gap_ >= excess - 1e-14
     assert best.dual_gap_ <= 1e-5
     assert best.optimality_gap_ <= 1e-12
+
+
+@pytest.mark.filterwarnings("ignore:HuberElasticNet did not converge.*max_iter=1")
+@pytest.mark.parametrize("share", [0.01, 0.03, 0.1])
+@pytest.mark.parametrize("rho", [0.5, 1.35])
+def test_the_dual_gap_is_that_of_the_best_multiple_of_the_dual_point(share, rho):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 8))
+    y = X[:, :3] @ [1.0, -2.0, 0.5] + rng.standard_t(2, 60)
+    n, sigma, alpha = 60, 0.8, share * np.abs(X.T @ y).max() / 60
+    options = {"standardize": False, "fit_intercept": False, "max_iter": 1}
+    model = HuberElasticNet(alpha, l1_ratio=0.5, rho=rho, scale=sigma, **options)
+    coef = model.fit(X, y).coef_
+    l1, l2 = n * alpha, 0.5 * n * alpha
+    v = 2.0 * np.clip((y - X @ coef) / sigma, -rho, rho)
+
+    def dual(factor):
+        excess = np.maximum(np.abs(factor * X.T @ v) - l1, 0.0)
+        loss = factor * v @ y - sigma * factor**2 * v @ v / 4
+        return loss - np.sum(excess**2) / (4 * l2)
+
+    best = scipy.optimize.minimize_scalar(
+        lambda factor: -dual(factor), bounds=(0.0, 1.0), options={"xatol": 1e-12}
+    )
+    value = float(2 * n * objective_of(model, X, y))
+    assert model.dual_gap_ > 1e-6
+    assert model.dual_gap_ == pytest.approx((value + best.fun) / value, rel=0.02)
 
 
 def test_a_fit_that_is_not_certified_says_so():

@@ -12,6 +12,10 @@ from sklearn.exceptions import ConvergenceWarning
 import elastic_nets
 import problems
 from skhuber import HuberElasticNet, huber_enet_path, pivotal_alpha
+from skhuber._fit.elastic_net import Net
+from skhuber._fit.net_path import NetPath
+from skhuber._fit.settings import Settings
+from skhuber._rows import make_rows
 from test_elastic_net import kkt_violation
 
 X, Y, *_ = problems.plain(150, 6)
@@ -137,6 +141,21 @@ def test_a_path_of_many_columns():
         alone = HuberElasticNet(path.alphas[k]).fit(Z, y)
         assert_allclose(path.coefs[k], alone.coef_, rtol=1e-5, atol=1e-7)
         assert_allclose(path.objectives[k], alone.objective_, rtol=2e-12)
+
+
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
+@pytest.mark.parametrize("scale", ["joint", 1.0])
+def test_fits_of_a_path_start_where_the_last_one_leads(l1_ratio, scale):
+    Z, y = wide_problem(100, 200)
+    alphas = np.geomspace(0.8, 0.4, 40)
+    nets = [Net(alpha, l1_ratio, standardize=True) for alpha in alphas]
+    settings = Settings(1.35, scale, 0.0, True, 100, 1e-10)
+    fits = NetPath(make_rows(Z, y, None, 1), settings, nets).fit(
+        make_rows(Z, y, None, 1)
+    )
+    assert all(one.fit.converged for one in fits)
+    # One step for each, and another one if rows cross the threshold.
+    assert sum(one.fit.n_iter for one in fits) <= 50
 
 
 @pytest.mark.filterwarnings("ignore:huber_enet_path. 1 of .* the scale fell to zero")

@@ -36,10 +36,9 @@ from skhuber._fit.problem import Evaluation
 from skhuber._objective import HuberObjective
 from skhuber._sums import Floats
 
-# Steps of the golden section search for τ, each of which shortens the interval to 0.618
-# of itself: 60 leave 3e-13 of it.
-_SECTIONS = 60
-_GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
+# Part of the gap that a better τ may take off, and the most steps towards it: Newton's
+# method visits a few of the parabolas that the gap is made of.
+_ENOUGH, _MAX_STEPS = 1e-2, 30
 # Rounding error of a q that is at l1.
 _ROUNDING = 4 * float(np.finfo(np.float64).eps)
 
@@ -88,20 +87,23 @@ class _Dual:
         return max(4.0 * self.cc / self.scale**2 - self.v_mean**2, 0.0)
 
     def gap(self) -> float:
+        """Return the least gap of all τ, by Newton's method within an interval."""
         low, high = 0.0, self._largest_factor()
-        least = min(self._at(low), self._at(high))
-        left, right = high - _GOLDEN * high, _GOLDEN * high
-        at_left, at_right = self._at(left), self._at(right)
-        for _ in range(_SECTIONS):
-            if at_left < at_right:
-                high, right, at_right = right, left, at_left
-                left = high - _GOLDEN * (high - low)
-                at_left = self._at(left)
-            else:
-                low, left, at_left = left, right, at_right
-                right = low + _GOLDEN * (high - low)
-                at_right = self._at(right)
-        return min(least, at_left, at_right)
+        factor, least = high, np.inf
+        for _ in range(_MAX_STEPS):
+            gap, slope, curvature = self._at(factor)
+            least = min(least, gap)
+            low, high = (low, factor) if slope > 0 else (factor, high)
+            # (A convex function lies above its tangents.)
+            if abs(slope) * (high - low) <= _ENOUGH * least:
+                break
+            following = factor - slope / curvature if curvature > 0 else low
+            if not low < following < high:
+                following = (low + high) / 2
+            if following == factor:
+                break
+            factor = following
+        return least
 
     def _largest_factor(self) -> float:
         """Return the largest τ ≤ 1 for which the dual point is feasible."""
@@ -120,16 +122,23 @@ class _Dual:
             largest = min(largest, float((objective.l1[is_held] / size[is_held]).min()))
         return largest
 
-    def _at(self, factor: float) -> float:
-        """Return the gap with this τ."""
+    def _at(self, factor: float) -> tuple[float, float, float]:
+        """Return the gap with this τ, and its first two derivatives."""
         sigma, joint = self.scale, self.objective.joint
+        drift = sigma * self.v_mean**2 / 2
         gap = (1 - factor) * (2 * self.cr - (1 + factor) * self.cc) / sigma
         gap += factor * self.v_mean * self.r_mean
-        gap -= sigma * (factor * self.v_mean) ** 2 / 4
+        gap -= factor**2 * drift / 2
+        slope = 2 * (factor * self.cc - self.cr) / sigma
+        slope += self.v_mean * self.r_mean - factor * drift
+        curvature = 2 * self.cc / sigma - drift
         if joint:
-            left = max(1 - factor**2 * self.v_variance / 4, 0.0)
-            gap += (sigma - self.objective.scale_floor) * left
-        return gap + self._of_penalty(factor)
+            above = sigma - self.objective.scale_floor
+            gap += above * max(1 - factor**2 * self.v_variance / 4, 0.0)
+            slope -= above * factor * self.v_variance / 2
+            curvature -= above * self.v_variance / 2
+        more = self._of_penalty(factor)
+        return gap + more[0], slope + more[1], curvature + more[2]
 
     @functools.cached_property
     def _columns(self) -> tuple[Floats, ...]:
@@ -143,18 +152,24 @@ class _Dual:
         arrays = self.u, self.q, l1, objective.l2, lower, upper
         return tuple(array[counts] for array in arrays)
 
-    def _of_penalty(self, factor: float) -> float:
-        """Return Σ_j φ_j(u_j) + φ_j*(τ q_j) − τ q_j u_j."""
-        u, q, l1, l2, lower, upper = self._columns
-        q = factor * q
+    def _of_penalty(self, factor: float) -> tuple[float, float, float]:
+        """Return Σ_j φ_j(u_j) + φ_j*(τ q_j) − τ q_j u_j, and its derivatives.
+
+        The derivative of φ_j*(τ q_j) with respect to τ is q_j times its maximiser.
+        """
+        u, slope, l1, l2, lower, upper = self._columns
+        q = factor * slope
         beyond = np.abs(q) - l1
         with np.errstate(divide="ignore", invalid="ignore"):
-            best = np.where(beyond > 0, np.sign(q) * beyond / (2 * l2), 0.0)
-        best = np.where((l2 == 0) & (beyond <= _ROUNDING * l1), 0.0, best)
-        best = np.clip(best, lower, upper)
+            free = np.where(beyond > 0, np.sign(q) * beyond / (2 * l2), 0.0)
+        free = np.where((l2 == 0) & (beyond <= _ROUNDING * l1), 0.0, free)
+        best = np.clip(free, lower, upper)
         # φ(u) − φ(best) − q(u − best): a product if u and the maximiser have one sign.
         one_sign = (np.sign(best) == np.sign(u)) & (u != 0)
         product = (u - best) * (l2 * (u + best) - q + l1 * np.sign(u))
         apart = l1 * (np.abs(u) - np.abs(best)) + l2 * (u**2 - best**2)
         apart -= q * (u - best)
-        return float(np.sum(np.maximum(np.where(one_sign, product, apart), 0.0)))
+        gap = float(np.sum(np.maximum(np.where(one_sign, product, apart), 0.0)))
+        moves = (l2 > 0) & (beyond > 0) & (best == free)
+        curvature = float(np.sum(slope[moves] ** 2 / (2 * l2[moves])))
+        return gap, float(slope @ (best - u)), curvature

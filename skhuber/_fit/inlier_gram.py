@@ -19,6 +19,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import dgemm
 
 from skhuber._objective import HuberObjective
 from skhuber._rows import RowSource
@@ -43,6 +44,7 @@ class InlierGram:
 
     def __init__(self, rows: RowSource) -> None:
         self._rows = rows
+        # Of [z, 1, t]; the row and the column of t are those of the last call.
         self._gram: Floats | None = None
         # Σ_outliers s sign(r) [z, 1], and that sign of each row; 0 of an inlier.
         self._signs = np.zeros(rows.n_features + 1)
@@ -67,7 +69,7 @@ class InlierGram:
         Returns
         -------
         sums : Sums
-            Their Gram matrix is of shape (1, p + 2, p + 2).
+            Their Gram matrix, of shape (1, p + 2, p + 2), is valid until the next call.
         """
         p = self._rows.n_features
         point = objective.point(theta)
@@ -83,17 +85,16 @@ class InlierGram:
             self._cross(objective, crossed, sign[crossed])
         self._sign = sign
         assert self._gram is not None
-        gram = np.empty((1, p + 2, p + 2))
-        gram[0, : p + 1, : p + 1] = self._gram
+        gram = self._gram
         scale, rho = point.scale, objective.rho
         beyond = rho if np.isfinite(rho) else 0.0
         row = np.append(sums.gradient, sums.c) / scale - beyond * self._signs
-        gram[0, p + 1, : p + 1] = gram[0, : p + 1, p + 1] = row
+        gram[p + 1, : p + 1] = gram[: p + 1, p + 1] = row
         outside = max(sums.weight - sums.inlier, 0.0) * beyond * beyond
-        gram[0, p + 1, p + 1] = max(sums.cc / scale / scale - outside, 0.0)
-        inside = np.diagonal(self._gram)[:p]
+        gram[p + 1, p + 1] = max(sums.cc / scale / scale - outside, 0.0)
+        inside = np.diagonal(gram)[:p].copy()
         squares = np.array([inside, np.maximum(self._squares - inside, 0.0)])
-        return replace(sums, gram=gram, squares=squares)
+        return replace(sums, gram=gram[np.newaxis], squares=squares)
 
     def _start(self, objective: HuberObjective, theta: Floats) -> None:
         """Make the matrix of all rows."""
@@ -104,7 +105,7 @@ class InlierGram:
         if sums.squares is not None:
             self._squares = sums.all_squares
         gram = sums.gram[0]
-        self._gram = gram[: p + 1, : p + 1].copy()
+        self._gram = gram
         self._n_crossed = 0
         if np.isfinite(objective.rho):
             row = np.append(sums.gradient, sums.c) / objective.point(theta).scale
@@ -126,8 +127,15 @@ class InlierGram:
             s = np.ones(len(index))
             if rows.weight is not None:
                 s = rows.weight[index] * rows.weight_unit
-            Z = np.ones((len(index), rows.n_features + 1))
-            Z[:, :-1] = rows.take(index).standardised(frame.centre, frame.unit)
-            self._signs += (s * (now - last)) @ Z
-            Z *= np.sqrt(s)[:, np.newaxis]
-            gram += Z[now == 0].T @ Z[now == 0] - Z[last == 0].T @ Z[last == 0]
+            # (The column of t is left as it is.)
+            Z = np.zeros((len(index), rows.n_features + 2))
+            Z[:, -2] = 1.0
+            Z[:, :-2] = rows.take(index).standardised(frame.centre, frame.unit)
+            self._signs += (s * (now - last)) @ Z[:, :-1]
+            change = s * ((now == 0).astype(float) - (last == 0))
+            weighted = change[:, np.newaxis] * Z
+            # One pass over the matrix. (BLAS takes its transpose, which is equal.)
+            gram = dgemm(
+                1.0, weighted.T, Z.T, 1.0, gram.T, trans_b=True, overwrite_c=1
+            ).T
+        self._gram = gram

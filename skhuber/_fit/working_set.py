@@ -36,7 +36,9 @@ from skhuber._fit.settings import Settings
 from skhuber._fit.standardise import objective_of
 from skhuber._objective import Frame, HuberObjective
 from skhuber._rows import RowSource
+from skhuber._solver.composite import best_step
 from skhuber._solver.descent import Rules
+from skhuber._solver.quadratic import Model
 from skhuber._solver.solution import Solution, Status
 from skhuber._sums import Floats, Want
 
@@ -313,6 +315,8 @@ class _Part:
         self.rows = rows.columns(index)
         self._gram = InlierGram(self.rows)
         self._kept = Residuals(self.rows, double=True)
+        # The last minimum here, and its objective.
+        self._last: tuple[Solution, HuberObjective] | None = None
 
     def is_full(self, model: _Model) -> bool:
         """Return whether the columns of a path's next models are likely missing."""
@@ -329,11 +333,38 @@ class _Part:
             objective, self.rows, Trust(tol), kept=self._kept, gram=self._gram
         )
         theta = objective.theta(model.u[self.index], model.intercept, model.scale)
+        start = self._ahead(problem, theta)
         polish = 0 if tol == rough_tol else _POLISH
-        rules = Rules(min(settings.max_iter, _MAX_ITER), polish)
-        found = newton(problem, theta, rules, is_near=True)
+        is_near = start is not theta
+        rules = Rules(min(settings.max_iter, _MAX_ITER), polish, is_near=is_near)
+        found = newton(problem, start, rules, is_near=True)
+        self._last = found, objective
         u, intercept, scale = objective.split(found.x)
         wide = np.zeros(whole.objective.n_features)
         wide[self.index] = u
         x = whole.objective.theta(wide, intercept, scale)
         return replace(found, x=x, model=None, step=None)
+
+    def _ahead(self, problem: Problem, theta: Floats) -> Floats:
+        """Return where the model of a path's last minimum θ has the next one.
+
+        That saves the evaluation at θ, with a Hessian that is known. It is θ itself if
+        no minimum was there, or if the objective is no lower ahead.
+        """
+        if self._last is None or not np.array_equal(self._last[0].x, theta):
+            return theta
+        (last, other), objective = self._last, problem.objective
+        if not isinstance(last.model, Model):
+            return theta
+        curvature = objective.penalty_curvature
+        gradient = last.gradient + (curvature - other.penalty_curvature) * theta
+        u, _, _ = objective.split(theta)
+        value = last.value + objective.penalty_value(u) - other.penalty_value(u)
+        tolerance = objective.tolerance(theta, value, problem.trust.tol)
+        model = last.model  # with what it has factorised
+        if not np.array_equal(curvature, model.penalty):
+            model = replace(model, penalty=curvature)
+        part = problem.part.guarded(theta)
+        step = best_step(model, gradient, theta, part, tolerance)
+        ahead = problem.part.moved(theta, step.x)
+        return ahead if problem.evaluate(ahead).value < value else theta

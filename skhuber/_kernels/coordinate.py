@@ -13,14 +13,18 @@ from skhuber._runtime import block_kernel
 
 
 @block_kernel
-def coordinate_descent(hessian, slope, x, l1, lower, upper, n_rounds):
+def coordinate_descent(matrix, factor, diagonal, slope, x, l1, lower, upper, n_rounds):
     """Minimise ½ xᵀHx + aᵀx + Σ l1_j |x_j| within bounds, one variable at a time.
 
     Parameters
     ----------
-    hessian : ndarray of shape (q, q)
-        H, symmetric and in C order. A variable with a diagonal element of zero is left
-        as it is.
+    matrix : ndarray of shape (q, q)
+        M, symmetric and in C order.
+    factor : float
+        c.
+    diagonal : ndarray of shape (q,)
+        H = c·M + diag(diagonal). A variable with a diagonal element of H of zero is
+        left as it is.
     slope : ndarray of shape (q,)
         Hx + a, which is kept up to date.
     x : ndarray of shape (q,)
@@ -33,7 +37,7 @@ def coordinate_descent(hessian, slope, x, l1, lower, upper, n_rounds):
     for _ in range(n_rounds):
         has_moved = False
         for j in range(q):
-            curvature = hessian[j, j]
+            curvature = factor * matrix[j, j] + diagonal[j]
             if curvature <= 0.0:
                 continue
             free = x[j] - slope[j] / curvature
@@ -49,7 +53,29 @@ def coordinate_descent(hessian, slope, x, l1, lower, upper, n_rounds):
             if step != 0.0:
                 has_moved = True
                 x[j] = target
+                size = factor * step
                 for k in range(q):
-                    slope[k] += step * hessian[j, k]
+                    slope[k] += size * matrix[j, k]
+                slope[j] += diagonal[j] * step
         if not has_moved:
             break
+
+
+@block_kernel
+def add_rows(matrix, index, weight, total):
+    """Add some rows of a matrix, times their weights, to a vector.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (q, r)
+        In C order.
+    index : ndarray of int
+        Of the rows.
+    weight : ndarray of shape (q,)
+        Of all rows.
+    total : ndarray of shape (r,)
+        The vector, which is overwritten.
+    """
+    for j in index:
+        for k in range(total.shape[0]):
+            total[k] += weight[j] * matrix[j, k]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from skhuber._kernels.coordinate import coordinate_descent
+from skhuber._kernels.coordinate import add_rows, coordinate_descent
 from skhuber._solver.diagonal import DiagonalModel
 from skhuber._solver.matrix_free import MatrixFreeModel
 from skhuber._solver.quadratic import Model
@@ -100,8 +100,9 @@ class _Minimiser:
     def __init__(
         self, model: Model, gradient: Floats, start: Floats, part: Separable
     ) -> None:
-        self._hessian = np.ascontiguousarray(model.hessian)
-        self._diagonal = np.diagonal(model.hessian).copy()
+        matrix, self._factor, self._added = model.terms
+        self._matrix = np.ascontiguousarray(matrix)
+        self._diagonal = self._factor * np.diagonal(matrix) + self._added
         self._model = model
         self._gradient = gradient
         self._start = start
@@ -135,7 +136,15 @@ class _Minimiser:
         """Move to where some rounds of coordinate descent lead."""
         part = self._part
         coordinate_descent(
-            self._hessian, at.slope, at.x, part.l1, part.lower, part.upper, n_rounds
+            self._matrix,
+            self._factor,
+            self._added,
+            at.slope,
+            at.x,
+            part.l1,
+            part.lower,
+            part.upper,
+            n_rounds,
         )
         at.fall = self._fall(at.x, at.slope)
 
@@ -212,10 +221,9 @@ class _Minimiser:
 
     def _times(self, step: Floats) -> Floats:
         """Return H·step, of which many entries may be zero."""
-        index = np.flatnonzero(step)
-        if 2 * len(index) > len(step):
-            return self._hessian @ step
-        return step[index] @ self._hessian[index]
+        product = self._added * step
+        add_rows(self._matrix, np.flatnonzero(step), self._factor * step, product)
+        return product
 
     def _outside(self, at: _Place, face: NDArray[np.bool_]) -> float:
         """Return how far the model falls if the other variables move, one by one."""

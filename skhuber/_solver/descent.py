@@ -77,11 +77,14 @@ class Rules:
         by two digits or more for one evaluation.
     may_stay : bool
         Whether a start within the tolerance is returned as it is, without polish.
+    is_near : bool
+        Whether the start is so near the minimum that no first model needs damping.
     """
 
     max_iter: int
     polish: int = 3
     may_stay: bool = False
+    is_near: bool = False
 
 
 def descend(
@@ -97,7 +100,8 @@ def descend(
     kind = "fresh" if model is None else "learnt"
     x = part.clip(x)
     answer = yield Ask(x, model is None)
-    damping = 0.0 if model is not None or part.is_below else _FACE_DAMPING
+    is_sure = rules.is_near or model is not None or part.is_below
+    damping = 0.0 if is_sure else _FACE_DAMPING
     at = _placed(x, answer, answer.model or model, part, 0, damping)
     while at.status is Status.STALLED and at.n_iter < rules.max_iter:
         assert at.model is not None

@@ -102,13 +102,22 @@ class Model:
         return Soft(diagonal, outside if self.damping else None, self.damping)
 
     @functools.cached_property
+    def terms(self) -> tuple[Floats, float, Floats]:
+        """A matrix M, a factor c and a vector v with H = c·M + diag(v).
+
+        M is A itself, not a copy, unless B is a matrix that counts.
+        """
+        soft, growth = self._soft, 1.0 + self.damping
+        if soft.outside is None:
+            return self.inside, growth, soft.diagonal
+        return growth * self.inside + soft.damping * soft.outside, 1.0, soft.diagonal
+
+    @functools.cached_property
     def hessian(self) -> Floats:
         """H."""
-        soft = self._soft
-        hessian = (1.0 + self.damping) * self.inside
-        if soft.outside is not None:
-            hessian += soft.damping * soft.outside
-        hessian[np.diag_indices_from(hessian)] += soft.diagonal
+        matrix, factor, diagonal = self.terms
+        hessian = factor * matrix
+        hessian[np.diag_indices_from(hessian)] += diagonal
         return hessian
 
     @functools.cached_property
@@ -117,11 +126,25 @@ class Model:
         return Factor(self.hessian, self._soft, self.noise)
 
     def factor_of_some(self, index: NDArray[np.intp]) -> Factor:
-        """Return H with some variables alone, factorised; it is not kept."""
+        """Return H with some variables alone, factorised; the last one is kept."""
         if len(index) == len(self.penalty):
             return self.factor
-        hessian = self.hessian[np.ix_(index, index)]
-        return Factor(hessian, self._soft.of_some(index), self.noise)
+        if self._last_factor:
+            last, factor = self._last_factor[0]
+            if np.array_equal(last, index):
+                return factor
+        matrix, scale, diagonal = self.terms
+        hessian = matrix[np.ix_(index, index)]
+        hessian *= scale
+        hessian[np.diag_indices_from(hessian)] += diagonal[index]
+        factor = Factor(hessian, self._soft.of_some(index), self.noise)
+        self._last_factor[:] = [(index, factor)]
+        return factor
+
+    @functools.cached_property
+    def _last_factor(self) -> list[tuple[NDArray[np.intp], Factor]]:
+        """The last variables that `factor_of_some` was asked for, and its answer."""
+        return []
 
     def _factor_of(self, free: np.ndarray) -> Factor:
         if free.all():
@@ -278,7 +301,8 @@ class Factor:
         diagonal = np.diagonal(hessian)
         # A variable that nothing curves is left as it is.
         self._root = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-        unit = hessian / np.outer(self._root, self._root)
+        unit = np.outer(self._root, self._root)
+        np.divide(hessian, unit, out=unit)
         np.fill_diagonal(unit, np.where(diagonal > 0, 1.0, 0.0))
         self._unit = unit
         self._triangle, self.least_pivot = _cholesky(unit)

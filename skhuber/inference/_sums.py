@@ -143,7 +143,10 @@ class _Block:
             gram[p:, :p] = gram[:p, p:].T
             gram[p:, p:] = extra.T @ extra
             return gram
-        stacked = np.column_stack([self.z * factor[:, np.newaxis], extra])
+        m, p = self.z.shape
+        stacked = np.empty((m, p + extra.shape[1]))
+        np.multiply(self.z, factor[:, np.newaxis], out=stacked[:, :p])
+        stacked[:, p:] = extra
         return stacked.T @ stacked
 
     def add_by_group(
