@@ -22,11 +22,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from skhuber._fit.levels import Samples, climb, minimise, on_sample, trust_of
+from skhuber._fit.diagonal import diagonal_there
+from skhuber._fit.levels import Samples, climb, minimise, near, trust_of
 from skhuber._fit.problem import Evaluation, Problem, Trust
 from skhuber._objective import HuberObjective
 from skhuber._solver.anderson import Anderson
 from skhuber._solver.composite import best_step
+from skhuber._solver.diagonal import DiagonalModel
 from skhuber._solver.quadratic import Model
 from skhuber._solver.root import RootSearch
 from skhuber._solver.solution import Solution, Status
@@ -65,18 +67,29 @@ def solve_scale(
     max_iter : int
         The most iterations of all minimisations together.
     """
-    n_iter = 0
-    if samples.first is not None and samples.plan.way == "whitened":
+    plan, n_iter = samples.plan, 0
+    ways = []
+    if samples.first is not None:
+        ways = [_by_diagonal] * plan.diagonal_first + [climb] * (plan.way == "whitened")
+    if ways:
         objective, theta = _near(samples, problem.objective, theta)
         problem = problem.with_objective(objective)
-        found, model = climb(problem, samples, theta)
-        if model is not None and found.is_finite:
-            problem, solution = settle(problem, samples, found, model, max_iter)
-            if solution.status is not Status.STALLED:
-                return problem, solution
-            theta, n_iter = solution.x, solution.n_iter
+    for there in ways:
+        found, model = there(problem, samples, theta)
+        if model is None or not found.is_finite:
+            continue
+        problem, solution = settle(problem, samples, found, model, max_iter - n_iter)
+        n_iter, theta = n_iter + solution.n_iter, solution.x
+        if solution.status is not Status.STALLED:
+            return problem, replace(solution, n_iter=n_iter)
     problem, solution = _search(problem, samples, theta, max_iter - n_iter)
     return problem, replace(solution, n_iter=n_iter + solution.n_iter)
+
+
+def _by_diagonal(
+    problem: Problem, samples: Samples, theta: Floats
+) -> tuple[Evaluation, DiagonalModel | None]:
+    return diagonal_there(problem, samples.first, theta)
 
 
 def _near(
@@ -87,7 +100,7 @@ def _near(
     assert rows is not None
     search = RootSearch()
     for _ in range(MAX_UPDATES):
-        theta = on_sample(samples, objective, theta)
+        theta = near(samples, objective, theta)
         part = Problem(objective, rows, Trust(0.0), double=True)
         scale, floor = objective.fixed_scale, objective.scale_floor
         new_scale = max(part.median_scale(theta), floor)
@@ -103,7 +116,7 @@ def settle(
     problem: Problem,
     samples: Samples,
     found: Evaluation,
-    model: Model,
+    model: Model | DiagonalModel,
     max_iter: int,
 ) -> tuple[Problem, Solution]:
     """Find scale and coefficients together, from a place near both.
@@ -115,7 +128,7 @@ def settle(
     samples : Samples
     found : Evaluation
         Of the problem, at the start.
-    model : Model
+    model : Model or DiagonalModel
         A Hessian near there.
     max_iter : int
         The most steps.
@@ -127,9 +140,10 @@ def settle(
     solution : Solution
         STALLED if the iteration does not lead to a fixed point.
     """
-    part, whitening = problem.part, model.factor.whitening
-    trust = replace(trust_of(problem, samples.plan), polished=_EXACT)
-    problem = problem.trusting(trust)
+    part, whitening, trust = problem.part, model.whitening, problem.trust
+    if isinstance(model, Model):
+        trust = trust_of(problem, samples.plan)
+    problem = problem.trusting(replace(trust, polished=_EXACT))
     iteration = Anderson(_MEMORY)
     best, least, n_waited = None, np.inf, 0
     for n_iter in range(max_iter + 1):
@@ -149,7 +163,7 @@ def settle(
         # (Rounding errors of large residuals may be more than TOL of the scale.)
         enough = TOL if n_waited < _PATIENCE else TOL + floor / scale
         if here.is_exact and abs(change) <= enough:
-            return problem, replace(here, status=Status.CONVERGED)
+            return problem, _certified(problem, here)
         if n_waited >= _PATIENCE:
             break
         assert here.step is not None
@@ -169,7 +183,20 @@ def settle(
     return best[0], replace(best[1], n_iter=here.n_iter)
 
 
-def _placed(problem: Problem, found: Evaluation, model: Model, n_iter: int) -> Solution:
+def _certified(problem: Problem, solution: Solution) -> Solution:
+    """Return the solution with the status of its gap: a diagonal estimates it only."""
+    if isinstance(solution.model, DiagonalModel):
+        bound = replace(solution.model, is_certain=True)
+        gap = bound.gap(solution.gradient, np.zeros(len(solution.x), dtype=np.bool_))
+        if gap > problem.at(solution.x).tolerance:
+            return solution
+        solution = replace(solution, gap=gap)
+    return replace(solution, status=Status.CONVERGED)
+
+
+def _placed(
+    problem: Problem, found: Evaluation, model: Model | DiagonalModel, n_iter: int
+) -> Solution:
     """Return an evaluation with its gap and the model's step from there."""
     told = problem.told(found)
     step = best_step(model, told.gradient, found.theta, problem.part, told.least_gap)

@@ -255,7 +255,7 @@ def _solve_mad(
 def _sampled(ground: Ground, problem: Problem) -> Problem:
     """Return the problem on the first sample, if there is one, unwatched."""
     rows = ground.samples.any
-    matrix_free = problem.matrix_free
+    matrix_free = problem.matrix_free or ground.plan.diagonal_first
     return Problem(problem.objective, rows, Trust(0.0), matrix_free=matrix_free)
 
 

@@ -159,6 +159,11 @@ class Model:
         return self.factor_of_some(np.flatnonzero(free))
 
     @property
+    def whitening(self) -> Whitening:
+        """Coordinates in which H is the identity, to rounding."""
+        return self.factor.whitening
+
+    @property
     def is_singular(self) -> bool:
         """True if H is singular to rounding."""
         return self.factor.least_pivot <= LEAST_PIVOT
