@@ -124,6 +124,7 @@ def dense_fit(X, y, settings):
 each_sample = pytest.mark.parametrize("sample_rows", [2_000, 400, 0])
 
 
+@pytest.mark.compiled
 @each_sample
 @pytest.mark.parametrize(
     "settings",
@@ -151,6 +152,7 @@ def test_it_leads_to_the_minimum_in_few_sweeps(sample_rows, settings):
     assert rows.n_sweeps - before <= most
 
 
+@pytest.mark.compiled
 @each_sample
 def test_columns_that_are_alike_are_fitted_in_the_plans_way(sample_rows, monkeypatch):
     ways = []
@@ -167,6 +169,7 @@ def test_columns_that_are_alike_are_fitted_in_the_plans_way(sample_rows, monkeyp
     assert value == pytest.approx(dense_fit(X, y, one).objective, rel=1e-11)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("alpha", [0.0, 1e-12])
 def test_without_a_penalty_to_speak_of_the_diagonal_is_not_tried(alpha):
     X, y = data()
@@ -177,6 +180,7 @@ def test_without_a_penalty_to_speak_of_the_diagonal_is_not_tried(alpha):
     assert found.status is Status.CONVERGED
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("max_iter", [0, 1, 3])
 def test_the_limit_of_iterations(max_iter):
     X, y = data()
@@ -186,6 +190,7 @@ def test_the_limit_of_iterations(max_iter):
     assert found.status is Status.MAX_ITER
 
 
+@pytest.mark.compiled
 def test_a_start_that_is_the_minimum_stays():
     X, y = data()
     _, problem, samples, theta, _ = by_diagonal(X, y, 2_000)
