@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import large_problems
 from skhuber import HuberRegressor, OutlierShare
+from skhuber._rows.block import Block
 from test_callbacks import Recorder, has_callbacks
 
 dask = pytest.importorskip("dask")
@@ -22,6 +23,7 @@ import dask.dataframe as dd  # noqa: E402
 
 from skhuber.dask import DaskHuberRegressor  # noqa: E402
 from skhuber.dask import _engines as engines  # noqa: E402
+from skhuber.dask._chunks import chunks_of  # noqa: E402
 
 pytestmark = pytest.mark.compiled
 CHUNK = 6000
@@ -192,6 +194,17 @@ def test_frames(source, tmp_path, memory):
     )
     with pytest.raises(ValueError, match="in their order: a, b, c, d; got b, a, c, d"):
         model.predict(lazy[["b", "a", "c", "d"]])
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")
+def test_the_task_that_reads_a_partition_makes_its_block(tmp_path):
+    """If it returned the dataframe, that would be in memory beside the block."""
+    dd.from_pandas(frame(), npartitions=3).to_parquet(tmp_path)
+    lazy = dd.read_parquet(tmp_path)
+    (part,) = chunks_of(lazy[NAMES], lazy["y"], lazy["w"]).parts[0]
+    (block,) = part.compute(scheduler="synchronous")
+    assert isinstance(block, Block)
+    assert block.X.flags.c_contiguous
 
 
 def test_chunks_of_columns_are_put_together_with_a_warning():

@@ -164,15 +164,31 @@ def swept_and_kept(
     return sums, np.abs(residuals)
 
 
-def sampled(
-    block: Block,
-    picks: tuple[Index, Floats | None],
-    threads: int,
-    points: Sequence[Point],
-    want: Want,
-) -> list[Sums] | None:
-    part = block.take(*picks)
-    return swept(part, threads, 0, points, want)
+@dataclass(frozen=True)
+class AndSampled:
+    """Function of a block, and sums over rows picked from it, in one task.
+
+    Attributes
+    ----------
+    function, common : callable, tuple
+        Called as ``function(block, *kept, threads, *common)``.
+    point, want : Point, Want
+        Where the sums over the picked rows are made, and which.
+    """
+
+    function: Callable[..., Any]
+    common: tuple[Any, ...]
+    point: Point
+    want: Want
+
+    def __call__(self, block: Block, *given: Any) -> list[Any]:
+        """Return the result of the function, and the sums over the picks."""
+        *kept, picks, threads = given
+        part = block.take(*picks)
+        return [
+            self.function(block, *kept, threads, *self.common),
+            swept(part, threads, 0, [self.point], self.want),
+        ]
 
 
 def taken(

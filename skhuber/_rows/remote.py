@@ -127,11 +127,21 @@ class RemoteRows(RowSource):
         """Any `Kept` fits."""
 
     def _sweep(self, point: Point, want: Want, residuals: Any) -> Sums:
-        if want.picks is not None:
+        picks, of_picks = want.picks, Want(gram=want.gram)
+        if picks is not None:
+            want = replace(want, gram=None, picks=None)
+
+        def total(function: Callable[..., Any], *common: Any, kept: Any = None) -> Any:
+            """Return the total of a function and, if rows are picked, their sums."""
+            label, ask = "huber-sweep", self._engine.total
+            common = (self.weight_power, *common)
+            if picks is None:
+                return ask(label, function, *common, kept=kept), None
             # (A block is sent the numbers of its own rows alone.)
-            gram = self._gram_of(want.picks, point, Want(gram=want.gram))
-            plain = replace(want, gram=None, picks=None)
-            return replace(self._sweep(point, plain, residuals), gram=gram)
+            _, local = self._local_picks(picks.index, picks.weight)
+            both = block.AndSampled(function, common, point, of_picks)
+            return ask(label, both, kept=kept, local=local)
+
         if residuals is not None:
             residuals.point, residuals.handle, residuals.near = point, None, None
         if residuals is not None and residuals.is_wanted:
@@ -139,18 +149,12 @@ class RemoteRows(RowSource):
                 "huber-sweep", block.swept_and_kept, self.weight_power, point, want
             )
             bounds = around(expected_median(point), self.n_rows)
-            sums, near = self._engine.total(
-                "huber-sweep",
-                block.sums_and_near,
-                self.weight_power,
-                *bounds,
-                kept=kept,
-            )
+            (sums, near), sampled = total(block.sums_and_near, *bounds, kept=kept)
             residuals.handle, residuals.near = kept, near
         else:
-            sums = self._engine.total(
-                "huber-sweep", block.swept, self.weight_power, [point], want
-            )
+            sums, sampled = total(block.swept, [point], want)
+        if sampled is not None:
+            return replace(sums[0], gram=sampled[0].gram)
         return cast(Sums, sums[0])
 
     def _sweep_together(self, points: Sequence[Point]) -> list[Sums]:
@@ -303,11 +307,3 @@ class RemoteRows(RowSource):
         if not np.array_equal(inverse, np.arange(len(inverse))):
             X = X[inverse]
         return DenseRows(X, y, weight, threads=self.threads)
-
-    def _gram_of(self, picks: Picks, point: Point, want: Want) -> Floats:
-        """Return the Gram matrix of picked rows, which stay where they are."""
-        _, local = self._local_picks(picks.index, picks.weight)
-        (sums,) = self._engine.total(
-            "huber-hessian", block.sampled, [point], want, local=local
-        )
-        return cast(Floats, sums.gram)

@@ -27,7 +27,7 @@ class Chunks:
     X, y, weight : collection or None
         The user's collections, chunked alike.
     parts : list of tuple of Delayed
-        The chunks (X, y) or (X, y, weight).
+        The chunks (X, y) or (X, y, weight), or of dataframes ((block,),).
     dtype : dtype
         float32 if X is, else float64.
     names : list of str or None
@@ -216,9 +216,8 @@ def _frame_chunks(X: Any, y: Any, weight: Any) -> Chunks:
     single = all(kind == np.float32 for kind in meta.dtypes)
     dtype = np.dtype(np.float32 if single else np.float64)
     if all(is_frame(values) for values in series):
-        both = X.map_partitions(_Together(), *series, meta=(None, object))
-        delayed = both.to_delayed()
-        parts = [(part,) for part in delayed]
+        blocks = X.map_partitions(_MakeBlock(dtype), *series, meta=(None, object))
+        parts = [(block,) for block in blocks.to_delayed()]
     else:
         parts = list(
             zip(X.to_delayed(), *(v.to_delayed() for v in series), strict=True)
@@ -227,17 +226,18 @@ def _frame_chunks(X: Any, y: Any, weight: Any) -> Chunks:
     return Chunks(X, y, weight, parts, dtype, names if is_named else None, np.nan)
 
 
-class _Together:
-    """Function that makes one partition of those of X, y and weights.
+@dataclass(frozen=True)
+class _MakeBlock:
+    """Function that makes a block of the partitions of X, y and weights.
 
-    Its result is a tuple, of which Dask knows no more than that it is an object.
+    Dask calls it in the task that reads them, so that no dataframe waits in memory. The
+    block is in a tuple, since Dask makes a series of what has no length.
     """
 
-    def __call__(self, *parts: Any) -> tuple[Any, ...]:
-        return parts
+    dtype: Any
 
-    def __dask_tokenize__(self) -> str:
-        return "skhuber-together"
+    def __call__(self, *parts: Any) -> tuple[Block]:
+        return (make_block(self.dtype, *parts),)
 
 
 def make_block(dtype: Any, *parts: Any) -> Block:
@@ -246,8 +246,10 @@ def make_block(dtype: Any, *parts: Any) -> Block:
     Rows in C order, since a chunk of an array in F order arrives elsewhere in C order,
     and its sums are rounded otherwise.
     """
-    if len(parts) == 1 and isinstance(parts[0], tuple):
-        parts = parts[0]
+    if len(parts) == 1:  # a block already
+        block: Block
+        (block,) = parts[0]
+        return block
     X, y = parts[0], parts[1]
     weight = parts[2] if len(parts) > 2 else None
     if hasattr(X, "to_numpy"):
