@@ -40,6 +40,7 @@ def fit(X, y, weight=None, **changed):
         {"rho": 1.1},
         {"rho": 5.0},
         {"scale": 2.0},
+        {"scale": 0.3},
         {"scale": 20.0, "rho": 0.3},
     ],
     ids=str,

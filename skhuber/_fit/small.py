@@ -91,6 +91,8 @@ class Small:
             found = self._mad_fixed_point(objective, settings)
         else:
             solution = self._minimise(objective, settings, settings.max_iter, start)
+            if solution is None and not (objective.joint or len(start)):
+                solution = self._from_joint_scale(objective, settings)
             found = None if solution is None else (objective, solution)
         if found is None:
             return None
@@ -98,6 +100,21 @@ class Small:
         if self._present is not self._rows:
             return described(problem, settings, found[1], n_iter_least=1)
         return described_small(problem, settings, found[1], self._weight, self._r)
+
+    def _from_joint_scale(
+        self, objective: HuberObjective, settings: Settings
+    ) -> Solution | None:
+        """Minimise at a fixed scale from the minimum at a joint scale.
+
+        Beside gross outliers a fixed scale is far below the residuals of least squares.
+        """
+        joint = objective_of(self._rows, self._frame, replace(settings, scale="joint"))
+        near = self._minimise(joint, settings, settings.max_iter, _NO_START)
+        if near is None:
+            return None
+        left = settings.max_iter - near.n_iter
+        found = self._minimise(objective, settings, left, near.x[:-1])
+        return found and replace(found, n_iter=near.n_iter + found.n_iter)
 
     def _mad_fixed_point(
         self, objective: HuberObjective, settings: Settings
