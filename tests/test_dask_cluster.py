@@ -107,7 +107,12 @@ def workers(cluster, client, n):
     # (Not by Client.wait_for_workers: it replaces the cluster's list of workers, and
     # the message that a worker has gone then finds it missing: KeyError on closing.)
     cluster.scale(n)
-    wait_until(lambda: len(client.ncores()) == n)
+    wait_until(lambda: statuses(client) == ["running"] * n)
+
+
+def statuses(client):
+    """Of all workers: one that is about to leave is not running."""
+    return [one["status"] for one in client.scheduler_info()["workers"].values()]
 
 
 def test_equal_bits_for_any_number_of_workers(cluster):

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from large_problems import MANY, few_rows_for_each_column, many
 from skhuber._fit import Settings
 from skhuber._fit.continuation import newton
-from skhuber._fit.levels import Samples, State, climb, minimise
+from skhuber._fit.levels import Samples, climb, minimise
 from skhuber._fit.plan import plan_of
 from skhuber._fit.problem import Problem, Trust, sampling_gap
 from skhuber._fit.standardise import frame_of, objective_of
@@ -203,24 +203,10 @@ def test_a_sample_that_lacks_rows_is_replaced(kind, is_replaced):
 def test_every_hessian_leads_to_the_minimum(kind, hessian_rows):
     X, y = few_rows_for_each_column(kind)
     problem, samples, start = problem_of(X, y, 1500, hessian_rows)
-    solution = minimise(problem, samples, State(start), max_iter=200)
+    solution = minimise(problem, samples, start, max_iter=200)
     assert solution.status is Status.CONVERGED
     least = problem.evaluate(minimum(problem)).value
     assert solution.value <= least * (1 + 1e-12)
-
-
-@pytest.mark.compiled
-def test_a_known_hessian_is_used():
-    """No sweep is spent on another one: a scale equation carries it on."""
-    X, y = many("plain")
-    problem, samples, start = problem_of(X, y)
-    solution = minimise(problem, samples, State(start), max_iter=200)
-    again, before = Samples(problem.rows, samples.plan), problem.rows.n_sweeps
-    moved = solution.x * (1 + 1e-4)
-    found = minimise(problem, again, State(moved, solution.model), max_iter=200)
-    assert found.status is Status.CONVERGED
-    assert problem.rows.n_sweeps - before <= 5
-    np.testing.assert_allclose(found.value, solution.value, rtol=1e-12)
 
 
 @pytest.mark.compiled

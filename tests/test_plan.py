@@ -54,7 +54,8 @@ TABLE = {
         "whitened",
         20_000,
     ),
-    "counts": ((200_000, 3_000, "csr", 15), "matrix_free", 0),
+    "counts": ((200_000, 3_000, "csr", 15), "matrix_free", 15_000),
+    "counts of few rows": ((20_000, 3_000, "csr", 15), "matrix_free", 0),
 }
 
 
@@ -64,6 +65,23 @@ def test_the_way(case):
     plan = make_plan(shape(*arguments))
     assert plan.way == way
     assert plan.sample_rows == sample_rows
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first"),
+    [
+        ((1_000_000, 1_000, "csr", 10), True),
+        ((200_000, 3_000, "csr", 15), True),
+        ((100_000, 3_000, "csr", 15), False),  # the diagonal is too far off
+        ((200_000, 2_600, "csr", 3, 2_000), False),  # one-hot columns are correlated
+        ((1_000_000, 50, "csr", 10), False),  # a matrix of 50 × 50 is cheap
+        ((1_000_000, 1_000, "rows"), False),
+    ],
+)
+def test_the_diagonal_comes_first_for_sparse_columns_of_many_rows(arguments, first):
+    assert make_plan(shape(*arguments)).diagonal_first == first
+    # Absolute values and bounds need a matrix.
+    assert not make_plan(shape(*arguments), smooth=False).diagonal_first
 
 
 def test_a_sample_whitens_if_products_are_added_beyond_the_cache():
@@ -148,12 +166,15 @@ def test_what_every_plan_keeps(shape):
         assert not plan.may_rescue
     if plan.way == "matrix_free":
         assert p > 3_000 or shape.layout == "csr"
-    # A sample is at most half of the rows, has 20 rows for each column, and only
-    # whitened fits have one.
+    # A sample is at most half of the rows. Whitened fits have one of 20 rows for each
+    # column, and fits by the diagonal one of five at least.
     assert 2 * plan.sample_rows <= n
     if plan.sample_rows:
-        assert plan.way == "whitened"
-        assert plan.sample_rows >= 20 * p
+        assert plan.way == "whitened" or plan.diagonal_first
+        assert plan.sample_rows >= (20 if plan.way == "whitened" else 5) * p
+    if plan.diagonal_first:
+        assert shape.layout == "csr"
+        assert n >= 40 * p
     if plan.hessian_rows:
         assert plan.sample_rows
         assert plan.hessian_rows <= n / 4

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from skhuber._common.scale import joint_scale, upper_quantile
+from skhuber._common.scale import joint_scale, upper_quantile, weighted_median
+from skhuber._solver.anderson import Anderson
 from skhuber._solver.root import RootSearch
 
 sizes = st.lists(st.floats(0, 100, width=16), min_size=1, max_size=12)
@@ -48,6 +49,39 @@ def test_upper_quantile(values, share):
         upper_quantile(values, share, None)
     )
     assert upper_quantile(repeated, 0.0, None) == values.max()
+
+
+# Of more than 20,000 values a sample tells first where the median is.
+MANY = 25_000
+
+
+@pytest.mark.parametrize("n", [MANY, MANY + 1])
+@pytest.mark.parametrize("kind", ["normal", "heavy tails", "three values", "sorted"])
+def test_the_median_of_many_values(n, kind):
+    rng = np.random.default_rng(0)
+    values = {
+        "normal": rng.normal(size=n),
+        "heavy tails": rng.standard_cauchy(n),
+        "three values": rng.integers(0, 3, n) * 1.0,
+        "sorted": np.sort(rng.normal(size=n)),
+    }[kind]
+    assert weighted_median(values, None) == np.median(values)
+    # A row of weight two counts twice, one of weight zero not at all.
+    weight = rng.integers(0, 3, n)
+    expected = np.median(np.repeat(values, weight))
+    assert weighted_median(values, weight * 1.0) == expected
+    # (Cumulated weights that are not whole numbers have rounding errors.)
+    assert weighted_median(values, weight / 3.0) == expected
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_median_if_the_sample_errs(weighted):
+    # Every second value, so all that are sampled, is far above the others.
+    values = np.where(np.arange(MANY) % 2, np.linspace(0, 1, MANY), 9.0)
+    values[::10] = 0.5
+    values[1::2][: MANY // 50] = 7.0
+    weight = np.ones(MANY) if weighted else None
+    assert weighted_median(values, weight) == np.median(values)
 
 
 # --- fixed points -----------------------------------------------------------------
@@ -107,3 +141,34 @@ def test_of_several_fixed_points_the_next_one_is_found():
             start,
         )
         assert found == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("q", [1, 3, 6])
+def test_a_linear_iteration_ends_after_as_many_steps_as_it_has_variables(q):
+    rng = np.random.default_rng(q)
+    A = 0.9 * np.linalg.qr(rng.normal(size=(q, q)))[0]
+    best = rng.normal(size=q)
+    iteration, x = Anderson(q), np.zeros(q)
+    for _ in range(q + 1):
+        image = best + A @ (x - best)
+        x = iteration.next(image, image - x)
+    np.testing.assert_allclose(x, best, atol=1e-10)
+
+
+def test_an_iteration_that_flees_its_fixed_point_is_turned_back():
+    iteration, x = Anderson(2), np.array([0.1, -0.2])
+    for _ in range(20):
+        image = np.array([-3.0 * x[0], 2.0 * x[1]]) + 0.1 * x**2
+        x = iteration.next(image, image - x)
+    np.testing.assert_allclose(x, 0.0, atol=1e-12)
+
+
+def test_old_steps_are_forgotten():
+    # First another iteration, of which the second one must know nothing.
+    iteration, x = Anderson(1), np.array([5.0])
+    for _ in range(3):
+        x = iteration.next(x + 1.0, np.array([1.0]))
+    for _ in range(4):
+        image = 0.5 * x
+        x = iteration.next(image, image - x)
+    np.testing.assert_allclose(x, 0.0, atol=1e-12)

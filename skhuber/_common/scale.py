@@ -5,6 +5,8 @@ A weight of two counts a residual twice.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
@@ -22,24 +24,58 @@ Floats = NDArray[np.float64]
 _EPS = float(np.finfo(np.float64).eps)
 # Φ⁻¹(3/4) = 0.6745, the median of |r| for standard normal residuals r.
 NORMAL_MAD = float(ndtri(0.75))
+# Values from which bounds of a median are taken, and by how many of their standard
+# errors the bounds lie apart from it. (3: one median in 400 lies beyond.)
+_SAMPLE, _STANDARD_ERRORS = 10_000, 3.0
 
 
 def weighted_median(values: Floats, weight: Floats | None) -> float:
     """Return the weighted median of the values."""
     if weight is None:
-        return float(np.median(values))
-    kept = weight > 0
-    values, weight = values[kept], weight[kept]
-    order = np.argsort(values, kind="stable")
-    ends = np.cumsum(weight[order])
-    half = 0.5 * ends[-1]
+        below, near, _ = _near_median(values, None)
+        n = len(values)
+        first, second = (n - 1) // 2 - int(below), n // 2 - int(below)
+        if not 0 <= first <= second < len(near):
+            return float(np.median(values))
+        ordered = np.partition(near, [first, second])
+        return float(0.5 * ordered[first] + 0.5 * ordered[second])
+    if not weight.all():
+        values, weight = values[weight > 0], weight[weight > 0]
     # If a cumulated weight is exactly one half, the median is halfway to the next
     # value. `slack` bounds the rounding error of the cumulated weights.
-    slack = len(ends) * _EPS * ends[-1]
-    lower = values[order[np.searchsorted(ends, half - slack, side="left")]]
-    last = min(np.searchsorted(ends, half + slack, side="right"), len(ends) - 1)
-    upper = values[order[last]]
+    total = float(weight.sum())
+    half, slack = 0.5 * total, len(values) * _EPS * total
+    start, near, mass = _near_median(values, weight)
+    if not start + slack < half < start + mass.sum() - slack:
+        start, near, mass = 0.0, values, weight
+    order = np.argsort(near)
+    ends = start + np.cumsum(mass[order])
+    lower = near[order[np.searchsorted(ends, half - slack, side="left")]]
+    last = int(np.searchsorted(ends, half + slack, side="right"))
+    upper = near[order[min(last, len(ends) - 1)]]
     return float(lower + 0.5 * (upper - lower))
+
+
+def _near_median(values: Floats, weight: Floats | None) -> tuple[float, Floats, Any]:
+    """Return the weight below some values, these values, and their weights.
+
+    The median is most likely among them: a sample of the values tells where it is.
+    """
+    if len(values) <= 2 * _SAMPLE:
+        return 0.0, values, weight
+    step = len(values) // _SAMPLE
+    sample = values[::step]
+    order = np.argsort(sample)
+    ends = np.cumsum(np.ones(len(sample)) if weight is None else weight[::step][order])
+    # (Of a sample of m, the weight below the median is uncertain by about ½/√m.)
+    reach = 0.5 * _STANDARD_ERRORS / np.sqrt(len(sample))
+    first, last = np.searchsorted(ends, np.array([0.5 - reach, 0.5 + reach]) * ends[-1])
+    least, most = sample[order[first]], sample[order[last]]
+    is_below = values < least
+    near = np.flatnonzero((values >= least) & (values <= most))
+    if weight is None:
+        return float(np.count_nonzero(is_below)), values[near], None
+    return float(weight @ is_below), values[near], weight[near]
 
 
 def mad_scale(distance: Floats, weight: Floats | None) -> float:

@@ -277,12 +277,9 @@ class HuberElasticNetCV(ScoredSearch, HuberNetModel):
         params: dict[str, Any],
     ) -> str | None:
         """Set the fitted attributes; return the text of a warning, or None."""
-        from skhuber._fit import fit_net
-        from skhuber._fit.columns import column_statistics
-
         criterion = check_choice("criterion", self.criterion, ("cv", "ebic"))
         rule = check_choice("rule", self.rule, ("min", "1se"))
-        verbose = check_flag("verbose", self.verbose)
+        check_flag("verbose", self.verbose)
         self._scorer(1.0)  # raises an error for a bad `scoring`, before any work
         pairs = self._checked_pairs()
         data = self._checked_data(X, y, sample_weight)
@@ -298,23 +295,15 @@ class HuberElasticNetCV(ScoredSearch, HuberNetModel):
         tasks = Tasks(self, data.for_callbacks(), n_tasks=n_tasks)
         with tasks.fit():
             rows = data.rows()
-            statistics = column_statistics(
-                rows, fit_intercept=pairs[0][0].fit_intercept
-            )
-            tables = [
-                self._candidates(
-                    data, rows, settings, replace(net, l1_ratio=ratio), statistics
-                )
-                for settings, ratio in pairs
-            ]
-            shape = len(self._listed("rho")), len(self._listed("l1_ratio"))
-            self.alphas_ = np.array([one.alphas for one in tables]).reshape(*shape, -1)
+            tables = self._tables(data, rows, pairs, net)
             for name in _NOT_WITH[criterion]:
                 if hasattr(self, name):
                     delattr(self, name)
+            shape = *self._shape, -1
+            self.alphas_ = np.array([one.alphas for one in tables]).reshape(shape)
             if criterion == "ebic":
                 ebics = self._by_criterion(data, rows, tables, tasks)
-                self.ebics_ = ebics.reshape(*shape, -1)
+                self.ebics_ = ebics.reshape(shape)
                 best = self._least(self.ebics_)
             else:
                 self.scoring_threshold_ = None
@@ -322,28 +311,73 @@ class HuberElasticNetCV(ScoredSearch, HuberNetModel):
                     self.scoring_threshold_ = self._threshold(data, rows, net)
                 self.scorer_ = self._scorer(self.scoring_threshold_)
                 self.n_splits_ = len(folds)
-                errors = []
-                for k, (train, test) in enumerate(folds):
-                    score = routed.scorer.score
-                    found = self._errors(data, train, test, tables, score, tasks)
-                    errors.append(found)
-                    if verbose:
-                        least = np.nanmin(found, initial=np.inf)
-                        print(f"fold {k + 1} of {len(folds)}: least error {least:.6g}")
-                self.errors_ = np.stack(errors, axis=-1).reshape(
-                    *self.alphas_.shape, -1
-                )
+                score = routed.scorer.score
+                errors = self._by_folds(data, folds, tables, score, tasks)
+                self.errors_ = errors.reshape(*self.alphas_.shape, -1)
                 best = self._chosen(rule)
-            table = tables[best[0] * shape[1] + best[1]]
-            chosen, settings = table.nets[best[2]], table.settings
-            final = data.rows()
-            last = fit_net(final, settings, chosen)
-            self._check_sums([last.fit], data)
-            self._take_net(last, settings, data, final)
-            self.alpha_, self.l1_ratio_ = chosen.alpha, chosen.l1_ratio
-            tasks.done("refit", self._attributes(last, settings, chosen, data))
-        settings = replace(settings, alpha=chosen.alpha)
-        failures = failures_of([settings], [last.fit])
+            return self._refit(data, tables, best, tasks)
+
+    def _tables(
+        self,
+        data: Data,
+        rows: RowSource,
+        pairs: Sequence[tuple[Settings, float]],
+        net: Net,
+    ) -> list[_Candidates]:
+        """Return the alphas of each pair of settings and l1_ratio, and their path."""
+        from skhuber._fit.columns import column_statistics
+
+        with_intercept = pairs[0][0].fit_intercept
+        statistics = column_statistics(rows, fit_intercept=with_intercept)
+        return [
+            self._candidates(
+                data, rows, settings, replace(net, l1_ratio=ratio), statistics
+            )
+            for settings, ratio in pairs
+        ]
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        """The numbers of rhos and of l1_ratios."""
+        return len(self._listed("rho")), len(self._listed("l1_ratio"))
+
+    def _by_folds(
+        self,
+        data: Data,
+        folds: Sequence[tuple[Any, Any]],
+        tables: list[_Candidates],
+        score: Any,
+        tasks: Tasks,
+    ) -> Floats:
+        """Return the errors of each table's alphas on each fold, which come last."""
+        errors = []
+        for k, (train, test) in enumerate(folds):
+            found = self._errors(data, train, test, tables, score, tasks)
+            errors.append(found)
+            if self.verbose:
+                least = np.nanmin(found, initial=np.inf)
+                print(f"fold {k + 1} of {len(folds)}: least error {least:.6g}")
+        return np.stack(errors, axis=-1)
+
+    def _refit(
+        self,
+        data: Data,
+        tables: list[_Candidates],
+        best: tuple[int, int, int],
+        tasks: Tasks,
+    ) -> str | None:
+        """Fit the model of the best candidate to all rows."""
+        from skhuber._fit import fit_net
+
+        table = tables[best[0] * self._shape[1] + best[1]]
+        chosen, settings = table.nets[best[2]], table.settings
+        rows = data.rows()
+        last = fit_net(rows, settings, chosen)
+        self._check_sums([last.fit], data)
+        self._take_net(last, settings, data, rows)
+        self.alpha_, self.l1_ratio_ = chosen.alpha, chosen.l1_ratio
+        tasks.done("refit", self._attributes(last, settings, chosen, data))
+        failures = failures_of([replace(settings, alpha=chosen.alpha)], [last.fit])
         return warning_about("HuberElasticNetCV", failures, 1)
 
     def _listed(self, name: str) -> list[Any]:

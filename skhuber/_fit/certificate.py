@@ -19,7 +19,7 @@ from functools import partial
 
 import numpy as np
 
-from skhuber._fit.levels import Samples, State, minimise
+from skhuber._fit.levels import Samples, minimise
 from skhuber._fit.problem import Problem
 from skhuber._fit.result import Fit
 from skhuber._fit.settings import Settings
@@ -79,7 +79,7 @@ def without_collapse(
     again = minimise(
         raised,
         samples,
-        State(raised.objective.theta(u, intercept, held)),
+        raised.objective.theta(u, intercept, held),
         max_iter=max_iter - solution.n_iter,
         warm=True,
     )

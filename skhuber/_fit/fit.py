@@ -23,7 +23,7 @@ import numpy as np
 from skhuber._fit import small
 from skhuber._fit.certificate import is_zero_to_rounding, without_collapse
 from skhuber._fit.equation import solve_scale
-from skhuber._fit.levels import Samples, State, minimise
+from skhuber._fit.levels import Samples, minimise
 from skhuber._fit.plan import Plan, plan_of
 from skhuber._fit.problem import Problem, Trust, Watch
 from skhuber._fit.result import Fit, Model, described
@@ -226,7 +226,7 @@ def _solve_at_once(
     return minimise(
         problem,
         ground.samples,
-        State(theta),
+        theta,
         max_iter=settings.max_iter - kept,
         warm=start is not None,
         may_stay=start is not None and start.may_stay,
@@ -255,7 +255,7 @@ def _solve_mad(
 def _sampled(ground: Ground, problem: Problem) -> Problem:
     """Return the problem on the first sample, if there is one, unwatched."""
     rows = ground.samples.any
-    matrix_free = problem.matrix_free
+    matrix_free = problem.matrix_free or ground.plan.diagonal_first
     return Problem(problem.objective, rows, Trust(0.0), matrix_free=matrix_free)
 
 

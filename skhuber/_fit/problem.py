@@ -23,6 +23,8 @@ from skhuber._sums import Data, Floats, Sums, Want
 # Damping of a Hessian that whitens: directions that only outliers curve get this part
 # of their parabolas' curvature.
 OUTLIER_DAMPING = 1e-3
+# Inliers for each column with which the Hessian of a sample is like that of all rows.
+INLIERS_PER_COLUMN = 5
 # Rounding error of a sum of many products, relative to the sum of their sizes: 64 ε.
 _SLOPE_ROUNDING = 64 * float(np.finfo(np.float64).eps)
 # Least squared pivot (of a Hessian with a unit diagonal) that products in single

@@ -262,16 +262,20 @@ class MemoryRows(RowSource):
             self._kernels.sums(first, last, *data, _NOT_KEPT, sums, *space)
             return
         step = self._gram_plan().step
-        kept = np.empty(min(step, self.n_rows))
+        # The kernels store residuals in double precision: there, or in a part of them.
+        whole: Any = residuals
+        if residuals is None or residuals.dtype != np.float64:
+            whole = None
+        kept = np.empty(min(step, self.n_rows) if whole is None else 0)
         n_blocks = step // self._block
         for k in range(first, last, n_blocks):
             end = min(k + n_blocks, last)
             rows = slice(k * self._block, min(end * self._block, self.n_rows))
-            r = kept[: rows.stop - rows.start]
+            r = kept[: rows.stop - rows.start] if whole is None else whole[rows]
             self._kernels.sums(k, end, *data, r, sums, *space)
             if squares is not None:
                 self._kernels.squares(k, end, *data, r, squares, *space)
-            if residuals is not None:
+            if residuals is not None and whole is None:
                 with np.errstate(over="ignore"):  # of float32
                     residuals[rows] = r
             if adder is not None:

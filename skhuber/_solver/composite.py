@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skhuber._kernels.coordinate import add_rows, coordinate_descent
+from skhuber._solver.diagonal import DiagonalModel
 from skhuber._solver.matrix_free import MatrixFreeModel
 from skhuber._solver.quadratic import Model
 from skhuber._solver.separable import Separable
@@ -56,7 +57,7 @@ class _Place:
 
 
 def best_step(
-    model: Model | MatrixFreeModel,
+    model: Model | MatrixFreeModel | DiagonalModel,
     gradient: Floats,
     x: Floats,
     part: Separable,

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from skhuber._solver.composite import best_step
+from skhuber._solver.diagonal import DiagonalModel
 from skhuber._solver.matrix_free import MatrixFreeModel
 from skhuber._solver.quadratic import Model
 from skhuber._solver.separable import Separable
@@ -31,7 +32,7 @@ from skhuber._solver.solution import (
     value_rounding,
 )
 
-AnyModel = Model | MatrixFreeModel
+AnyModel = Model | MatrixFreeModel | DiagonalModel
 Descent = Generator[Ask, Answer, Solution]
 
 # Least damping of a model: a direction that only outliers curve is then walked,

@@ -9,11 +9,12 @@ afterwards L-BFGS learns what the approximation lacks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.optimize
 
+from skhuber._solver.diagonal import DiagonalModel
 from skhuber._solver.quadratic import Model
 from skhuber._solver.solution import (
     Answer,
@@ -22,16 +23,20 @@ from skhuber._solver.solution import (
     Status,
     held_variables,
     is_lower,
+    value_rounding,
 )
 
 # A value below all others. Together with a gradient of zero it makes scipy accept the
 # step and end.
 _END = -1e30
+# Values that differ by less than this many of their rounding errors tell less than the
+# slopes do.
+_CLOSE = 1e3
 
 
 def whitened_lbfgs(
     function: Callable[[Floats], Answer],
-    model: Model,
+    model: Model | DiagonalModel,
     x: Floats,
     first: Answer,
     lower: Floats,
@@ -73,6 +78,27 @@ def whitened_lbfgs(
     return replace(best, n_iter=max(result.nit, 1), status=status)
 
 
+@dataclass(frozen=True)
+class _Anchor:
+    """The best point so far, from which values nearby are taken.
+
+    Attributes
+    ----------
+    v : ndarray of shape (q,)
+    raw : float
+        The function there.
+    value : float
+        What scipy was told.
+    gradient : ndarray of shape (q,)
+        What scipy was told.
+    """
+
+    v: Floats
+    raw: float
+    value: float
+    gradient: Floats
+
+
 class _White:
     """A function in whitened coordinates around a start, as scipy calls it.
 
@@ -87,7 +113,7 @@ class _White:
     def __init__(
         self,
         function: Callable[[Floats], Answer],
-        model: Model,
+        model: Model | DiagonalModel,
         start: Solution,
         lower: Floats,
     ) -> None:
@@ -95,9 +121,11 @@ class _White:
         self._model = model
         self._start = self.best = start
         self._lower = lower
-        self._whitening = model.factor.whitening
+        self._whitening = model.whitening
         white = self._whitening.of_gradient(start.gradient)
         self._root_c = 1.0 / float(np.sqrt(white @ white))
+        white = white * self._root_c
+        self._anchor = _Anchor(np.zeros(len(lower)), start.value, 0.0, white)
         self.lowest = np.full(len(lower), -np.inf)
         if lower[-1] > -np.inf:
             distance = lower[-1] - start.x[-1]
@@ -113,7 +141,14 @@ class _White:
             return _END, np.zeros_like(v)
         gradient = self._whitening.of_gradient(point.gradient) * root_c
         # Values are taken from the start's: their differences then keep all digits.
-        return root_c**2 * (point.value - start.value), gradient
+        value, anchor = root_c**2 * (point.value - start.value), self._anchor
+        if abs(point.value - anchor.raw) <= _CLOSE * value_rounding(anchor.raw):
+            # That is exact for a parabola.
+            mean = 0.5 * (gradient + anchor.gradient)
+            value = anchor.value + float(mean @ (v - anchor.v))
+        if point is self.best:
+            self._anchor = _Anchor(v.copy(), point.value, value, gradient)
+        return value, gradient
 
     def _look(self, v: Floats) -> Solution:
         """Return the point at v, and keep it if it is the best one."""
@@ -131,7 +166,9 @@ class _White:
         return point
 
 
-def _place(x: Floats, answer: Answer, model: Model, lower: Floats) -> Solution:
+def _place(
+    x: Floats, answer: Answer, model: Model | DiagonalModel, lower: Floats
+) -> Solution:
     """Return a point with its gap."""
     gap, status = np.inf, Status.STALLED
     if answer.is_finite:

@@ -8,7 +8,7 @@ gradients, preconditioned with the diagonal (Nocedal and Wright, Numerical Optim
 **The gap is certified.** After k steps the residual r bounds what the model can still
 fall: by ½ rᵀH⁻¹r ≤ ½ Σ r_j²/D_j with the penalty's curvature D_j, since H ≥ D. So weak
 directions, which only the penalty curves, cannot hide. A variable without penalty (the
-intercept, the scale) is taken to have at least `_LEAST_SHARE` of its own curvature left
+intercept, the scale) is taken to have at least `LEAST_SHARE` of its own curvature left
 when all others are free.
 """
 
@@ -28,7 +28,7 @@ _LOOSE = 1e-4
 _CLEARLY = 10.0
 # The least curvature of an unpenalised variable with all others free, as a share of its
 # diagonal element.
-_LEAST_SHARE = 1e-4
+LEAST_SHARE = 1e-4
 # The most changes of the set of variables that their bounds hold.
 _MAX_CHANGES = 10
 # The most products for one minimum.
@@ -94,9 +94,7 @@ class MatrixFreeModel:
 
     def _left(self, residual: Floats) -> float:
         """Return a bound of ½ rᵀH⁻¹r."""
-        least = np.where(
-            self.penalty > 0, self.penalty, _LEAST_SHARE * self._diagonal()
-        )
+        least = np.where(self.penalty > 0, self.penalty, LEAST_SHARE * self._diagonal())
         return 0.5 * float(np.sum(residual**2 / least))
 
     def _solve(

@@ -159,6 +159,11 @@ class Model:
         return self.factor_of_some(np.flatnonzero(free))
 
     @property
+    def whitening(self) -> Whitening:
+        """Coordinates in which H is the identity, to rounding."""
+        return self.factor.whitening
+
+    @property
     def is_singular(self) -> bool:
         """True if H is singular to rounding."""
         return self.factor.least_pivot <= LEAST_PIVOT
@@ -361,6 +366,10 @@ class Whitening:
     def to_x(self, v: Floats) -> Floats:
         """Return R⁻¹v."""
         return dtrtrs(self.triangle, v)[0] / self.root
+
+    def of_x(self, x: Floats) -> Floats:
+        """Return Rx."""
+        return np.triu(self.triangle) @ (self.root * x)
 
     def of_gradient(self, gradient: Floats) -> Floats:
         """Return R⁻ᵀg, the gradient with respect to v."""

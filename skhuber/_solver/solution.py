@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from skhuber._solver.diagonal import DiagonalModel
     from skhuber._solver.matrix_free import MatrixFreeModel
     from skhuber._solver.quadratic import Model
 
@@ -104,7 +105,7 @@ class Solution:
         Estimated excess of the value over the minimum, absolute.
     n_iter : int
     status : Status
-    model : Model, MatrixFreeModel or None
+    model : Model, MatrixFreeModel, DiagonalModel or None
         The quadratic model that the gap was measured with.
     step : ndarray of shape (q,) or None
         From x to that model's minimum within the bounds.
@@ -118,7 +119,7 @@ class Solution:
     gap: float
     n_iter: int
     status: Status
-    model: Model | MatrixFreeModel | None = None
+    model: Model | MatrixFreeModel | DiagonalModel | None = None
     step: Floats | None = None
     is_exact: bool = False
 
