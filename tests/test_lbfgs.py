@@ -132,14 +132,3 @@ def test_a_model_that_is_singular():
     solution = minimise(function, np.array([3.0, 4.0]), model=Model(H, None, penalty))
     assert solution.status is Status.CONVERGED
     np.testing.assert_allclose(solution.x.sum(), 1.0, atol=1e-6)
-
-
-def test_slopes_stand_for_values_that_are_equal_to_rounding():
-    H, b = spread(condition=10.0)
-    # Falls of less than 1e-8 are lost in the values.
-    function, best, _ = quadratic(H, b, 1e8, tolerance=lambda value: 1e-16)
-    rough = Model(1.5 * H + 0.3 * np.eye(Q), None, np.zeros(Q))
-    solution = minimise(function, best + 1e-3, model=rough)
-    assert solution.status is Status.CONVERGED
-    assert len(function.calls) <= 12
-    np.testing.assert_allclose(solution.x, best, atol=1e-7)

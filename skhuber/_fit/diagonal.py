@@ -24,19 +24,20 @@ from skhuber._fit.problem import (
     Problem,
 )
 from skhuber._rows import RowSource
+from skhuber._solver.anderson import accelerated
 from skhuber._solver.composite import best_step
-from skhuber._solver.descent import Rules, drive, polish
+from skhuber._solver.descent import Rules
 from skhuber._solver.diagonal import DiagonalModel
 from skhuber._solver.lbfgs import whitened_lbfgs
 from skhuber._solver.matrix_free import MatrixFreeModel
 from skhuber._solver.solution import Ask, Solution, Status
 from skhuber._sums import Floats, Want
 
-# The most L-BFGS steps on all rows, and steps after them that are judged on the
-# gradient. (200,000 × 3,000 counts, where p/n is the largest that the plan allows but
-# for a factor of two, take 14 and 3.)
+# The most L-BFGS steps on all rows, and accelerated steps after them that are judged on
+# the gradient. (200,000 × 3,000 counts, where p/n is the largest that the plan allows
+# but for a factor of two, take 14 and 3.)
 _MOST_STEPS = 20
-_MOST_POLISH = 6
+_MOST_ACCELERATED = 10
 # The most L-BFGS steps on the sample with one diagonal, and the most diagonals: a start
 # may be far off. (The counts take 12 and 7 steps.)
 _ROUND_ITER = 12
@@ -72,14 +73,7 @@ def minimise_by_diagonal(
     max_iter = min(_MOST_STEPS, rules.max_iter)
     if sample is not None and _is_enough(sample, found):
         return _certified_by(sample, problem, found, model, max_iter)
-    certain = replace(model, is_certain=True)
-    solution = _lbfgs(problem, found, certain, max_iter)
-    if solution.status is not Status.STALLED:
-        return solution
-    # The bound asks for more digits of the fall than values have; gradients have them.
-    trusting = problem.trusting(replace(problem.trust, polished=np.inf))
-    steps = polish(solution, problem.part, _MOST_POLISH, 1.0)
-    return drive(steps, trusting.answer)
+    return _minimise(problem, found, replace(model, is_certain=True), max_iter)
 
 
 def diagonal_there(
@@ -137,7 +131,7 @@ def _certified_by(
         per_column=INLIERS_PER_COLUMN,
     )
     near = problem.trusting(replace(trust, tol=_ESTIMATED_PART * trust.tol))
-    solution = _lbfgs(near, found, model, max_iter)
+    solution = _minimise(near, found, model, max_iter)
     if solution.status is not Status.CONVERGED:
         return solution
     x = solution.x
@@ -149,6 +143,17 @@ def _certified_by(
     gap = best_step(hessian, solution.gradient, x, problem.part, tolerance).fall
     status = Status.CONVERGED if gap <= tolerance else Status.STALLED
     return replace(solution, gap=gap, status=status)
+
+
+def _minimise(
+    problem: Problem, found: Evaluation, model: DiagonalModel, max_iter: int
+) -> Solution:
+    """Minimise; where values have no more digits, on the gradient alone."""
+    solution = _lbfgs(problem, found, model, max_iter)
+    if solution.status is not Status.STALLED:
+        return solution
+    left = min(_MOST_ACCELERATED, max_iter - solution.n_iter)
+    return accelerated(problem.at, model, solution, problem.part, left)
 
 
 def _lbfgs(

@@ -9,7 +9,7 @@ afterwards L-BFGS learns what the approximation lacks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import scipy.optimize
@@ -29,9 +29,9 @@ from skhuber._solver.solution import (
 # A value below all others. Together with a gradient of zero it makes scipy accept the
 # step and end.
 _END = -1e30
-# Values that differ by less than this many of their rounding errors tell less than the
-# slopes do.
-_CLOSE = 1e3
+# Points in a row with the least value, to rounding, after which no line search finds
+# another one. (scipy's looks at up to 20 points for each step.)
+_MOST_EQUAL = 2
 
 
 def whitened_lbfgs(
@@ -78,27 +78,6 @@ def whitened_lbfgs(
     return replace(best, n_iter=max(result.nit, 1), status=status)
 
 
-@dataclass(frozen=True)
-class _Anchor:
-    """The best point so far, from which values nearby are taken.
-
-    Attributes
-    ----------
-    v : ndarray of shape (q,)
-    raw : float
-        The function there.
-    value : float
-        What scipy was told.
-    gradient : ndarray of shape (q,)
-        What scipy was told.
-    """
-
-    v: Floats
-    raw: float
-    value: float
-    gradient: Floats
-
-
 class _White:
     """A function in whitened coordinates around a start, as scipy calls it.
 
@@ -122,10 +101,9 @@ class _White:
         self._start = self.best = start
         self._lower = lower
         self._whitening = model.whitening
+        self._n_equal = 0  # values in a row that are equal to the least one
         white = self._whitening.of_gradient(start.gradient)
         self._root_c = 1.0 / float(np.sqrt(white @ white))
-        white = white * self._root_c
-        self._anchor = _Anchor(np.zeros(len(lower)), start.value, 0.0, white)
         self.lowest = np.full(len(lower), -np.inf)
         if lower[-1] > -np.inf:
             distance = lower[-1] - start.x[-1]
@@ -135,20 +113,18 @@ class _White:
         """Return value and gradient; those of an end once the best point is one."""
         start, root_c = self._start, self._root_c
         point = start
-        if v.any() and self.best.status is Status.STALLED:
+        if v.any() and self._is_open:
             point = self._look(v)
-        if self.best.status is not Status.STALLED:
+        if not self._is_open:
             return _END, np.zeros_like(v)
         gradient = self._whitening.of_gradient(point.gradient) * root_c
         # Values are taken from the start's: their differences then keep all digits.
-        value, anchor = root_c**2 * (point.value - start.value), self._anchor
-        if abs(point.value - anchor.raw) <= _CLOSE * value_rounding(anchor.raw):
-            # That is exact for a parabola.
-            mean = 0.5 * (gradient + anchor.gradient)
-            value = anchor.value + float(mean @ (v - anchor.v))
-        if point is self.best:
-            self._anchor = _Anchor(v.copy(), point.value, value, gradient)
-        return value, gradient
+        return root_c**2 * (point.value - start.value), gradient
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether more points may lead further."""
+        return self.best.status is Status.STALLED and self._n_equal < _MOST_EQUAL
 
     def _look(self, v: Floats) -> Solution:
         """Return the point at v, and keep it if it is the best one."""
@@ -158,6 +134,8 @@ class _White:
         if v[-1] <= self.lowest[-1]:  # rounding must not take it off its bound
             x[-1] = lower[-1]
         point, best = _place(x, self._function(x), self._model, lower), self.best
+        is_equal = abs(point.value - best.value) <= value_rounding(best.value)
+        self._n_equal = self._n_equal + 1 if is_equal else 0
         is_best = is_lower(point.value, point.gap, best.value, best.gap)
         if point.status is Status.CONVERGED or is_best:
             self.best = point
