@@ -123,7 +123,7 @@ class _White:
 
     @property
     def _is_open(self) -> bool:
-        """Whether more points may lead further."""
+        """True if more points may lead further."""
         return self.best.status is Status.STALLED and self._n_equal < _MOST_EQUAL
 
     def _look(self, v: Floats) -> Solution:
