@@ -94,10 +94,10 @@ def data(alike=False, mean=3.0):
     A hundred columns; if they are `alike`, the last one is nearly the sum of all.
     """
     rng = np.random.default_rng(0)
-    X = sp.random_array((N, P), density=0.1, format="csr", rng=1)
+    X = sp.csr_array(sp.random(N, P, 0.1, "csr", random_state=1))
     X.data = mean + rng.normal(size=X.nnz)
     if alike:
-        total = X[:, : P - 1].sum(axis=1) + 1e-3 * rng.normal(size=N)
+        total = X[:, : P - 1] @ np.ones(P - 1) + 1e-3 * rng.normal(size=N)
         X = sp.csr_array(sp.hstack([X[:, : P - 1], total[:, None]]))
     y = X @ rng.normal(size=P) + rng.normal(size=N)
     y[::10] += 100 * rng.normal(size=N // 10)

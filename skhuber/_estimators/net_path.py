@@ -268,8 +268,9 @@ def alpha_sequence(
     largest = largest_alpha(rows, settings, net, statistics)
     if not np.isfinite(largest):
         model._refuse_sums(data)
-    # (Rounding of the slopes must not let a coefficient leave zero there.)
-    largest *= 1.0 + 1e-12
+    # (Neither rounding of the slopes nor the tolerance of a MAD scale, 1e-12, must let
+    # a coefficient leave zero there.)
+    largest *= 1.0 + 1e-11
     # (A target without a slope along any column has no largest alpha.)
     largest = max(largest, float(np.finfo(np.float64).tiny) / eps)
     sequence: Floats = largest * np.geomspace(1.0, eps, n_alphas)
