@@ -13,6 +13,7 @@ from scipy.special import ndtri
 
 __all__ = [
     "NORMAL_MAD",
+    "between",
     "joint_scale",
     "mad_scale",
     "upper_quantile",
@@ -70,12 +71,19 @@ def _near_median(values: Floats, weight: Floats | None) -> tuple[float, Floats, 
     # (Of a sample of m, the weight below the median is uncertain by about ½/√m.)
     reach = 0.5 * _STANDARD_ERRORS / np.sqrt(len(sample))
     first, last = np.searchsorted(ends, np.array([0.5 - reach, 0.5 + reach]) * ends[-1])
-    least, most = sample[order[first]], sample[order[last]]
-    is_below = values < least
-    near = np.flatnonzero((values >= least) & (values <= most))
+    below, inside = between(values, weight, sample[order[first]], sample[order[last]])
+    near = np.flatnonzero(inside)
+    return below, values[near], None if weight is None else weight[near]
+
+
+def between(
+    values: Floats, weight: Floats | None, low: float, high: float
+) -> tuple[float, NDArray[np.bool_]]:
+    """Return the weight of the values below two bounds, and which are within them."""
+    is_below, inside = values < low, (values >= low) & (values <= high)
     if weight is None:
-        return float(np.count_nonzero(is_below)), values[near], None
-    return float(weight @ is_below), values[near], weight[near]
+        return float(np.count_nonzero(is_below)), inside
+    return float(weight @ is_below), inside
 
 
 def mad_scale(distance: Floats, weight: Floats | None) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from skhuber._common.scale import between
 from skhuber._rows.base import RowSource
 from skhuber._rows.csr import csr_rows
 from skhuber._rows.dense import DenseRows
@@ -345,12 +346,10 @@ def within(
         many there are.
     """
     values, s = both[1], block.weight
-    is_below, inside = values < low, (values >= low) & (values <= high)
-    if s is None:
-        below = float(np.count_nonzero(is_below))
-    else:
+    below, inside = between(values, s, low, high)
+    if s is not None:
         inside &= s > 0
-        below = float(s[is_below].sum() * 2.0**power)
+        below *= 2.0**power
     if most is not None and np.count_nonzero(inside) > 64 + most * len(values):
         return Near(below, None, None)
     weight = None if s is None else s[inside] * 2.0**power
