@@ -17,12 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from skhuber._fit.problem import (
-    INLIERS_PER_COLUMN,
-    OUTLIER_DAMPING,
-    Evaluation,
-    Problem,
-)
+from skhuber._fit.problem import OUTLIER_DAMPING, Evaluation, Problem
 from skhuber._rows import RowSource
 from skhuber._solver.anderson import accelerated
 from skhuber._solver.composite import best_step
@@ -35,7 +30,7 @@ from skhuber._sums import Floats, Want
 
 # The most L-BFGS steps on all rows, and accelerated steps after them that are judged on
 # the gradient. (200,000 × 3,000 counts, where p/n is the largest that the plan allows
-# but for a factor of two, take 14 and 3.)
+# but for a factor of two, take 12 and 4.)
 _MOST_STEPS = 20
 _MOST_ACCELERATED = 10
 # The most L-BFGS steps on the sample with one diagonal, and the most diagonals: a start
@@ -71,7 +66,7 @@ def minimise_by_diagonal(
     if model is None:
         return None
     max_iter = min(_MOST_STEPS, rules.max_iter)
-    if sample is not None and _is_enough(sample, found):
+    if sample is not None and problem.trust.by_sample(sample.n_present).knows(found):
         return _certified_by(sample, problem, found, model, max_iter)
     return _minimise(problem, found, replace(model, is_certain=True), max_iter)
 
@@ -109,12 +104,6 @@ def near_minimum(problem: Problem, theta: Floats) -> Solution:
     return solution
 
 
-def _is_enough(sample: RowSource, found: Evaluation) -> bool:
-    """Return whether a sample's Hessian means anything."""
-    inliers = sample.n_present * found.inlier_share
-    return inliers >= INLIERS_PER_COLUMN * len(found.theta)
-
-
 def _certified_by(
     sample: RowSource,
     problem: Problem,
@@ -123,13 +112,7 @@ def _certified_by(
     max_iter: int,
 ) -> Solution:
     """Minimise, and measure the gap where the steps end with a sample's Hessian."""
-    # That is uncertain, and with it the gap.
-    trust = replace(
-        problem.trust,
-        tol=0.5 * problem.trust.tol,
-        n_rows=sample.n_present,
-        per_column=INLIERS_PER_COLUMN,
-    )
+    trust = problem.trust.by_sample(sample.n_present)
     near = problem.trusting(replace(trust, tol=_ESTIMATED_PART * trust.tol))
     solution = _minimise(near, found, model, max_iter)
     if solution.status is not Status.CONVERGED:

@@ -18,12 +18,13 @@ taken.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from skhuber._fit.diagonal import diagonal_there
-from skhuber._fit.levels import Samples, climb, minimise, near, trust_of
+from skhuber._fit.levels import Samples, climb, minimise, near_on_sample, trust_of
 from skhuber._fit.problem import Evaluation, Problem, Trust
 from skhuber._objective import HuberObjective
 from skhuber._solver.anderson import Anderson
@@ -45,9 +46,6 @@ MAX_UPDATES = 1000
 # Relative change of the scale below which scale and coefficients settle together.
 # (NOxEmissions does from 0.05.)
 _CLOSE = 0.1
-# Steps that the accelerated iteration learns from. (Of 3, 6 and 10, 6 took the fewest
-# sweeps on four sets of the benchmark, 8 to 16.)
-_MEMORY = 6
 # The most steps without halving the error. (Each of them usually takes a digit.)
 _PATIENCE = 4
 
@@ -68,9 +66,11 @@ def solve_scale(
         The most iterations of all minimisations together.
     """
     plan, n_iter = samples.plan, 0
-    ways = []
-    if samples.first is not None:
-        ways = [_by_diagonal] * plan.diagonal_first + [climb] * (plan.way == "whitened")
+    ways: list[Callable[..., tuple[Evaluation, Model | DiagonalModel | None]]] = []
+    if samples.first is not None and plan.diagonal_first:
+        ways.append(_by_diagonal)
+    if samples.first is not None and plan.way == "whitened":
+        ways.append(climb)
     if ways:
         objective, theta = _near(samples, problem.objective, theta)
         problem = problem.with_objective(objective)
@@ -100,7 +100,7 @@ def _near(
     assert rows is not None
     search = RootSearch()
     for _ in range(MAX_UPDATES):
-        theta = near(samples, objective, theta)
+        theta = near_on_sample(samples, objective, theta)
         part = Problem(objective, rows, Trust(0.0), double=True)
         scale, floor = objective.fixed_scale, objective.scale_floor
         new_scale = max(part.median_scale(theta), floor)
@@ -144,7 +144,7 @@ def settle(
     if isinstance(model, Model):
         trust = trust_of(problem, samples.plan)
     problem = problem.trusting(replace(trust, polished=_EXACT))
-    iteration = Anderson(_MEMORY)
+    iteration = Anderson()
     best, least, n_waited = None, np.inf, 0
     for n_iter in range(max_iter + 1):
         here = _placed(problem, found, model, n_iter)

@@ -79,8 +79,6 @@ _LOOSE = 1e-4
 _TIGHT = 1e-3
 # Fewer settings gain little from being solved together.
 _TOGETHER_MIN = 3
-# Inliers for each column with which a sample's Hessian certifies a fit.
-_INLIERS_PER_COLUMN = 5
 
 
 def fit_grid(rows: RowSource, grid: Sequence[Settings]) -> list[Fit]:
@@ -245,7 +243,7 @@ class _Surroundings:
         self._objective = self._objective_of(first)
         plan, rows = ground.plan, ground.rows
         self._part = rows.sample(ground.samples.larger(plan.grid_rows))
-        self._known = Trust(0.0, self._part.n_rows, _INLIERS_PER_COLUMN)
+        self._known = Trust(0.0).by_sample(self._part.n_rows)
         self._loose = _LOOSE * rows.n_features / self._part.n_rows
         self._on_sample = self._near([first], self._objective, solution.x)[0].theta
         size = plan.group
@@ -288,11 +286,8 @@ class _Surroundings:
         solution: Solution,
         found: Evaluation,
     ) -> Fit | None:
-        """Return the fit, if its gap is small enough to be shown by a sample's Hessian.
-
-        (As in a fit alone half of the tolerance is asked for.)
-        """
-        trust = replace(self._known, tol=0.5 * settings.tol)
+        """Return the fit, if a sample's Hessian shows that its gap is small enough."""
+        trust = Trust(settings.tol).by_sample(self._part.n_rows)
         is_close = solution.gap <= problem.trusting(trust).told(found).tolerance
         if not is_close or may_have_collapsed(problem.objective, solution):
             return None

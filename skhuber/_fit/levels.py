@@ -30,7 +30,6 @@ from skhuber._fit.diagonal import minimise_by_diagonal, near_minimum
 from skhuber._fit.eliminated import eliminate
 from skhuber._fit.plan import Plan
 from skhuber._fit.problem import (
-    INLIERS_PER_COLUMN,
     Evaluation,
     Problem,
     Trust,
@@ -166,10 +165,10 @@ def _by_diagonal_first(
     """Minimise by the diagonal; if it is not enough, in the plan's way from there."""
     sample = samples.first
     if sample is not None and not warm:
-        near = _near_by_diagonal(sample, problem.objective, theta)
-        if near.status is not Status.CONVERGED:
+        start = _near_by_diagonal(sample, problem.objective, theta)
+        if start.status is not Status.CONVERGED:
             return _in_plans_way(problem, samples, theta, rules, warm=warm)
-        theta = near.x
+        theta = start.x
     solution = minimise_by_diagonal(problem, sample, theta, rules)
     n_iter = 0
     if solution is not None:
@@ -201,13 +200,7 @@ def trust_of(problem: Problem, plan: Plan) -> Trust:
     """Return how far the plan's Hessian is trusted."""
     if plan.hessian_rows == 0:
         return _trust_of_all(problem)
-    # The Hessian of a sample, and with it the gap, is that much uncertain.
-    return replace(
-        problem.trust,
-        tol=0.5 * problem.trust.tol,
-        n_rows=plan.hessian_rows,
-        per_column=INLIERS_PER_COLUMN,
-    )
+    return problem.trust.by_sample(plan.hessian_rows)
 
 
 def _trust_of_all(problem: Problem) -> Trust:
@@ -261,7 +254,9 @@ def raised(model: Model, found: Evaluation) -> Model:
     return replace(model, inside=model.inside + np.diag(stiffer))
 
 
-def near(samples: Samples, objective: HuberObjective, theta: Floats) -> Floats:
+def near_on_sample(
+    samples: Samples, objective: HuberObjective, theta: Floats
+) -> Floats:
     """Return the minimum on the first sample, loosely, by the diagonal if that does."""
     plan = samples.plan
     if plan.diagonal_first:

@@ -26,7 +26,7 @@ eliminated
     levels.
 
 Sparse columns of many rows are first tried with steps that the diagonal of the Hessian
-alone whitens (`skhuber._fit.diagonal`), if these cost less than the way would.
+alone whitens (`skhuber._fit.diagonal`), if these cost at most half as much as the way.
 
 Few rows for each column are fitted in the basis of the singular vectors of X, since in
 the basis of the columns the Hessian of an exact fit is lost to rounding.

@@ -24,7 +24,7 @@ from skhuber._sums import Data, Floats, Sums, Want
 # of their parabolas' curvature.
 OUTLIER_DAMPING = 1e-3
 # Inliers for each column with which the Hessian of a sample is like that of all rows.
-INLIERS_PER_COLUMN = 5
+_INLIERS_PER_COLUMN = 5
 # Rounding error of a sum of many products, relative to the sum of their sizes: 64 ε.
 _SLOPE_ROUNDING = 64 * float(np.finfo(np.float64).eps)
 # Least squared pivot (of a Hessian with a unit diagonal) that products in single
@@ -58,6 +58,20 @@ class Trust:
     n_rows: float = np.inf
     per_column: int = 0
     polished: float = 0.0
+
+    def by_sample(self, n_rows: int) -> Trust:
+        """Return the trust in the Hessian of a sample.
+
+        It is uncertain, and the gap with it, so half of the tolerance is asked for.
+        """
+        return replace(
+            self, tol=0.5 * self.tol, n_rows=n_rows, per_column=_INLIERS_PER_COLUMN
+        )
+
+    def knows(self, found: Evaluation) -> bool:
+        """Return whether the Hessian's rows have enough inliers for each column."""
+        inliers = self.n_rows * found.inlier_share
+        return inliers >= self.per_column * len(found.theta)
 
 
 @dataclass(frozen=True)
@@ -428,10 +442,9 @@ def trusted_gap(objective: HuberObjective, found: Evaluation, trust: Trust) -> f
 
     It is zero if too few of these rows are inliers.
     """
-    share = found.inlier_share
-    if trust.n_rows * share < trust.per_column * len(found.theta):
+    if not trust.knows(found):
         return 0.0
-    return objective.parabola_gap(found.theta, share)
+    return objective.parabola_gap(found.theta, found.inlier_share)
 
 
 def sampling_gap(found: Evaluation, m: int) -> float:

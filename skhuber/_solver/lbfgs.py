@@ -52,7 +52,7 @@ def whitened_lbfgs(
         The evaluated point of the least value, or of the least gap among values that
         are equal to rounding.
     """
-    start = _place(x, first, model, lower)
+    start = place(x, first, model, lower)
     if start.status is not Status.STALLED:
         return start
     if max_iter == 0:
@@ -133,7 +133,7 @@ class _White:
         x = np.maximum(self._start.x + step, lower)
         if v[-1] <= self.lowest[-1]:  # rounding must not take it off its bound
             x[-1] = lower[-1]
-        point, best = _place(x, self._function(x), self._model, lower), self.best
+        point, best = place(x, self._function(x), self._model, lower), self.best
         is_equal = abs(point.value - best.value) <= value_rounding(best.value)
         self._n_equal = self._n_equal + 1 if is_equal else 0
         is_best = is_lower(point.value, point.gap, best.value, best.gap)
@@ -144,7 +144,7 @@ class _White:
         return point
 
 
-def _place(
+def place(
     x: Floats, answer: Answer, model: Model | DiagonalModel, lower: Floats
 ) -> Solution:
     """Return a point with its gap."""

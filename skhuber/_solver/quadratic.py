@@ -369,7 +369,8 @@ class Whitening:
 
     def of_x(self, x: Floats) -> Floats:
         """Return Rx."""
-        return np.triu(self.triangle) @ (self.root * x)
+        v: Floats = self.triangle @ (self.root * x)
+        return v
 
     def of_gradient(self, gradient: Floats) -> Floats:
         """Return R⁻ᵀg, the gradient with respect to v."""
