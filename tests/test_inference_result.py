@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from inference_data import REFERENCES, RHO, SETS, counts, load, noisy
+from peaks import peak_of
 from skhuber import HuberRegressor, HuberRegressorCV
 from skhuber.inference import (
     HuberInference,
@@ -77,17 +78,12 @@ def test_two_sweeps_and_no_data_kept(example):
 @pytest.mark.compiled
 def test_memory_of_the_sweeps_is_blocks_and_one_vector():
     """No copy of X: beside p × p matrices, blocks and a few vectors of n numbers."""
-    import tracemalloc
-
     rng = np.random.default_rng(0)
     n, p = 100_000, 20
     X = rng.normal(size=(n, p))
     y = X[:, 0] + rng.standard_t(3, size=n)
     model = HuberRegressor(alpha=0).fit(X, y)
-    tracemalloc.start()
-    result = huber_inference(model, X, y, n_jobs=1)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    result, peak = peak_of(lambda: huber_inference(model, X, y, n_jobs=1))
     assert result.n_sweeps == 2
     assert peak < X.nbytes / 2
 

@@ -1,7 +1,6 @@
 """Data of so many rows that a sample is solved first, and then L-BFGS on all rows."""
 
 import functools
-import tracemalloc
 import warnings
 from itertools import pairwise
 
@@ -13,6 +12,7 @@ import large_problems
 import naive
 from compare import assert_same_bits, certificate
 from large_problems import CASES, MANY, few_rows_for_each_column, many
+from peaks import peak_of
 from skhuber import HuberRegressor
 from skhuber._fit import Settings, equation, fit_rows
 from skhuber._fit.plan import plan_of
@@ -221,12 +221,7 @@ def test_memory_is_a_small_part_of_the_data(order, dtype):
     X, y = many("plain")
     X = np.hstack([X, X**2, X[:, :10] ** 3]).astype(dtype, order=order)
     HuberRegressor().fit(X, y)  # compiles
-    tracemalloc.start()
-    try:
-        model = HuberRegressor().fit(X, y)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    model, peak = peak_of(lambda: HuberRegressor().fit(X, y))
     # Of each row stay a robust weight, in the type of X, and whether it is an outlier.
     stays = (X.itemsize + 1) / (X.itemsize * X.shape[1])
     assert model.robust_weights_.dtype == dtype

@@ -1,13 +1,12 @@
 """Tests of the losses on every kind of array, and on large ones."""
 
-import tracemalloc
-
 import numba
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
 from loss_examples import POINTWISE, LogCoshLoss, draw, make
+from peaks import peak_of
 from skhuber import losses
 from skhuber._runtime import IS_COMPILED
 from skhuber.losses import HuberLoss, L1Loss, L2Loss, LabelLoss
@@ -294,13 +293,8 @@ def test_no_array_but_the_results(dtype):
     pred, label = (rng.normal(size=2_000_000).astype(dtype) for _ in range(2))
     loss = HuberLoss(0.5, reduction="mean")
     loss.value_and_gradient(pred, label)  # compiles, and starts the threads
-    tracemalloc.start()
-    value = loss(pred, label)
-    _, of_value = tracemalloc.get_traced_memory()
-    tracemalloc.reset_peak()
-    both = loss.value_and_gradient(pred, label)
-    _, of_both = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    value, of_value = peak_of(lambda: loss(pred, label))
+    both, of_both = peak_of(lambda: loss.value_and_gradient(pred, label))
     assert both[0] == value
     buffers = 2**18  # bytes, whatever the size of the arrays
     assert of_value < buffers < 0.05 * pred.nbytes

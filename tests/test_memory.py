@@ -4,13 +4,13 @@ import os
 import subprocess
 import sys
 import textwrap
-import tracemalloc
 import weakref
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from peaks import peak_of
 from skhuber import HuberRegressor, HuberRegressorCV, _fit, _rows, huber_path
 from skhuber._runtime.launch import _Ranges
 from skhuber._tuning.rules import fit_by_rule
@@ -21,16 +21,6 @@ def sparse(n, p, in_a_row, seed=0):
     rng = np.random.default_rng(seed)
     X = sp.random(n, p, density=in_a_row / p, format="csr", random_state=rng)
     return X, rng.normal(size=n)
-
-
-def peak_of(call):
-    """What it returns, and the most bytes that it took."""
-    tracemalloc.start()
-    try:
-        result = call()
-        return result, tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 # --- threads ----------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """Paths and cross-validation, against single fits and scikit-learn's grid search."""
 
-import tracemalloc
 import warnings
 
 import numpy as np
@@ -24,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 import naive
 import problems
 from compare import assert_same_bits
+from peaks import peak_of
 from skhuber import HuberRegressor, HuberRegressorCV, huber_path, make_huber_scorer
 
 PROBLEM = problems.house_prices(120, 3)
@@ -172,10 +172,7 @@ def test_no_copy_of_the_data_is_made_for_the_folds(order):
     data = np.array(problem.X, order=order)
     model = HuberRegressorCV([1.2, 1.5, 2.5, 4.0], cv=2, scoring=lambda *_: 0.0)
     model.fit(data, problem.y)  # compiles
-    tracemalloc.start()
-    model.fit(data, problem.y)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    _, peak = peak_of(lambda: model.fit(data, problem.y))
     # Half of the rows are those of a test, which scorers get. In F order a copy of the
     # other half is made, of one fold at a time. The rest are some numbers for each row.
     assert peak <= (0.8 if order == "C" else 1.25) * data.nbytes

@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-import tracemalloc
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 import problems
 from compare import assert_same_bits
+from peaks import peak_of
 from skhuber import HuberRegressor
 from skhuber._fit import Settings, fit_rows
 from skhuber._fit.plan import plan_of
@@ -163,19 +164,12 @@ def test_stopping_a_fit_of_many_columns_costs_no_hessian(after):
     rng = np.random.default_rng(0)
     X = sp.random(14_000, 3_100, density=1e-3, format="csr", random_state=rng)
     y = rng.normal(size=14_000) + X @ rng.normal(size=3_100)
-    seen = []
 
-    def watch(n, model):
-        seen.append(n)
-        return len(seen) >= after
+    def stopped():
+        asked = itertools.count(1)
+        return fitted(X, y, SETTINGS, lambda n, model: next(asked) >= after)
 
-    fitted(X, y, SETTINGS, watch)  # compiles
-    seen.clear()
-    tracemalloc.start()
-    try:
-        found = fitted(X, y, SETTINGS, watch)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    stopped()  # compiles
+    found, peak = peak_of(stopped)
     assert found.is_stopped
     assert peak < 10e6
