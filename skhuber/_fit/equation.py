@@ -227,6 +227,7 @@ def _search(
         found = minimise(
             trusting, samples, theta, max_iter=max_iter - n_iter, warm=k > 0
         )
+        has_stayed = np.array_equal(found.x, theta)
         n_iter, theta = n_iter + found.n_iter, found.x
         solved, solution = problem, replace(found, n_iter=n_iter)
         if solution.status in (Status.STOPPED, Status.NOT_FINITE):
@@ -238,6 +239,13 @@ def _search(
             return problem, solution
         if n_iter >= max_iter:
             return problem, replace(solution, status=Status.MAX_ITER)
+        if is_polished and has_stayed:
+            # (Steps by products are not polished: a start within the tolerance stays.
+            # Then its residuals, and their median, are those at the next scale, too.
+            # The bracket, from other points, may exclude that and hold the search.)
+            search.forget_bracket()
+            problem = problem.with_objective(problem.objective.with_scale(new_scale))
+            continue
         if is_polished or change > _CLOSE * scale:
             log_scale = search.next(np.log(scale), np.log(new_scale / scale))
             next_scale = max(float(np.exp(log_scale)), floor)
