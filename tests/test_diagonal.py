@@ -104,11 +104,13 @@ def data(alike=False, mean=3.0):
     return X, y
 
 
-def by_diagonal(X, y, sample_rows, *, alpha=1e-4, **settings):
+def by_diagonal(X, y, sample_rows, *, alpha=1e-4, polish=0, **settings):
     """All rows, and their problem and samples, with the diagonal first."""
     one = replace(Settings(1.35, "joint", alpha, True, 1000, 1e-12), **settings)
     rows = make_rows(X, y, None, 1)
-    plan = replace(plan_of(rows), sample_rows=sample_rows, diagonal_first=True)
+    plan = replace(
+        plan_of(rows), sample_rows=sample_rows, diagonal_first=True, polish=polish
+    )
     samples = Samples(rows, plan)
     frame = frame_of(rows, samples.any, one)
     problem = Problem(objective_of(rows, frame, one), rows, Trust(one.tol))
@@ -199,3 +201,16 @@ def test_a_start_that_is_the_minimum_stays():
     assert again.status is Status.CONVERGED
     assert again.n_iter == 0
     np.testing.assert_array_equal(again.x, found.x)
+
+
+@pytest.mark.compiled
+def test_the_digits_of_the_coefficients():
+    """They are those of an exact fit, not only those that the tolerance asks for."""
+    X, y = data()
+    _, problem, samples, theta, one = by_diagonal(X, y, 2_000, polish=6)
+    found = minimise(problem, samples, theta, max_iter=100)
+    u, intercept, _ = problem.objective.split(found.x)
+    coef, _ = problem.objective.frame.to_natural(u, intercept)
+    exact = dense_fit(X, y, replace(one, tol=1e-16))
+    assert found.gap <= 1e-12 * found.value
+    np.testing.assert_allclose(coef, exact.coef, rtol=0, atol=1e-9)

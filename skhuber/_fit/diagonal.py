@@ -21,7 +21,7 @@ from skhuber._fit.problem import OUTLIER_DAMPING, Evaluation, Problem
 from skhuber._rows import RowSource
 from skhuber._solver.anderson import accelerated
 from skhuber._solver.composite import best_step
-from skhuber._solver.descent import Rules
+from skhuber._solver.descent import Rules, drive, polish
 from skhuber._solver.diagonal import DiagonalModel
 from skhuber._solver.lbfgs import whitened_lbfgs
 from skhuber._solver.matrix_free import MatrixFreeModel
@@ -65,10 +65,10 @@ def minimise_by_diagonal(
     found, model = diagonal_there(problem, sample, theta)
     if model is None:
         return None
-    max_iter = min(_MOST_STEPS, rules.max_iter)
+    rules = replace(rules, max_iter=min(_MOST_STEPS, rules.max_iter))
     if sample is not None and problem.trust.by_sample(sample.n_present).knows(found):
-        return _certified_by(sample, problem, found, model, max_iter)
-    return _minimise(problem, found, replace(model, is_certain=True), max_iter)
+        return _certified_by(sample, problem, found, model, rules)
+    return _minimise(problem, found, replace(model, is_certain=True), rules)
 
 
 def diagonal_there(
@@ -109,12 +109,12 @@ def _certified_by(
     problem: Problem,
     found: Evaluation,
     model: DiagonalModel,
-    max_iter: int,
+    rules: Rules,
 ) -> Solution:
     """Minimise, and measure the gap where the steps end with a sample's Hessian."""
     trust = problem.trust.by_sample(sample.n_present)
     near = problem.trusting(replace(trust, tol=_ESTIMATED_PART * trust.tol))
-    solution = _minimise(near, found, model, max_iter)
+    solution = _minimise(near, found, model, rules)
     if solution.status is not Status.CONVERGED:
         return solution
     x = solution.x
@@ -129,14 +129,17 @@ def _certified_by(
 
 
 def _minimise(
-    problem: Problem, found: Evaluation, model: DiagonalModel, max_iter: int
+    problem: Problem, found: Evaluation, model: DiagonalModel, rules: Rules
 ) -> Solution:
     """Minimise; where values have no more digits, on the gradient alone."""
-    solution = _lbfgs(problem, found, model, max_iter)
-    if solution.status is not Status.STALLED:
+    solution = _lbfgs(problem, found, model, rules.max_iter)
+    if solution.status is Status.STALLED:
+        left = min(_MOST_ACCELERATED, rules.max_iter - solution.n_iter)
+        solution = accelerated(problem.at, model, solution, problem.part, left)
+    stays = solution.n_iter == 0 and rules.may_stay
+    if solution.status is not Status.CONVERGED or stays:
         return solution
-    left = min(_MOST_ACCELERATED, max_iter - solution.n_iter)
-    return accelerated(problem.at, model, solution, problem.part, left)
+    return drive(polish(solution, problem.part, rules.polish, 1.0), problem.answer)
 
 
 def _lbfgs(

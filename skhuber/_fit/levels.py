@@ -169,7 +169,8 @@ def _by_diagonal_first(
         if start.status is not Status.CONVERGED:
             return _in_plans_way(problem, samples, theta, rules, warm=warm)
         theta = start.x
-    solution = minimise_by_diagonal(problem, sample, theta, rules)
+    polished = replace(rules, polish=samples.plan.polish)
+    solution = minimise_by_diagonal(problem, sample, theta, polished)
     n_iter = 0
     if solution is not None:
         theta, n_iter = solution.x, solution.n_iter
