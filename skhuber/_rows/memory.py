@@ -151,7 +151,7 @@ class MemoryRows(RowSource):
             raise ValueError("the points of a sweep must have one standardisation")
         for one in residuals or ():
             self._check_residuals(one)
-        self.n_sweeps += 1
+        self._count_sweep()
         if want == GRADIENT_ONLY and residuals is None:
             return self._sweep_together(points, targets)
         return self._sweep_by_blocks(points, targets, want, residuals)
