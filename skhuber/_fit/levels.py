@@ -346,7 +346,8 @@ def _rounds(
         stalled = solution.status is Status.STALLED
         steps = _MOST_POLISH if stalled else plan.polish
         solution = drive(polish(solution, part, steps, 1.0), trusting.answer)
-        if solution.status is Status.CONVERGED or n_iter >= rules.max_iter:
+        is_final = solution.status in (Status.CONVERGED, Status.STOPPED)
+        if is_final or n_iter >= rules.max_iter:
             break
         if not may_go_on:
             break

@@ -209,11 +209,13 @@ def polish(
         found = _place(x, answer, at.model, part, at.n_iter)
         # (100: of a value that a few gross outliers make large.)
         highest = at.value + 100 * value_rounding(at.value)
-        if not (found.gap < at.gap and found.value <= highest):
-            break
-        gained = found.gap <= enough * at.gap
-        is_certified = Status.CONVERGED in (at.status, found.status)
-        at = replace(found, status=Status.CONVERGED if is_certified else at.status)
+        is_better = found.gap < at.gap and found.value <= highest
+        gained = is_better and found.gap <= enough * at.gap
+        if is_better:
+            is_certified = Status.CONVERGED in (at.status, found.status)
+            at = replace(found, status=Status.CONVERGED if is_certified else at.status)
+        if answer.stop and at.status is not Status.CONVERGED:
+            at = replace(at, status=Status.STOPPED)
         if answer.stop or not gained:
             break
     return at
