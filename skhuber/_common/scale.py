@@ -66,12 +66,17 @@ def _near_median(values: Floats, weight: Floats | None) -> tuple[float, Floats, 
         return 0.0, values, weight
     step = len(values) // _SAMPLE
     sample = values[::step]
-    order = np.argsort(sample)
-    ends = np.cumsum(np.ones(len(sample)) if weight is None else weight[::step][order])
     # (Of a sample of m, the weight below the median is uncertain by about ½/√m.)
     reach = 0.5 * _STANDARD_ERRORS / np.sqrt(len(sample))
-    first, last = np.searchsorted(ends, np.array([0.5 - reach, 0.5 + reach]) * ends[-1])
-    below, inside = between(values, weight, sample[order[first]], sample[order[last]])
+    shares = np.array([0.5 - reach, 0.5 + reach])
+    if weight is None:
+        ranks = np.ceil(shares * len(sample)).astype(np.intp) - 1
+        low, high = np.partition(sample, ranks)[ranks]
+    else:
+        order = np.argsort(sample)
+        ends = np.cumsum(weight[::step][order])
+        low, high = sample[order[np.searchsorted(ends, shares * ends[-1])]]
+    below, inside = between(values, weight, low, high)
     near = np.flatnonzero(inside)
     return below, values[near], None if weight is None else weight[near]
 

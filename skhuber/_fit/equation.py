@@ -76,7 +76,7 @@ def solve_scale(
     if samples.first is not None and plan.way == "whitened":
         ways.append(climb)
     if ways:
-        objective, theta = near_fixed_point(samples, problem.objective, theta)
+        objective, theta, _ = near_fixed_point(samples, problem.objective, theta)
         problem = problem.with_objective(objective)
     for there in ways:
         found, model = there(problem, samples, theta)
@@ -97,23 +97,32 @@ def _by_diagonal(
 
 
 def near_fixed_point(
-    samples: Samples, objective: HuberObjective, theta: Floats
-) -> tuple[HuberObjective, Floats]:
-    """Return scale and minimum on the first sample, as well as it knows them."""
+    samples: Samples,
+    objective: HuberObjective,
+    theta: Floats,
+    model: Model | None = None,
+) -> tuple[HuberObjective, Floats, Model | None]:
+    """Return scale and minimum on the first sample, as well as it knows them.
+
+    And a Hessian, if one was made: minima at the next scale, and of the next setting,
+    which may give its Hessian here, need none of their own.
+    """
     rows = samples.first
     assert rows is not None
     search = RootSearch()
     for _ in range(MAX_UPDATES):
-        theta = near_on_sample(samples, objective, theta)
+        near = near_on_sample(samples, objective, theta, model)
+        theta = near.x
+        model = near.model if isinstance(near.model, Model) else None
         part = Problem(objective, rows, Trust(0.0), double=True)
         scale, floor = objective.fixed_scale, objective.scale_floor
         new_scale = max(part.median_scale(theta), floor)
         # (The median of m residuals is uncertain by about 1.2/√m of itself.)
         if abs(new_scale - scale) <= scale / np.sqrt(rows.n_rows) + floor:
-            return objective.with_scale(new_scale), theta
+            return objective.with_scale(new_scale), theta, model
         log_scale = search.next(np.log(scale), np.log(new_scale / scale))
         objective = objective.with_scale(max(float(np.exp(log_scale)), floor))
-    return objective, theta
+    return objective, theta, model
 
 
 @dataclass(frozen=True)

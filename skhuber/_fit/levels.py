@@ -256,16 +256,22 @@ def raised(model: Model, found: Evaluation) -> Model:
 
 
 def near_on_sample(
-    samples: Samples, objective: HuberObjective, theta: Floats
-) -> Floats:
-    """Return the minimum on the first sample, loosely, by the diagonal if that does."""
+    samples: Samples,
+    objective: HuberObjective,
+    theta: Floats,
+    model: Model | None = None,
+) -> Solution:
+    """Return the minimum on the first sample, loosely, by the diagonal if that does.
+
+    A Hessian that is given, of nearly this objective, whitens the first steps.
+    """
     plan = samples.plan
     if plan.diagonal_first:
         assert samples.first is not None
         found = _near_by_diagonal(samples.first, objective, theta)
         if found.status is Status.CONVERGED or plan.is_matrix_free:
-            return found.x
-    return on_sample(samples, objective, theta)
+            return found
+    return _solved_on_sample(samples, objective, theta, model)
 
 
 def _near_by_diagonal(
@@ -276,14 +282,27 @@ def _near_by_diagonal(
 
 def on_sample(samples: Samples, objective: HuberObjective, theta: Floats) -> Floats:
     """Return the minimum on the first sample, loosely."""
+    return _solved_on_sample(samples, objective, theta).x
+
+
+def _solved_on_sample(
+    samples: Samples,
+    objective: HuberObjective,
+    theta: Floats,
+    model: Model | None = None,
+) -> Solution:
     rows = samples.first
     assert rows is not None
     part = Problem(objective, rows, _sample_trust(rows))
     if samples.plan.sample_way == "newton":
-        return newton(part, theta, Rules(_SAMPLE_ITER)).x
+        return newton(part, theta, Rules(_SAMPLE_ITER))
     plan = replace(samples.plan, hessian_rows=0, polish=0)
-    found, model = part.whitening_model(theta)
-    return _rounds(part, plan, found, model, Rules(_SAMPLE_ITER)).x
+    if model is None:
+        found, model = part.whitening_model(theta)
+    else:
+        found = part.evaluate(theta)
+        model = replace(model, penalty=objective.penalty_curvature)
+    return _rounds(part, plan, found, model, Rules(_SAMPLE_ITER))
 
 
 def _sample_trust(sample: RowSource) -> Trust:

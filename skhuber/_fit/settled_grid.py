@@ -7,8 +7,9 @@ coefficients settle (`skhuber._fit.equation.settling`), and all settings share
 
 - every sweep: it evaluates a step of each setting, and keeps the residuals of each for
   its median;
-- the products of rows: from one rho to the next few rows cross the threshold, so the
-  Hessians of all rhos take hardly more than that of one
+- Hessians on the sample: that of one rho whitens the steps of the next;
+- the products of all rows: from one rho to the next few rows cross the threshold, so
+  the Hessians of all rhos take hardly more than that of one
   (`skhuber._fit.inlier_gram`). If the plan takes the Hessian of a sample instead, each
   setting has its own.
 """
@@ -124,8 +125,10 @@ class Settled:
         """Evaluate the minima on the sample on all rows, and make the Hessians."""
         samples, rows = self._ground.samples, self._ground.rows
         problems, thetas = [], []
+        model: Model | None = None
         for settings in grid:
-            objective, theta = near_fixed_point(samples, *self._least_squares(settings))
+            objective, theta = self._least_squares(settings)
+            objective, theta, model = near_fixed_point(samples, objective, theta, model)
             problems.append(Problem(objective, rows, Trust(settings.tol)))
             thetas.append(theta)
         if self._gram is None:

@@ -452,7 +452,7 @@ def clip_points(y, intercept, threshold, s, r, kept, out):
     s : array of shape (m,)
     r : array of shape (K, m)
         The projections (x − centre)·slope at each point. They become s·c.
-    kept : array of shape (K, m) or (0, 0)
+    kept : array of shape (K, m) or (0, m)
         Takes the residuals, unless it is empty.
     out : array of shape (K, N_SCALARS)
         The sums are added to it. (As in `_sum_scalars` no loop both sums and stores.)

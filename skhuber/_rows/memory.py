@@ -382,7 +382,8 @@ class MemoryRows(RowSource):
             # NumPy's error state is a thread's own.
             with np.errstate(over="ignore", invalid="ignore"):
                 space = np.empty((step, p) if self._is_dense else (0, 0))
-                kept = np.empty((0, 0))
+                n_kept = len(points) if residuals is not None else 0
+                kept_space = np.empty(n_kept * step)
                 for k in range(first_part, last_part):
                     for start in range(ends[k], ends[k + 1], step):
                         rows = slice(start, min(start + step, ends[k + 1]))
@@ -390,8 +391,7 @@ class MemoryRows(RowSource):
                         y = _standardised_targets(own, rows)
                         r = _product(slopes, X.T)
                         s = self._weight_part(rows)
-                        if residuals is not None:
-                            kept = np.empty_like(r)
+                        kept = kept_space[: n_kept * len(s)].reshape(n_kept, len(s))
                         sweeps.clip_points(
                             y, intercepts, thresholds, s, r, kept, out[k, :, p:]
                         )
