@@ -129,9 +129,8 @@ _RESCUE_SECONDS = 5.0
 _WIDE_COLUMNS = 32
 _WIDE_CSR_COLUMNS = 500
 _WIDE_ROWS_PER_COLUMN = 5
-# The compiled way: few columns that are long, since its sums are over columns.
+# The most columns of the compiled way, whose sums are over columns: few that are long.
 _COMPILED_COLUMNS = 64
-_COMPILED_ROWS_PER_COLUMN = 5
 # Digits: steps after convergence that cost little for these numbers of rows and of X.
 _POLISH = ((2**16, 6), (99_999, 3))
 _POLISH_ELEMENTS = 2**22
@@ -401,7 +400,7 @@ def _is_small(shape: Shape) -> bool:
     return (
         shape.layout != "csr"
         and p <= _COMPILED_COLUMNS
-        and n >= _COMPILED_ROWS_PER_COLUMN * p
+        and n >= p
         and _COMPILED_GRAM * n * p**2 <= _CALL
     )
 
