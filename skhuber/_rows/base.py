@@ -191,7 +191,7 @@ class RowSource(abc.ABC):
 
         Parameters
         ----------
-        targets : sequence of K ndarrays of shape (n,)
+        targets : sequence of K ndarrays of shape (n,), or of one for all points
             All of one type.
         points : sequence of K points
             They must have the standardisation of the columns in common.
