@@ -23,7 +23,7 @@ from distributed.system import MEMORY_LIMIT
 
 from skhuber._rows.block import Block, Facts, facts
 from skhuber._rows.engine import Engine, subtrees, total_of
-from skhuber.dask._chunks import Chunks, make_block
+from skhuber.dask._chunks import Chunks, make_block, make_block_of_weights
 
 # The part of the memory that blocks may take to be kept.
 _KEPT_SHARE = 0.6
@@ -52,9 +52,15 @@ class Call:
         return self.function(block, *own, threads, *self.common)
 
 
-def on_chunk(call: Call, dtype: Any, own: tuple[Any, ...], *parts: Any) -> Any:
+def on_chunk(
+    call: Call,
+    make: Callable[..., Block],
+    dtype: Any,
+    own: tuple[Any, ...],
+    *parts: Any,
+) -> Any:
     """Return the result for a chunk that is not kept."""
-    return call(make_block(dtype, *parts), 1, *own)
+    return call(make(dtype, *parts), 1, *own)
 
 
 class Streaming(Engine):
@@ -65,14 +71,29 @@ class Streaming(Engine):
     chunks : Chunks
     compute : callable
         Takes tasks (Delayed) and returns their results.
+    only_weights : bool
+        Whether blocks have the weights alone.
     """
 
     def __init__(
-        self, chunks: Chunks, compute: Callable[[list[Delayed]], list[Any]]
+        self,
+        chunks: Chunks,
+        compute: Callable[[list[Delayed]], list[Any]],
+        *,
+        only_weights: bool = False,
     ) -> None:
         self._chunks = chunks
         self._compute = compute
-        self.n_blocks = len(chunks.parts)
+        self._make: Callable[..., Block] = make_block
+        self._parts: Sequence[tuple[Delayed, ...]] = chunks.parts
+        if only_weights and chunks.weights is not None:
+            self._make = make_block_of_weights
+            self._parts = [(part,) for part in chunks.weights]
+        self.n_blocks = len(self._parts)
+
+    @property
+    def of_weights(self) -> Engine:
+        return Streaming(self._chunks, self._compute, only_weights=True)
 
     def each(
         self,
@@ -87,10 +108,10 @@ class Streaming(Engine):
         run = dask.delayed(on_chunk, pure=False, traverse=False)
         dtype = self._chunks.dtype
         tasks = []
-        for k, parts in enumerate(self._chunks.parts):
+        for k, parts in enumerate(self._parts):
             own = () if local is None else local[k]
             key = f"{label}-{token}-{k}"
-            tasks.append(run(call, dtype, own, *parts, dask_key_name=key))
+            tasks.append(run(call, self._make, dtype, own, *parts, dask_key_name=key))
         return self._compute(tasks)
 
     def keep(self, label: str, function: Callable[..., Any], *common: Any) -> Any:
@@ -288,8 +309,13 @@ def streaming(chunks: Chunks, client: Any) -> Streaming:
     return Streaming(chunks, lambda tasks: _compute_there(client, tasks))
 
 
-def engine_of(chunks: Chunks, client: Any, threads: int) -> tuple[Engine, list[Facts]]:
-    """Return the engine for chunks, and the facts of their blocks."""
+def engine_of(
+    chunks: Chunks, client: Any, threads: int
+) -> tuple[Engine, list[Facts] | None]:
+    """Return the engine for chunks, and the facts of their blocks.
+
+    The facts are None if to know them takes a read that could return more.
+    """
     anew = streaming(chunks, client)
     memory = memory_of(client)
     n_bytes, known = chunks.n_bytes, None
@@ -297,7 +323,7 @@ def engine_of(chunks: Chunks, client: Any, threads: int) -> tuple[Engine, list[F
         known = anew.each("huber-check", facts)
         n_bytes = float(sum(one.n_bytes for one in known))
     if n_bytes > _KEPT_SHARE * memory:
-        return anew, known or anew.each("huber-check", facts)
+        return anew, known
     token = uuid.uuid4().hex
     make = dask.delayed(make_block, pure=False, traverse=False)
     blocks = [
