@@ -86,6 +86,11 @@ def is_small(rows: RowSource) -> bool:
     return plan_of(rows).way in ("compiled", "newton")
 
 
+def sample_size(rows: RowSource) -> int:
+    """Return how many rows a fit picks for its first sample; 0 if it takes none."""
+    return plan_of(rows).sample_rows
+
+
 @one_blas_thread
 def _best_attempt(
     rows: RowSource,
