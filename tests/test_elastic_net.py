@@ -284,6 +284,14 @@ def test_columns_that_are_neither_scaled_nor_centred_need_no_statistics():
     assert sweeps[False, False] < sweeps[True, False]
 
 
+@pytest.mark.compiled
+@pytest.mark.parametrize("scale", ["joint", 1.0])
+def test_rare_dummies_take_few_sweeps(scale):
+    # (A uniform sample took 10 and 12: a coefficient fitted its one row, an outlier.)
+    X, y = elastic_nets.rare_dummies()
+    assert HuberElasticNet(0.005, scale=scale).fit(X, y).n_sweeps_ <= 9
+
+
 # --- the gap ------------------------------------------------------------------------
 
 
