@@ -81,6 +81,15 @@ class Picks:
     index: NDArray[np.intp]
     weight: Floats | None
 
+    def is_equal(self, other: Picks) -> bool:
+        """Return whether other picks have the rows and weights that these have."""
+        if self.weight is None or other.weight is None:
+            has_weights = self.weight is not other.weight
+            return not has_weights and np.array_equal(self.index, other.index)
+        return np.array_equal(self.index, other.index) and np.array_equal(
+            self.weight, other.weight
+        )
+
     def scaled_to(self, total: float) -> Picks:
         """Return the picks in ascending order, with weights that add up to a total."""
         weight = self.weight

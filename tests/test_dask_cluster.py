@@ -48,6 +48,8 @@ def cluster():
                 "distributed.comm.timeouts.connect": "30s",
                 # (LocalCluster gives up a name that was free at two instants.)
                 "distributed.deploy.lost-worker-timeout": "1h",
+                # (Of chunks that two workers hold it drops either copy.)
+                "distributed.scheduler.active-memory-manager.start": False,
             }
         ),
         one_worker() as cluster,
@@ -199,12 +201,19 @@ def test_bits_after_a_spill(scale, monkeypatch):
 def test_a_sweep_is_one_task_for_each_worker(cluster, monkeypatch):
     cluster, client = cluster
     workers(cluster, client, 2)
-    sent, moved = [], []
-    submit, gather = client.submit, client.gather
+    messages, moved, answers = [], [], []
+    send, gather, sync = client.map, client.gather, client.sync
+
+    def awaited(function, *args, **options):
+        answers.append(function.__name__)
+        return sync(function, *args, **options)
 
     def counted(*args, key, **options):
-        sent.append(key.partition("-")[2].partition("-")[0])
-        return submit(*args, key=key, **options)
+        result = send(*args, key=key, **options)
+        if messages:  # what it made is released after the next message was sent
+            assert set(messages[-1]) <= client.futures.keys()
+        messages.append(key)
+        return result
 
     def weighed(futures, **options):
         result = gather(futures, **options)
@@ -215,13 +224,19 @@ def test_a_sweep_is_one_task_for_each_worker(cluster, monkeypatch):
         )
         return result
 
-    monkeypatch.setattr(client, "submit", counted)
+    monkeypatch.setattr(client, "map", counted)
+    monkeypatch.setattr(client, "sync", awaited)
     monkeypatch.setattr(client, "gather", weighed)
     X, y = data()
     model = DaskHuberRegressor(client=client).fit(X, y)
-    assert sent.count("sweep") <= 2 * model.n_sweeps_
+    sent = [key for keys in messages for key in keys]
+    assert sum("huber-sweep" in key for key in sent) <= 2 * model.n_sweeps_
     # Beside the sweeps: facts of the chunks, and the sample.
-    assert len(sent) <= 2 * (model.n_sweeps_ + 2)
+    assert len(messages) <= model.n_sweeps_ + 2
+    assert len(sent) <= 2 * len(messages)
+    # The client waits for results, and four times more: for the memory of the workers,
+    # for chunks, for where they are, and for the end.
+    assert len(answers) <= len(messages) + 4
     from skhuber._fit.plan import Shape, make_plan
 
     n = N * CHUNKS

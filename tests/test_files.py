@@ -6,6 +6,7 @@ import textwrap
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 import large_problems
 from skhuber import HuberRegressor
@@ -45,29 +46,78 @@ def test_a_sample_of_a_file_is_a_copy(order, data, tmp_path):
     assert fitted.n_sweeps_ == expected.n_sweeps_
 
 
-def test_a_fit_reads_each_chunk_once_in_a_sweep(data, monkeypatch):
-    X, y = data
-    reads = []
+def counted(values, reads, length=5000):
+    """An array of 9 chunks, each of which says when it is read."""
 
     def read(k):
         reads.append(k)
-        return X[k * 5000 : (k + 1) * 5000]
+        return values[k * 5000 : (k + 1) * 5000]
 
-    parts = [
-        da.from_delayed(dask.delayed(read)(k), (5000, 20), float) for k in range(9)
-    ]
-    lazy = da.concatenate(parts)
+    shape = (length, *values.shape[1:])
+    parts = [da.from_delayed(dask.delayed(read)(k), shape, float) for k in range(9)]
+    return da.concatenate(parts, allow_unknown_chunksizes=True)
+
+
+def test_a_fit_reads_each_chunk_once_in_a_sweep(data, monkeypatch):
+    X, y = data
+    reads = []
+    lazy = counted(X, reads)
     model = DaskHuberRegressor().fit(lazy, y)
     assert sorted(reads) == list(range(9))  # kept
     reads.clear()
     monkeypatch.setattr(engines, "memory_of", lambda client: 0.0)
     model = DaskHuberRegressor().fit(lazy, y)
-    # Beside the sweeps: the chunks' facts, and the sample.
-    assert len(reads) == 9 * (model.n_sweeps_ + 2)
+    # Beside the sweeps: one for the chunks' facts and the sample.
+    assert len(reads) == 9 * (model.n_sweeps_ + 1)
     reads.clear()
     model = DaskHuberRegressor(scale="mad").fit(lazy, y)
     # A median that is near the one expected comes with the sweep.
-    assert len(reads) <= 9 * (model.n_sweeps_ + 4)
+    assert len(reads) <= 9 * (model.n_sweeps_ + 3)
+
+
+@pytest.mark.parametrize("length", [5000, np.nan])
+def test_the_rows_of_a_sample_are_found_without_X(length, data, monkeypatch):
+    monkeypatch.setattr(engines, "memory_of", lambda client: 0.0)
+    X, y = data
+    weight = np.random.default_rng(0).uniform(size=len(y)).round(1)
+    reads, of_weights = [], []
+    lazy = (
+        counted(X, reads, length),
+        counted(y, [], length),
+        counted(weight, of_weights, length),
+    )
+    model = DaskHuberRegressor().fit(*lazy)
+    # Chunks of unknown length are read once more, for the lengths.
+    n_reads = model.n_sweeps_ + 1 + np.isnan(length)
+    assert len(reads) == 9 * n_reads
+    # The weights alone: for their sums, and for the picks of each sample.
+    assert len(of_weights) <= 9 * (n_reads + 5)
+    expected = HuberRegressor().fit(X, y, weight)
+    assert model.n_sweeps_ == expected.n_sweeps_
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-10)
+
+
+@pytest.mark.parametrize("kind", ["lengths", "sparse"])
+def test_chunks_that_are_not_what_the_collection_says(kind, data, monkeypatch):
+    monkeypatch.setattr(engines, "memory_of", lambda client: 0.0)
+    X, y = data
+
+    def read(k):
+        part = X[k * 5000 : (k + 1) * 5000]
+        return sp.csr_matrix(part) if kind == "sparse" else part
+
+    parts = [
+        da.from_delayed(dask.delayed(read)(k), (5000, 20), float) for k in range(9)
+    ]
+    if kind == "lengths":
+        cut = dask.delayed(lambda: X[40_000:44_000])()
+        parts[-1] = da.from_delayed(cut, (5000, 20), float)
+        with pytest.raises(ValueError, match=r"y has 5000 values for 4000 .* chunk 8"):
+            DaskHuberRegressor().fit(da.concatenate(parts), y)
+        return
+    model = DaskHuberRegressor().fit(da.concatenate(parts), y)
+    expected = HuberRegressor().fit(sp.csr_matrix(X), y)
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-10)
 
 
 @pytest.mark.parametrize("source", ["npy", "zarr", "parquet"])

@@ -87,7 +87,6 @@ ONLY_THERE = {
         "_fit/stream",
         "_fit/targets",
         "_fit/wide",
-        "_tuning/rules",
     },
     "skhuber._kernels.direct": {"_fit/small", "compile"},
 }

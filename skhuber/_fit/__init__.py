@@ -6,7 +6,7 @@ bounds, and `stream` that of rows that come in batches.
 """
 
 from skhuber._fit.elastic_net import Net, NetFit, fit_net, fit_net_targets
-from skhuber._fit.fit import WatchModel, fit_rows, is_small
+from skhuber._fit.fit import WatchModel, fit_rows, is_small, sample_size
 from skhuber._fit.result import (
     Fit,
     Model,
@@ -38,4 +38,5 @@ __all__ = [
     "is_small",
     "residuals_of",
     "robust_weights",
+    "sample_size",
 ]

@@ -141,6 +141,35 @@ def facts(block: Block, threads: int) -> Facts:
     )
 
 
+def dense_facts(n_rows: int, n_features: int, dtype: Any) -> Facts:
+    """Return the facts of a dense block without weights, as far as its shape tells."""
+    return Facts(
+        n_rows=n_rows,
+        n_features=n_features,
+        n_elements=n_rows * n_features,
+        n_present=n_rows,
+        n_bytes=n_rows * n_features * np.dtype(dtype).itemsize,
+        is_sparse=False,
+        has_weights=False,
+        dtype=dtype,
+        problem="",
+        power=0,
+        total=float(n_rows),
+        largest_weight=1.0,
+    )
+
+
+def facts_and_taken(
+    block: Block, picks: tuple[Index, Floats | None], threads: int
+) -> tuple[Facts, Block | None]:
+    """Return the facts of a block, and some rows if it is long enough to have them."""
+    found = facts(block, threads)
+    is_short = found.n_rows <= picks[0].max(initial=-1)
+    if found.problem or is_short:
+        return found, None
+    return found, taken(block, picks, threads)
+
+
 @np.errstate(over="ignore", invalid="ignore")
 @one_blas_thread
 def swept(

@@ -72,6 +72,11 @@ class Engine(abc.ABC):
 
     n_blocks: int
 
+    @property
+    def of_weights(self) -> Engine:
+        """Access to blocks with the weights alone, if that reads less of files."""
+        return self
+
     @abc.abstractmethod
     def each(
         self,

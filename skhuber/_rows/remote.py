@@ -51,6 +51,9 @@ class Kept:
         self.near: Near | None = None
 
 
+Sampled = tuple[Picks, MemoryRows]
+
+
 class RemoteRows(RowSource):
     """Rows that an engine holds in blocks.
 
@@ -61,10 +64,20 @@ class RemoteRows(RowSource):
         Facts of all blocks.
     threads : int
         The most threads for samples, which are in memory here.
+    sampled : tuple of (Picks, MemoryRows), default=None
+        A sample that was read before, and which rows are in it.
     """
 
-    def __init__(self, engine: Engine, known: Sequence[Facts], *, threads: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        known: Sequence[Facts],
+        *,
+        threads: int,
+        sampled: Sampled | None = None,
+    ) -> None:
         self._engine = engine
+        self._sampled = sampled
         self.threads = threads
         self.n_sweeps = 0
         self.lengths = np.array([one.n_rows for one in known])
@@ -100,7 +113,8 @@ class RemoteRows(RowSource):
         """All weights, gathered; None without weights."""
         if not self._has_weights:
             return None
-        return np.concatenate(self._engine.each("huber-weights", block.weights))
+        engine = self._engine.of_weights
+        return np.concatenate(engine.each("huber-weights", block.weights))
 
     @property
     def largest_weight(self) -> float:
@@ -168,7 +182,7 @@ class RemoteRows(RowSource):
     def distances(self, residuals: Any) -> Distances:
         assert residuals.point is not None
         if residuals.handle is None:
-            self.n_sweeps += 1
+            self._count_sweep()
             residuals.handle = self._engine.keep(
                 "huber-residuals",
                 block.swept_and_kept,
@@ -183,7 +197,7 @@ class RemoteRows(RowSource):
         return cast(Distances, found)
 
     def add_up(self, function: Callable[[RowSource], float]) -> float:
-        self.n_sweeps += 1
+        self._count_sweep()
         return float(
             self._engine.total(
                 "huber-check", block.applied, self.weight_power, function
@@ -191,7 +205,7 @@ class RemoteRows(RowSource):
         )
 
     def leverage_shares(self, point: Point, mean_square: Floats) -> Any:
-        self.n_sweeps += 1
+        self._count_sweep()
         return self._engine.keep("huber-leverage", block.shares, point, mean_square)
 
     def _fill_squared_lengths(self, centre: Floats, unit: Floats, out: Floats) -> None:
@@ -221,7 +235,7 @@ class RemoteRows(RowSource):
         if not self._has_weights:
             return sampling.evenly(self.n_rows, n_rows)
         where = self._points(self._totals, n_rows)
-        found = self._engine.each(
+        found = self._engine.of_weights.each(
             "huber-pick", block.picked, self.weight_power, local=[(w,) for w in where]
         )
         return np.concatenate(
@@ -268,7 +282,8 @@ class RemoteRows(RowSource):
             return self._take(index, None)
         order, parts = self._split(index)
         local = [(part,) for part in parts]
-        found = self._engine.each("huber-weights", block.weights_at, local=local)
+        engine = self._engine.of_weights
+        found = engine.each("huber-weights", block.weights_at, local=local)
         weight = np.empty(len(index))
         weight[order] = np.concatenate(found)
         return self._take(index, weight)
@@ -291,13 +306,43 @@ class RemoteRows(RowSource):
             weights = np.split(weight[order], ends)
         return order, [(pick,) for pick in zip(parts, weights, strict=True)]
 
+    def sample(self, picks: Picks) -> RowSource:
+        if self._sampled is not None:
+            known, rows = self._sampled
+            if known.is_equal(picks):
+                return rows
+        return super().sample(picks)
+
+    def facts_and_sample(self, n_rows: int) -> tuple[list[Facts], Sampled | None]:
+        """Return the facts of all blocks and a sample of about `n_rows` rows.
+
+        The blocks are read once.
+
+        The sample is None if a block has a fault, or another shape than was known.
+        """
+        picks = self.pick(n_rows)
+        order, local = self._local_picks(picks.index, picks.weight)
+        both = self._engine.each("huber-check", block.facts_and_taken, local=local)
+        found = [one for one, _ in both]
+        is_sparse = self.layout == "csr"
+        for one, length in zip(found, self.lengths, strict=True):
+            expected = (length, self.n_features, is_sparse)
+            shape = (one.n_rows, one.n_features, one.is_sparse)
+            if one.problem or shape != expected:
+                return found, None
+        parts = [part for _, part in both]
+        return found, (picks, self._put_together(order, parts, picks.weight))
+
     def _take(self, index: Index, weight: Floats | None) -> MemoryRows:
         order, local = self._local_picks(index, weight)
-        found = [
-            part
-            for part in self._engine.each("huber-sample", block.taken, local=local)
-            if part is not None
-        ]
+        parts = self._engine.each("huber-sample", block.taken, local=local)
+        return self._put_together(order, parts, weight)
+
+    def _put_together(
+        self, order: Index, parts: Sequence[Block | None], weight: Floats | None
+    ) -> MemoryRows:
+        """Return rows that were taken from the blocks, in the order of the picks."""
+        found = [part for part in parts if part is not None]
         inverse = np.argsort(order)
         y = np.concatenate([part.y for part in found])[inverse]
         if self.layout == "csr":

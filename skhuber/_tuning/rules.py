@@ -57,9 +57,9 @@ from skhuber._fit import (
     distances_of,
     fit_rows,
     residuals_of,
+    sample_size,
 )
 from skhuber._fit.grid import fit_grid
-from skhuber._fit.plan import plan_of
 from skhuber._rows import Distances, RowSource
 from skhuber._runtime import one_blas_thread
 from skhuber._solver.root import RootSearch
@@ -190,7 +190,7 @@ def _median_scale(rows: RowSource, fit: Fit) -> float:
 
 def _sample(rows: RowSource) -> RowSource | None:
     """Return the sample that a fit to these rows solves first; None without one."""
-    n_rows = plan_of(rows).sample_rows
+    n_rows = sample_size(rows)
     return rows.sample(rows.pick(n_rows)) if n_rows else None
 
 

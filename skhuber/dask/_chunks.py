@@ -34,6 +34,8 @@ class Chunks:
         The columns of a dataframe, if all are strings.
     n_bytes : float
         Of all chunks; NaN if it is not known.
+    weights : list of Delayed or None
+        The chunks of the weights alone, if they can be read without X.
     """
 
     X: Any
@@ -43,6 +45,14 @@ class Chunks:
     dtype: Any
     names: list[str] | None
     n_bytes: float
+    weights: list[Delayed] | None = None
+
+    @property
+    def shapes(self) -> list[tuple[int, int]] | None:
+        """The shapes of the chunks of X; None if they, or the zeros, are not known."""
+        if np.isnan(self.n_bytes):
+            return None
+        return [(length, self.X.shape[1]) for length in self.X.chunks[0]]
 
 
 def is_collection(values: object) -> bool:
@@ -131,6 +141,7 @@ def _array_chunks(X: Any, y: Any, weight: Any) -> Chunks:
         dtype,
         None,
         _bytes_of(X) if known else np.nan,
+        parts[2] if len(parts) > 2 else None,
     )
 
 
@@ -264,10 +275,18 @@ def make_block(dtype: Any, *parts: Any) -> Block:
         X = np.ascontiguousarray(X, dtype=dtype)
     y = np.asarray(y)
     y = np.ascontiguousarray(y.reshape(len(y)), dtype=_float_type(y))
-    if weight is not None:
-        weight = np.asarray(weight)
-        weight = np.ascontiguousarray(weight.reshape(len(weight)), dtype=np.float64)
-    return Block(X, y, weight)
+    return Block(X, y, None if weight is None else _weights(weight))
+
+
+def make_block_of_weights(dtype: Any, part: Any) -> Block:
+    """Return a block without columns, which takes the weights for y, too."""
+    weight = _weights(part)
+    return Block(np.empty((len(weight), 0), dtype), weight, weight)
+
+
+def _weights(part: Any) -> Any:
+    weight = np.asarray(part)
+    return np.ascontiguousarray(weight.reshape(len(weight)), dtype=np.float64)
 
 
 def _float_type(y: Any) -> Any:

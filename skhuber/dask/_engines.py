@@ -16,14 +16,14 @@ from typing import Any
 
 import dask
 from dask.delayed import Delayed
-from distributed import get_client, wait
+from distributed import get_client, get_worker, wait
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 from distributed.system import MEMORY_LIMIT
 
 from skhuber._rows.block import Block, Facts, facts
 from skhuber._rows.engine import Engine, subtrees, total_of
-from skhuber.dask._chunks import Chunks, make_block
+from skhuber.dask._chunks import Chunks, make_block, make_block_of_weights
 
 # The part of the memory that blocks may take to be kept.
 _KEPT_SHARE = 0.6
@@ -52,9 +52,15 @@ class Call:
         return self.function(block, *own, threads, *self.common)
 
 
-def on_chunk(call: Call, dtype: Any, own: tuple[Any, ...], *parts: Any) -> Any:
+def on_chunk(
+    call: Call,
+    make: Callable[..., Block],
+    dtype: Any,
+    own: tuple[Any, ...],
+    *parts: Any,
+) -> Any:
     """Return the result for a chunk that is not kept."""
-    return call(make_block(dtype, *parts), 1, *own)
+    return call(make(dtype, *parts), 1, *own)
 
 
 class Streaming(Engine):
@@ -65,14 +71,29 @@ class Streaming(Engine):
     chunks : Chunks
     compute : callable
         Takes tasks (Delayed) and returns their results.
+    only_weights : bool
+        Whether blocks have the weights alone.
     """
 
     def __init__(
-        self, chunks: Chunks, compute: Callable[[list[Delayed]], list[Any]]
+        self,
+        chunks: Chunks,
+        compute: Callable[[list[Delayed]], list[Any]],
+        *,
+        only_weights: bool = False,
     ) -> None:
         self._chunks = chunks
         self._compute = compute
-        self.n_blocks = len(chunks.parts)
+        self._make: Callable[..., Block] = make_block
+        self._parts: Sequence[tuple[Delayed, ...]] = chunks.parts
+        if only_weights and chunks.weights is not None:
+            self._make = make_block_of_weights
+            self._parts = [(part,) for part in chunks.weights]
+        self.n_blocks = len(self._parts)
+
+    @property
+    def of_weights(self) -> Engine:
+        return Streaming(self._chunks, self._compute, only_weights=True)
 
     def each(
         self,
@@ -87,10 +108,10 @@ class Streaming(Engine):
         run = dask.delayed(on_chunk, pure=False, traverse=False)
         dtype = self._chunks.dtype
         tasks = []
-        for k, parts in enumerate(self._chunks.parts):
+        for k, parts in enumerate(self._parts):
             own = () if local is None else local[k]
             key = f"{label}-{token}-{k}"
-            tasks.append(run(call, dtype, own, *parts, dask_key_name=key))
+            tasks.append(run(call, self._make, dtype, own, *parts, dask_key_name=key))
         return self._compute(tasks)
 
     def keep(self, label: str, function: Callable[..., Any], *common: Any) -> Any:
@@ -135,26 +156,38 @@ class KeptByGroups:
     groups: list[tuple[list[int], Any]]
 
 
+@dataclass(frozen=True)
+class GroupResult:
+    """Results for some blocks, or sums over some, and the worker that made them."""
+
+    worker: str
+    values: dict[Any, Any]
+
+
 def on_group(
     call: Call,
     numbers: list[int],
     blocks: list[Block],
     own: list[tuple[Any, ...]],
-    kept: dict[int, Any] | None,
-    threads: int,
+    kept: GroupResult | None,
     as_sum: bool,
-) -> dict[Any, Any]:
+) -> GroupResult:
     """Return the results for the blocks of a worker, or their sums."""
+    worker = get_worker()
     found = {}
     for k, block, extra in zip(numbers, blocks, own, strict=True):
         if kept is not None:
-            extra = (kept[k], *extra)
-        found[k] = call(block, threads, *extra)
-    return subtrees(found) if as_sum else found
+            extra = (kept.values[k], *extra)
+        found[k] = call(block, worker.state.nthreads, *extra)
+    return GroupResult(worker.address, subtrees(found) if as_sum else found)
 
 
 class OnWorkers(Engine):
     """Engine whose blocks are futures: one task for each worker and call.
+
+    The client sends a message at once only if it has sent none for 10 ms. So the tasks
+    of a call are one message, and the results of the call before it are released after
+    they were sent.
 
     Parameters
     ----------
@@ -166,20 +199,16 @@ class OnWorkers(Engine):
         self._client = client
         self._blocks = list(blocks)
         self.n_blocks = len(blocks)
-        self._threads: dict[str, int] = {}
-        self._groups: list[tuple[str | None, list[int]]] = []
+        self._groups: dict[str, list[int]] = {}
+        self._before: Sequence[Any] = []
 
-    def _placed(self) -> list[tuple[str | None, list[int]]]:
-        """Return the blocks of each worker; asked again after workers changed."""
-        threads = self._client.ncores()
-        if threads.keys() != self._threads.keys() or not self._groups:
-            self._threads = threads
+    def _placed(self) -> dict[str, list[int]]:
+        """Return the blocks of each worker."""
+        if not self._groups:
             where = self._client.who_has(self._blocks)
-            groups: dict[str | None, list[int]] = {}
             for k, block in enumerate(self._blocks):
-                holders = sorted(where.get(block.key) or ())
-                groups.setdefault(holders[0] if holders else None, []).append(k)
-            self._groups = sorted(groups.items(), key=lambda group: group[1][0])
+                holder = min(where.get(block.key) or [""])
+                self._groups.setdefault(holder, []).append(k)
         return self._groups
 
     def _submit(
@@ -191,42 +220,43 @@ class OnWorkers(Engine):
         *,
         as_sum: bool,
     ) -> list[tuple[list[int], Any]]:
-        groups: list[tuple[str | None, list[int], Any]]
+        groups: list[tuple[list[int], Any]]
         if kept is None:
-            groups = [(worker, numbers, None) for worker, numbers in self._placed()]
+            groups = [(numbers, None) for numbers in self._placed().values()]
         else:
-            groups = [(None, numbers, future) for numbers, future in kept.groups]
+            groups = kept.groups
         token = uuid.uuid4().hex
-        found = []
-        for j, (worker, numbers, future) in enumerate(groups):
-            own = [() if local is None else tuple(local[k]) for k in numbers]
-            place: dict[str, Any] = {}
-            if worker is not None:
-                place = {"workers": [worker], "allow_other_workers": True}
-            task = self._client.submit(
-                on_group,
-                call,
-                numbers,
-                [self._blocks[k] for k in numbers],
-                own,
-                future,
-                self._threads.get(worker or "", 1),
-                as_sum,
-                key=f"{label}-{token}-{j}",
-                pure=False,
-                **place,
-            )
-            found.append((numbers, task))
-        return found
+        # (No worker is named: the scheduler takes the one that holds the blocks.)
+        tasks = self._client.map(
+            on_group,
+            [call] * len(groups),
+            [numbers for numbers, _ in groups],
+            [[self._blocks[k] for k in numbers] for numbers, _ in groups],
+            [
+                [() if local is None else tuple(local[k]) for k in numbers]
+                for numbers, _ in groups
+            ],
+            [future for _, future in groups],
+            [as_sum] * len(groups),
+            key=[f"{label}-{token}-{j}" for j in range(len(groups))],
+            pure=False,
+        )
+        self._before = []
+        numbers = [numbers for numbers, _ in groups]
+        return list(zip(numbers, tasks, strict=True))
 
     def _gathered(self, tasks: list[tuple[list[int], Any]]) -> dict[Any, Any]:
         futures = [task for _, task in tasks]
         with watched(self._client, futures, self._blocks):
             results = self._client.gather(futures)
-        return {key: value for part in results for key, value in part.items()}
+        self._before = futures
+        if {one.worker for one in results} != self._groups.keys():
+            self._groups = {}  # workers came or went; where blocks are is asked again
+        return {key: value for part in results for key, value in part.values.items()}
 
     def close(self) -> None:
         """Free the blocks, and cancel what may be computed still."""
+        self._before = []
         self._client.cancel(self._blocks)
 
     def each(
@@ -288,8 +318,13 @@ def streaming(chunks: Chunks, client: Any) -> Streaming:
     return Streaming(chunks, lambda tasks: _compute_there(client, tasks))
 
 
-def engine_of(chunks: Chunks, client: Any, threads: int) -> tuple[Engine, list[Facts]]:
-    """Return the engine for chunks, and the facts of their blocks."""
+def engine_of(
+    chunks: Chunks, client: Any, threads: int
+) -> tuple[Engine, list[Facts] | None]:
+    """Return the engine for chunks, and the facts of their blocks.
+
+    The facts are None if to know them takes a read that could return more.
+    """
     anew = streaming(chunks, client)
     memory = memory_of(client)
     n_bytes, known = chunks.n_bytes, None
@@ -297,7 +332,7 @@ def engine_of(chunks: Chunks, client: Any, threads: int) -> tuple[Engine, list[F
         known = anew.each("huber-check", facts)
         n_bytes = float(sum(one.n_bytes for one in known))
     if n_bytes > _KEPT_SHARE * memory:
-        return anew, known or anew.each("huber-check", facts)
+        return anew, known
     token = uuid.uuid4().hex
     make = dask.delayed(make_block, pure=False, traverse=False)
     blocks = [

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from skhuber._rows import RowSource
-from skhuber._rows.block import Facts
-from skhuber._rows.remote import RemoteRows
+from skhuber._rows.block import Facts, dense_facts, facts
+from skhuber._rows.engine import Engine
+from skhuber._rows.remote import RemoteRows, Sampled
 from skhuber.dask._chunks import Chunks
 from skhuber.dask._engines import engine_of
 
@@ -55,14 +56,53 @@ def blocks_of(chunks: Chunks, client: Any, threads: int) -> Iterator[Blocks]:
 
     engine, known = engine_of(chunks, client, threads)
     try:
+        sampled = None
+        if known is None:
+            known, sampled = _facts_and_sample(engine, chunks, threads)
         _check(known)
-        remote = RemoteRows(engine, known, threads=threads)
+        remote = RemoteRows(engine, known, threads=threads, sampled=sampled)
         rows: RowSource = remote
         if is_small(remote):
             rows = remote.gathered()
         yield Blocks(rows, remote)
     finally:
         engine.close()
+
+
+def _facts_and_sample(
+    engine: Engine, chunks: Chunks, threads: int
+) -> tuple[list[Facts], Sampled | None]:
+    """Return the facts of the blocks and the sample of a fit, if one read has both.
+
+    That takes the shape of X, which a collection may know or not, and the weights: they
+    decide which rows are in the sample.
+    """
+    from skhuber._fit import sample_size
+
+    expected = _expected(engine, chunks)
+    if expected is not None:
+        _check(expected)
+        rows = RemoteRows(engine, expected, threads=threads)
+        n_rows = sample_size(rows)
+        if n_rows:
+            return rows.facts_and_sample(n_rows)
+    return engine.each("huber-check", facts), None
+
+
+def _expected(engine: Engine, chunks: Chunks) -> list[Facts] | None:
+    """Return the facts of the blocks as far as they are known without X and y."""
+    if chunks.shapes is None:
+        return None
+    if chunks.weights is None:
+        return [
+            dense_facts(n_rows, n_features, chunks.dtype)
+            for n_rows, n_features in chunks.shapes
+        ]
+    of_weights = engine.of_weights.each("huber-check", facts)
+    return [
+        replace(one, n_features=p, n_elements=one.n_rows * p)
+        for one, (_, p) in zip(of_weights, chunks.shapes, strict=True)
+    ]
 
 
 def _check(known: list[Facts]) -> None:
