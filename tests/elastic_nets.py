@@ -44,6 +44,18 @@ def objective(X, y, model, alpha, sample_weight=None, **options):
     return loss / (2 * s.sum()) + alpha * penalty
 
 
+def rare_dummies(n=100_000, p=50):
+    """Columns of ones and zeros, the rarest with ten ones, and a tenth of outliers."""
+    rng = np.random.default_rng(0)
+    X = (rng.random((n, p)) < np.logspace(-0.5, -4, p)).astype(float)
+    coef = np.zeros(p)
+    support = rng.permutation(p)[: p // 5]
+    coef[support] = rng.choice([-1, 1], p // 5) * rng.uniform(0.5, 2, p // 5)
+    y = X @ coef + rng.normal(size=n)
+    y[rng.random(n) < 0.1] += 25.0
+    return X, y
+
+
 def random_problem(seed):
     """A small problem with weights, a box, few rows or no intercept, as it comes."""
     rng = np.random.default_rng(seed)

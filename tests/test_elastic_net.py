@@ -5,6 +5,7 @@ import pytest
 import scipy.optimize
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet, Lasso
 from sklearn.linear_model import HuberRegressor as TheirHuber
 
@@ -284,6 +285,28 @@ def test_columns_that_are_neither_scaled_nor_centred_need_no_statistics():
     assert sweeps[False, False] < sweeps[True, False]
 
 
+@pytest.mark.compiled
+@pytest.mark.parametrize("scale", ["joint", 1.0])
+def test_rare_dummies_take_few_sweeps(scale):
+    # (A uniform sample took 10 and 12: a coefficient fitted its one row, an outlier.)
+    X, y = elastic_nets.rare_dummies()
+    assert HuberElasticNet(0.005, scale=scale).fit(X, y).n_sweeps_ <= 9
+
+
+@pytest.mark.parametrize("seed", [7, 30, 33])
+def test_max_iter_is_the_limit_of_a_fit_to_a_part_of_the_columns(seed):
+    # (With five rows 10,000 times longer than the others. 90 iterations are needed.)
+    rng = np.random.default_rng(seed)
+    wide = rng.normal(size=(300, 220))
+    wide[:5] *= 1e4
+    y = (wide / wide.std(axis=0))[:, :12] @ rng.normal(size=12) * 2
+    y += rng.normal(size=300)
+    assert HuberElasticNet(0.008).fit(wide, y).optimality_gap_ <= 1e-12
+    with pytest.warns(ConvergenceWarning, match="a larger max_iter allows more"):
+        limited = HuberElasticNet(0.008, max_iter=15).fit(wide, y)
+    assert limited.n_iter_ <= 15
+
+
 # --- the gap ------------------------------------------------------------------------
 
 
@@ -331,7 +354,6 @@ def test_the_dual_gap_is_that_of_the_best_multiple_of_the_dual_point(share, rho)
 
 
 def test_a_fit_that_is_not_certified_says_so():
-    from sklearn.exceptions import ConvergenceWarning
 
     message = "HuberElasticNet did not converge.*max_iter"
     with pytest.warns(ConvergenceWarning, match=message):

@@ -11,7 +11,13 @@ from sklearn.exceptions import ConvergenceWarning
 
 import elastic_nets
 import problems
-from skhuber import HuberElasticNet, huber_enet_path, pivotal_alpha
+from skhuber import (
+    HuberElasticNet,
+    HuberElasticNetCV,
+    huber_enet_path,
+    pivotal_alpha,
+)
+from skhuber._fit import elastic_net
 from skhuber._fit.columns import column_statistics
 from skhuber._fit.elastic_net import Net
 from skhuber._fit.net_path import NetPath
@@ -277,3 +283,33 @@ def test_the_criterion_without_a_threshold_is_that_of_normal_noise(scale):
         # (F is twice the scale there, in whose logarithm the 2 is a constant.)
         constant = 2 * n * np.log(2.0) if scale == "joint" else 0.0
         assert path.ebics[k] - constant == pytest.approx(expected, rel=1e-9)
+
+
+def test_columns_that_are_neither_scaled_nor_centred_need_no_statistics():
+    Z = X / np.sqrt(np.mean(X**2, axis=0))  # so both penalties are equal
+    sweeps = [
+        huber_enet_path(
+            Z, Y, alphas=[0.1], scale=1.0, fit_intercept=False, standardize=standardize
+        ).n_sweeps
+        for standardize in (False, True)
+    ]
+    assert sweeps[0] == sweeps[1] - 1
+
+
+@pytest.mark.parametrize("options", [{"criterion": "ebic"}, {"cv": 3, "scoring": "r2"}])
+def test_cross_validation_makes_no_statistics_that_it_does_not_need(
+    options, monkeypatch
+):
+    made = []
+    column_statistics = elastic_net.column_statistics
+
+    def counted(rows, *, fit_intercept):
+        made.append(rows)
+        return column_statistics(rows, fit_intercept=fit_intercept)
+
+    monkeypatch.setattr(elastic_net, "column_statistics", counted)
+    options = {"alphas": [0.1, 0.05], "fit_intercept": False, "scale": 1.0, **options}
+    HuberElasticNetCV(standardize=False, **options).fit(X, Y)
+    assert not made
+    HuberElasticNetCV(standardize=True, **options).fit(X, Y)
+    assert made

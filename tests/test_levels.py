@@ -10,10 +10,12 @@ import scipy.sparse as sp
 from large_problems import MANY, few_rows_for_each_column, many
 from skhuber._fit import Settings
 from skhuber._fit.continuation import newton
+from skhuber._fit.fit import prepare
 from skhuber._fit.levels import Samples, climb, minimise
 from skhuber._fit.plan import plan_of
 from skhuber._fit.problem import Problem, Trust, sampling_gap
 from skhuber._fit.standardise import frame_of, objective_of
+from skhuber._objective import Penalty
 from skhuber._rows import make_rows
 from skhuber._solver.descent import Rules
 from skhuber._solver.solution import Status
@@ -86,12 +88,30 @@ def test_rows_on_which_a_column_rests_are_taken(layout, kind, weighted):
         assert there.sum() == 7
     else:
         assert (np.abs(taken).max(axis=1) > 50).sum() >= 0.9 * N / 400
-    assert part.n_rows <= 2000
+    assert part.n_rows <= 4000
     # Sums over the sample are estimates of those over all rows.
     for power in (0, 2):
         whole = s @ np.abs(X) ** power
         estimate = part.weight @ np.abs(taken) ** power
         np.testing.assert_allclose(estimate / whole, 1.0, atol=0.15)
+
+
+def test_a_column_that_is_constant_in_a_sample_has_its_rows_in_another():
+    X = data("rare")
+    X[:7, 0] = 0.0
+    picked = make_rows(X, np.zeros(N), None, 1).pick(2000).index
+    absent = np.setdiff1d(np.arange(N), picked)[::3000]
+    X[absent, 0] = 1.0
+    rows = make_rows(X, np.random.default_rng(1).normal(size=N), None, 1)
+    plan = replace(plan_of(rows), way="whitened", sample_rows=2000)
+    counts = {}
+    for l1 in (0.0, 1.0):
+        settings = replace(SETTINGS, penalty=Penalty(l2=np.ones(P), l1=np.full(P, l1)))
+        before = rows.n_sweeps
+        taken = values(prepare(rows, plan, settings).samples.first)
+        counts[l1] = np.count_nonzero(taken[:, 0]), rows.n_sweeps - before
+    # One sweep for the largest value of the column, and one for the rows' leverage.
+    assert counts == {0.0: (0, 1), 1.0: (len(absent), 2)}
 
 
 def test_rows_without_weight_are_not_taken():

@@ -325,10 +325,9 @@ class HuberElasticNetCV(ScoredSearch, HuberNetModel):
         net: Net,
     ) -> list[_Candidates]:
         """Return the alphas of each pair of settings and l1_ratio, and their path."""
-        from skhuber._fit.columns import column_statistics
+        from skhuber._fit.elastic_net import net_statistics
 
-        with_intercept = pairs[0][0].fit_intercept
-        statistics = column_statistics(rows, fit_intercept=with_intercept)
+        statistics = net_statistics(rows, pairs[0][0], net)
         return [
             self._candidates(
                 data, rows, settings, replace(net, l1_ratio=ratio), statistics

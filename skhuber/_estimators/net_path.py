@@ -176,7 +176,7 @@ def huber_enet_path(
     >>> np.flatnonzero(path.coefs[np.argmin(path.ebics)])
     array([0, 3])
     """
-    from skhuber._fit.columns import column_statistics
+    from skhuber._fit.elastic_net import net_statistics
     from skhuber._fit.net_path import NetPath
 
     model = HuberElasticNet(
@@ -201,7 +201,7 @@ def huber_enet_path(
         n_features=data.X.shape[1],
     )
     rows = data.rows()
-    statistics = column_statistics(rows, fit_intercept=settings.fit_intercept)
+    statistics = net_statistics(rows, settings, net)
     if given is None:
         given = alpha_sequence(
             model, data, rows, settings, net, n_alphas, eps, statistics

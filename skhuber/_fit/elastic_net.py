@@ -96,7 +96,7 @@ def fit_net(
     watch: WatchModel | None = None,
 ) -> NetFit:
     """Fit the model to rows; the callable `watch` sees the model of every sweep."""
-    statistics = _statistics(rows, settings, net)
+    statistics = net_statistics(rows, settings, net)
     if not statistics.is_finite:
         return NetFit(Fit.not_finite(rows), np.nan)
     penalty = net.penalty(rows.natural_weight, statistics)
@@ -115,7 +115,7 @@ def fit_net_targets(
     starts: Sequence[Start | None],
 ) -> list[NetFit]:
     """Fit the model to each target; see `skhuber._fit.targets.fit_targets`."""
-    statistics = _statistics(rows[0], settings, net)
+    statistics = net_statistics(rows[0], settings, net)
     if not statistics.is_finite:
         return [NetFit(Fit.not_finite(one), np.nan) for one in rows]
     penalty = net.penalty(rows[0].natural_weight, statistics)
@@ -136,7 +136,7 @@ def fit_net_targets(
     ]
 
 
-def _statistics(rows: RowSource, settings: Settings, net: Net) -> ColumnStatistics:
+def net_statistics(rows: RowSource, settings: Settings, net: Net) -> ColumnStatistics:
     """Return the statistics that penalty and gap need. One sweep, if they need any."""
     if net.standardize or settings.fit_intercept:
         return column_statistics(rows, fit_intercept=settings.fit_intercept)

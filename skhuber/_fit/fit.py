@@ -30,7 +30,7 @@ from skhuber._fit.result import Fit, Model, described
 from skhuber._fit.settings import Settings
 from skhuber._fit.standardise import (
     Units,
-    frame_of,
+    column_units,
     objective_of,
     rotated,
     rotated_settings,
@@ -184,9 +184,14 @@ def prepare(
 ) -> Ground | None:
     """Return samples and frame; None if X is not finite."""
     samples = Samples(rows, plan)
-    frame = frame_of(rows, samples.any, settings, units)
-    if frame is None:
+    columns = column_units(rows, samples.any, settings, units)
+    if columns is None:
         return None
+    frame = columns.frame(rows, samples.any, settings, units)
+    objective = objective_of(rows, frame, settings)
+    is_sampled = plan.way == "whitened" and samples.first is not None
+    if is_sampled and columns.is_rare.any() and not objective.is_smooth:
+        samples.resample_for_rare(objective)
     return Ground(rows, plan, samples, replace(frame, rotation=rotation))
 
 

@@ -15,6 +15,10 @@ it picked uniformly and half in proportion to
 the leverage of a row if the columns were uncorrelated (Drineas and Mahoney, RandNLA,
 Communications of the ACM 59(6), 2016, on sampling by leverage). Rows on which a column
 rests are then all in it.
+
+With absolute values or bounds that sample is the first one if columns are constant in a
+uniform one: of other rare columns that has a row or two, to which their coefficients
+are fitted even if these are outliers, and steps with one Hessian lead slowly back.
 """
 
 from __future__ import annotations
@@ -41,7 +45,7 @@ from skhuber._solver.descent import Rules, descend, drive, polish
 from skhuber._solver.lbfgs import whitened_lbfgs
 from skhuber._solver.quadratic import Model
 from skhuber._solver.solution import Solution, Status
-from skhuber._sums import Floats, Picks, Want
+from skhuber._sums import Floats, Picks, Point, Want
 
 # The most iterations on a sample.
 _SAMPLE_ITER = 100
@@ -96,17 +100,31 @@ class Samples:
 
     def resample_by_leverage(self, found: Evaluation) -> None:
         """Take samples that contain the rows on which columns rest."""
-        sums = found.sums
+        point, sums = found.objective.point(found.theta), found.sums
         if sums.squares is None:
-            point = found.objective.point(found.theta)
             (sums,) = self.rows.sweep([point], Want(squares=True))
-        self.resample(found, sums.all_squares / sums.weight)
+        self.resample(point, sums.all_squares / sums.weight)
 
-    def resample(self, found: Evaluation, mean_square: Floats) -> None:
+    def resample_for_rare(self, objective: HuberObjective) -> None:
+        """Take these samples if columns are constant in the first one. One sweep.
+
+        The first sample tells the mean squares of other columns. Of a rare column no
+        row was picked: the mean square is taken for that of one row a unit long, which
+        is half of its largest value or more.
+        """
+        assert self.first is not None
+        p = self.rows.n_features
+        point = objective.point(objective.theta(np.zeros(p), 0.0, 1.0))
+        (sums,) = self.first.sweep([point], Want(squares=True))
+        mean_square = sums.all_squares / sums.weight
+        least = 1.0 / self.first.n_rows
+        self.resample(point, np.where(mean_square > 0, mean_square, least))
+
+    def resample(self, point: Point, mean_square: Floats) -> None:
         """Take these samples if the mean square of each column is known."""
-        point = found.objective.point(found.theta)
         self.shares = self.rows.leverage_shares(point, mean_square)
-        self._take(self.larger(self.plan.sample_rows))
+        # (Half of the picks are uniform, and as many as there were.)
+        self._take(self.larger(2 * self.plan.sample_rows))
 
     def _take(self, picks: Picks) -> None:
         self.picks, self.first = picks, self.rows.sample(picks)

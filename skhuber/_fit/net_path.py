@@ -23,8 +23,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skhuber._fit.certificate import may_have_collapsed
-from skhuber._fit.columns import ColumnStatistics, column_statistics
-from skhuber._fit.elastic_net import Net, NetFit, relative_dual_gap
+from skhuber._fit.columns import ColumnStatistics
+from skhuber._fit.elastic_net import (
+    Net,
+    NetFit,
+    net_statistics,
+    relative_dual_gap,
+)
 from skhuber._fit.fit import Ground, fit_rows, prepare, solve
 from skhuber._fit.plan import plan_of
 from skhuber._fit.problem import OUTLIER_DAMPING, Problem, Together, Trust
@@ -92,9 +97,7 @@ class NetPath:
         """Return the fits to rows, of which there are fewer if the path ends."""
         statistics = self._statistics
         if rows is not self._rows:
-            statistics = column_statistics(
-                rows, fit_intercept=self._settings.fit_intercept
-            )
+            statistics = net_statistics(rows, self._settings, self._nets[0])
         if not statistics.is_finite:
             return [NetFit(Fit.not_finite(rows), np.nan)]
         grid = self._grid(rows, statistics)

@@ -64,6 +64,8 @@ class ColumnUnits:
 
     centre: Floats
     power: NDArray[np.int64]
+    is_rare: NDArray[np.bool_]
+    """(p,), whether a column is constant in the sample, but not in all rows."""
 
     def frame(
         self,
@@ -94,13 +96,15 @@ def column_units(
     if units != "sample":
         spread = rows.max_abs_deviation(moments.centre)
     # Columns that are constant in some rows need not be so in others.
+    is_rare = np.zeros(len(spread), dtype=np.bool_)
     for more in (sample, rows) if sample is not rows else ():
         if not spread.all():
             largest = more.max_abs_deviation(moments.centre)
+            is_rare = (spread == 0) & (largest > 0) & (more is rows)
             spread = np.where(spread > 0, spread, largest)
     if not np.isfinite(spread).all():
         return None
-    return ColumnUnits(moments.centre, exponent(spread))
+    return ColumnUnits(moments.centre, exponent(spread), is_rare)
 
 
 def _target_unit(

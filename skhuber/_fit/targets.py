@@ -201,7 +201,8 @@ class _Shared:
         self._common = self._curvature(samples)
         if self._common is not None and _lacks_rows(samples.any, *self._common):
             found, model = self._common
-            samples.resample(found, 0.5 * np.diagonal(model.inside)[: rows.n_features])
+            point = found.objective.point(found.theta)
+            samples.resample(point, 0.5 * np.diagonal(model.inside)[: rows.n_features])
         assert samples.first is not None
         assert samples.picks is not None
         self._sample, self._picks = samples.first, samples.picks

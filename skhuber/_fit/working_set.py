@@ -54,8 +54,6 @@ _PER_NONZERO, _PER_NONZERO_ALONE = 3, 1.5
 # Settings of a path that one set serves, and rounds after which a setting is given up.
 _BLOCK = 10
 _MAX_ROUNDS = 50
-# Iterations on a set, of which 30 do for anything but a scale on its way to zero.
-_MAX_ITER = 60
 # Steps of polish: the first one leads to the minimum if no row crosses the threshold.
 _POLISH = 1
 # The share of the inliers in a curvature: enough are inliers for any use of the fit.
@@ -271,7 +269,8 @@ class WorkingSets:
         for j in range(k, min(k + _BLOCK, len(self._grid))):
             problem = self._problems[j]
             start, settings = guesses.get(j, model), self._grid[j]
-            solution = part.minimise(problem, settings, start, self._rough_tol)
+            left = replace(settings, max_iter=settings.max_iter - self._n_iter[j])
+            solution = part.minimise(problem, left, start, self._rough_tol)
             self._n_iter[j] += solution.n_iter
             solved.append(solution)
             model = guesses[j] = _Model.of(problem.objective, solution.x)
@@ -374,7 +373,7 @@ class _Part:
         start = self._ahead(problem, theta)
         polish = 0 if tol == rough_tol else _POLISH
         is_near = start is not theta
-        rules = Rules(min(settings.max_iter, _MAX_ITER), polish, is_near=is_near)
+        rules = Rules(settings.max_iter, polish, is_near=is_near)
         found = newton(problem, start, rules, is_near=True)
         self._last = found, objective
         u, intercept, scale = objective.split(found.x)
