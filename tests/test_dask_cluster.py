@@ -48,6 +48,8 @@ def cluster():
                 "distributed.comm.timeouts.connect": "30s",
                 # (LocalCluster gives up a name that was free at two instants.)
                 "distributed.deploy.lost-worker-timeout": "1h",
+                # (Of chunks that two workers hold it drops either copy.)
+                "distributed.scheduler.active-memory-manager.start": False,
             }
         ),
         one_worker() as cluster,

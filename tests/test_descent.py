@@ -291,6 +291,28 @@ def test_polish_does_not_climb():
     assert polished.x is start.x
 
 
+@pytest.mark.parametrize("rises", [False, True])
+@pytest.mark.parametrize(
+    ("status", "then"),
+    [(Status.STALLED, Status.STOPPED), (Status.CONVERGED, Status.CONVERGED)],
+)
+def test_a_stop_during_polish_ends_the_fit(status, then, rises):
+    """If the minimum is not certified, nothing else may be tried after it."""
+    function, best, _ = quadratic(*spread())
+    start = newton(function, best + 1e-3, polish=0, max_iter=0)
+    start = replace(start, status=status)
+
+    def answer(ask):
+        answered = function.answer(ask)
+        value = answered.value + (1.0 if rises else 0.0)
+        return replace(answered, value=value, stop=True)
+
+    calls = len(function.calls)
+    end = drive(polish(start, below(no_bounds(Q)), 3), answer)
+    assert end.status is then
+    assert len(function.calls) == calls + 1
+
+
 @pytest.mark.parametrize("steps_needed", [0, 1, 2])
 def test_polish_ends_at_the_least_gap(steps_needed):
     H, b = spread(condition=10.0)

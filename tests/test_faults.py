@@ -164,7 +164,8 @@ def test_code_of_another_version_is_not_run(package):
     from skhuber._kernels import sweeps
 
     out, one = np.zeros((1, sweeps.N_SCALARS)), np.ones(1)
-    sweeps.clip_points(np.full((1, 1), 5.0), 0.0 * one, one, one, np.zeros((1, 1)), out)
+    zeros, none = np.zeros((1, 1)), np.empty((0, 0))
+    sweeps.clip_points(np.full((1, 1), 5.0), 0.0 * one, one, one, zeros, none, out)
     print(out[0, sweeps.SUM_C])
     """
 

@@ -8,8 +8,11 @@ import scipy.sparse as sp
 
 import problems
 from skhuber._fit import Settings, fit_rows
+from skhuber._fit.equation import Look
 from skhuber._fit.grid import Grid, fit_grid
+from skhuber._fit.plan import Shape, make_plan
 from skhuber._rows import make_rows
+from skhuber._solver.solution import Solution, Status
 
 BASE = Settings(
     rho=1.35, scale="joint", alpha=1e-4, fit_intercept=True, max_iter=1000, tol=1e-12
@@ -102,6 +105,91 @@ def test_large_data_are_fitted_together(layout, kind, monkeypatch):
     assert_same_fits(X, problem.y, grid, tol=tol)
     # (The rarest dummy stands in four rows. Steps with one Hessian can fail there.)
     assert len(alone) <= (1 if kind == "dummies" else 0)
+
+
+def assert_settled_like_alone(X, y, grid, weight=None):
+    """Assert that fits with a scale of "mad" are those alone, and return the sweeps."""
+    rows = make_rows(X, y, weight, 2)
+    n_sweeps = []
+    for settings, one in zip(grid, fit_grid(rows, grid), strict=True):
+        alone_rows = make_rows(X, y, weight, 2)
+        alone = fit_rows(alone_rows, settings)
+        n_sweeps.append(alone_rows.n_sweeps)
+        name = f"{settings.rho}, {settings.alpha}"
+        assert one.converged, name
+        size = np.abs(alone.coef).max()
+        np.testing.assert_allclose(
+            one.coef / size, alone.coef / size, rtol=0, atol=1e-10, err_msg=name
+        )
+        np.testing.assert_allclose(
+            one.intercept / size, alone.intercept / size, atol=1e-10, err_msg=name
+        )
+        np.testing.assert_allclose(one.scale, alone.scale, rtol=1e-10, err_msg=name)
+        assert abs(one.tally.n_outliers - alone.tally.n_outliers) <= 1, name
+    return rows.n_sweeps, n_sweeps
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("layout", LARGE)
+@pytest.mark.parametrize("kind", ["plain", "units"])
+def test_scales_of_mad_settle_together(layout, kind, monkeypatch):
+    problem = getattr(problems, kind)(70_000, 8)
+    X = LARGE[layout](problem.X)
+    grid = grid_of((0.3, 1.0, 1.345, 2.0, 5.0, np.inf), (1e-4, 1e2), scale="mad")
+    alone = []
+    monkeypatch.setattr(
+        "skhuber._fit.grid.fit_rows",
+        lambda *args: alone.append(args) or fit_rows(*args),
+    )
+    together, each = assert_settled_like_alone(X, problem.y, grid)
+    assert not alone
+    assert together <= 2 * max(each)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("changed", [{"fit_intercept": False}, {"alpha": 0.0}], ids=str)
+def test_scales_of_mad_with_weights_and_a_sample_that_lacks_rows(changed):
+    # (The rarest dummy stands in four rows: no uniform sample has enough of them.)
+    problem = problems.dummies(70_000, 5)
+    weight = np.arange(70_000) % 3 / 2
+    grid = [replace(BASE, rho=rho, scale="mad", **changed) for rho in RHOS]
+    assert_settled_like_alone(problem.X, problem.y, grid, weight)
+
+
+@pytest.mark.compiled
+def test_scales_of_mad_with_hessians_of_samples(monkeypatch):
+    problem = problems.plain(70_000, 5)
+    plan = make_plan(Shape(70_000, 5, 350_000, "rows", 70_000))
+    sampled = replace(plan, hessian_rows=4_000)
+    monkeypatch.setattr("skhuber._fit.plan.make_plan", lambda *args, **kw: sampled)
+    grid = grid_of((1.0, 1.345, 2.0), scale="mad")
+    together, each = assert_settled_like_alone(problem.X, problem.y, grid)
+    assert together <= 2 * max(each)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("n_bytes", [3 * 70_000 * 8, 70_000 * 8])
+def test_residuals_of_few_settings_are_kept_at_a_time(n_bytes, monkeypatch):
+    monkeypatch.setattr("skhuber._fit.grid._RESIDUALS_SHARE", 0.0)
+    monkeypatch.setattr("skhuber._fit.grid._RESIDUALS_BYTES", n_bytes)
+    problem = problems.plain(70_000, 5)
+    grid = grid_of((1.0, 1.2, 1.345, 1.7, 2.0, 3.0), scale="mad")
+    together, each = assert_settled_like_alone(problem.X, problem.y, grid)
+    # Three at a time, or each by itself.
+    assert (together < sum(each) / 2) == (n_bytes > 70_000 * 8)
+
+
+@pytest.mark.compiled
+def test_a_scale_of_mad_that_does_not_settle_is_found_alone(monkeypatch):
+    def unsettled(problem, theta, model, max_iter):
+        seen = yield Look(problem, theta)
+        value, gradient = seen.found.value, seen.found.gradient
+        return problem, Solution(theta, value, gradient, 0.0, 0, Status.STALLED)
+
+    monkeypatch.setattr("skhuber._fit.settled_grid.settling", unsettled)
+    problem = problems.plain(70_000, 5)
+    grid = grid_of((1.0, 1.345, 2.0), scale="mad")
+    assert_settled_like_alone(problem.X, problem.y, grid)
 
 
 @pytest.mark.compiled

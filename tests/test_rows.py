@@ -2,6 +2,7 @@
 
 import gc
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,31 @@ def test_residuals_and_robust_weights(layout, dtype, has_weights):
     np.testing.assert_array_equal(outlier, np.abs(r) > at.threshold)
     assert 0 < outlier.sum() < N
     assert rows.n_sweeps == 1
+
+
+@each_main_layout
+@each_type
+@each_weight
+@pytest.mark.parametrize("n_targets", [1, 2])
+@pytest.mark.parametrize("want", [Want(), Want(squares=True)], ids=["plain", "more"])
+def test_residuals_at_several_points(layout, dtype, has_weights, n_targets, want):
+    X, y, weight = data()
+    X, y = LAYOUTS[layout](X.astype(dtype)), y.astype(dtype)
+    if has_weights:
+        weight[3] = 0.0  # of an absent row, too, since outliers are told by them
+    rows = make_rows(X, y, weight if has_weights else None, 1)
+    points = [point(), replace(point(), u=-point().u, threshold=0.4)]
+    targets = [y, 2 * y][:n_targets]
+    residuals = [np.empty(N), np.empty(N)]
+    found = rows.sweep_targets(targets, points, want, residuals)
+    assert rows.n_sweeps == 1
+    for k, (at, sums, r) in enumerate(zip(points, found, residuals, strict=True)):
+        alone = rows.with_target(targets[min(k, n_targets - 1)])
+        expected = np.empty(N)
+        [one] = alone.sweep([at], want, expected)
+        np.testing.assert_allclose(r, expected, rtol=1e-11, atol=1e-11)
+        np.testing.assert_allclose(sums.gradient, one.gradient, rtol=1e-9)
+        assert sums.n_inliers == one.n_inliers
 
 
 @pytest.mark.parametrize(

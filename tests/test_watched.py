@@ -44,7 +44,7 @@ def counts():
 
 def small_numbers():
     """More columns than rows; the penalty keeps the fit off the targets."""
-    problem = problems.wide_in_small_units(60, 40)
+    problem = problems.wide_in_small_units(40, 60)
     return problem.X, problem.y
 
 

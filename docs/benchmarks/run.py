@@ -490,7 +490,7 @@ def main():
     arguments.add_argument(
         "--data", nargs="+", default=[""], help="beginnings of names"
     )
-    arguments.add_argument("--seconds", type=float, default=8.0)
+    arguments.add_argument("--seconds", type=float, default=4.0)
     options = arguments.parse_args()
     chosen = options.sections or sections
     for section in chosen:

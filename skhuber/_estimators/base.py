@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -76,6 +76,24 @@ def is_single(values: ArrayLike) -> bool:
     return not (small | (size > float(info.max))).any()
 
 
+def single_if(
+    dtype: DTypeLike, coef: NDArray[np.float64], *others: ArrayLike
+) -> NDArray[Any]:
+    """Return coefficients in single precision, if X is and if it can hold all numbers.
+
+    Parameters
+    ----------
+    dtype : dtype
+        The type of X.
+    coef : ndarray of any shape
+    *others : array-like
+        Other numbers of the model or of the data.
+    """
+    if dtype == np.float32 and all(is_single(one) for one in (coef, *others)):
+        return coef.astype(np.float32)
+    return coef
+
+
 def linear(X: Any, coef: NDArray[Any], intercept: ArrayLike) -> NDArray[np.floating]:
     """Return Xw + b, in the type of X and w, or in float64 if that type overflows."""
     # The type of the product is not always that of X and w: old versions of SciPy may
@@ -123,10 +141,7 @@ class Data(NamedTuple):
         if self.X.dtype != np.float32:
             return coef
         size = np.abs(self.y if self.weight is None else self.y[self.weight > 0])
-        numbers = np.concatenate([np.ravel(coef), np.ravel(intercept)])
-        if is_single(size.max()) and is_single(numbers):
-            return coef.astype(np.float32)
-        return coef
+        return single_if(self.X.dtype, coef, intercept, size.max())
 
     def for_callbacks(self, index: NDArray[np.intp] | None = None) -> dict[str, Any]:
         """Return the data for callbacks: all, or the rows with these indices."""
@@ -346,14 +361,27 @@ class HuberModel(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
         before = rows.n_sweeps
         weights, outliers = robust_weights(rows, fit, rows.dtype)
-        self.coef_ = data.like_X(fit.coef, fit.intercept)
-        self.intercept_ = fit.intercept
-        self.scale_ = fit.scale
-        self.rho_ = settings.rho
-        self.n_iter_ = fit.n_iter
-        self.n_sweeps_ = fit.n_sweeps + rows.n_sweeps - before
+        self._take_numbers(fit, settings.rho, data.like_X(fit.coef, fit.intercept))
+        self.n_sweeps_ += rows.n_sweeps - before
         self.outliers_ = outliers
         self.robust_weights_ = weights
+
+    def _take_features(self, n_features: int, names: Sequence[str] | None) -> None:
+        """Set the number of features, and their names if there are any."""
+        self.n_features_in_ = n_features
+        if names is not None:
+            self.feature_names_in_: Any = np.array(names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def _take_numbers(self, fit: Fit, rho: float, coef: NDArray[Any]) -> None:
+        """Set the fitted attributes that are not numbers of each row."""
+        self.coef_ = coef
+        self.intercept_ = fit.intercept
+        self.scale_ = fit.scale
+        self.rho_ = rho
+        self.n_iter_ = fit.n_iter
+        self.n_sweeps_ = fit.n_sweeps
         self.objective_ = fit.objective
         self.optimality_gap_ = fit.gap
 

@@ -71,6 +71,30 @@ class _Settled:
     curvature: Floats
 
 
+@dataclass(frozen=True)
+class _Place:
+    """The last point, and what it tells about the next one.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (q,)
+    best : _Settled or None
+        The point of the least value so far.
+    gap : float
+        The least gap so far, by the models at hand.
+    model : Model or None
+        The last Hessian of G.
+    response : ndarray of shape (k, q − k)
+        D⁻¹B there: how the coefficients apart follow the others.
+    """
+
+    theta: Floats
+    best: _Settled | None
+    gap: float
+    model: Model | None
+    response: Floats
+
+
 class Eliminated:
     """The function G of the module's docstring.
 
@@ -89,17 +113,14 @@ class Eliminated:
         apart = rows.columns_apart
         self._apart = apart[objective.frame.centre[apart] == 0]
         self._others = np.delete(np.arange(len(theta)), self._apart)
-        self._theta = theta
-        self._response = np.zeros((len(self._apart), len(self._others)))
-        self._model: Model | None = None
-        self._last_gap = np.inf
-        self._best: _Settled | None = None
+        response = np.zeros((len(self._apart), len(self._others)))
+        self._place = _Place(theta, None, np.inf, None, response)
         self.part = Separable.below(objective.lower[self._others])
 
     @property
     def v(self) -> Floats:
         """The other variables at the last point."""
-        return self._theta[self._others]
+        return self._place.theta[self._others]
 
     def at(self, v: Floats) -> Answer:
         """Return value and gradient of G."""
@@ -119,18 +140,20 @@ class Eliminated:
         kept[-2:] = objective.frame.fit_intercept, objective.joint
         inside = factor * gram[np.ix_(kept, kept)]
         cross = factor * cross[:, kept]
-        self._response = cross / settled.curvature[:, np.newaxis]
-        self._model = Model(
-            inside - cross.T @ self._response,
+        response = cross / settled.curvature[:, np.newaxis]
+        model = Model(
+            inside - cross.T @ response,
             None,
             objective.penalty_curvature[self._others],
             noise=slope_noise(settled.found.value),
         )
-        return self._told(settled, self._model)
+        gap = self._gap(settled.found, model)
+        self._place = replace(self._place, gap=gap, model=model, response=response)
+        return self._told(settled, model)
 
     def solution(self, end: Solution) -> Solution:
         """Return where a descent of G ended as a solution of the whole problem."""
-        settled = self._best
+        settled = self._place.best
         if settled is None or (settled.found.theta[self._others] != end.x).any():
             settled = self._settle(end.x)
         found = settled.found
@@ -148,8 +171,9 @@ class Eliminated:
 
         Each has a bracket, within which a Newton step that leaves it is halved.
         """
-        theta = self._theta.copy()
-        w = theta[self._apart] - self._response @ (v - theta[self._others])
+        last = self._place
+        theta = last.theta.copy()
+        w = theta[self._apart] - last.response @ (v - theta[self._others])
         theta[self._others] = v
         low, high = np.full(len(w), -np.inf), np.full(len(w), np.inf)
         threshold = self._problem.objective.point(theta).threshold
@@ -161,7 +185,7 @@ class Eliminated:
             if not found.is_finite:
                 return settled
             # (F is not negative, so its own gap is not larger.)
-            gap = min(self._last_gap, found.value)
+            gap = min(last.gap, found.value)
             enough = max(_OF_TOLERANCE * self._tolerance(found), _OF_GAP * gap)
             if settled.gap <= enough or found.stop:
                 break
@@ -173,9 +197,11 @@ class Eliminated:
             is_out = ((new <= low) | (new >= high)) & np.isfinite(high - low)
             new[is_out] = 0.5 * (low[is_out] + high[is_out])
             w = new
-        self._theta = found.theta
-        if self._best is None or found.value <= self._best.found.value:
-            self._best = settled
+        best = last.best
+        if best is None or found.value <= best.found.value:
+            best = settled
+        gap = self._gap(found, last.model)
+        self._place = replace(last, theta=found.theta, best=best, gap=gap)
         return settled
 
     def _look(self, theta: Floats) -> tuple[_Settled, Floats]:
@@ -197,14 +223,18 @@ class Eliminated:
         most = trusted_gap(objective, found, trust)
         return objective.tolerance(found.theta, found.value, tol, most)
 
+    def _gap(self, found: Evaluation, model: Model | None) -> float:
+        """Return the gap at a point, or the least one so far."""
+        if model is None:
+            return self._place.gap
+        held = self.part.lower >= found.theta[self._others]
+        return min(self._place.gap, model.gap(found.gradient[self._others], held))
+
     def _told(self, settled: _Settled, model: Model | None = None) -> Answer:
         found = settled.found
         gradient = found.gradient[self._others]
         if not found.is_finite:
             return Answer(np.inf, gradient, 0.0, None, found.stop)
-        if self._model is not None:
-            held = self.part.lower >= found.theta[self._others]
-            self._last_gap = min(self._last_gap, self._model.gap(gradient, held))
         # Both gaps together may be as large as the tolerance.
         tolerance = self._tolerance(found) - settled.gap
         return Answer(found.value, gradient, tolerance, model, found.stop)

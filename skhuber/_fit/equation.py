@@ -8,18 +8,21 @@ the scale of R's ``rlm`` and of statsmodels' ``RLM``. There may be several fixed
 the one to which iteration from least squares and the scale of its residuals leads is
 taken.
 
-1. On a sample the scale is found to as many digits as the sample has (`_near`).
+1. On a sample the scale is found to as many digits as the sample has
+   (`near_fixed_point`).
 2. On all rows scale and coefficients are found together (`settle`): a Newton step of
    the coefficients and the median of the residuals are one step of an iteration, which
    is accelerated. It takes one sweep and one median for each step, and one Hessian.
+   It is a generator that asks for them (`settling`), so that several settings can share
+   their sweeps.
 3. Without a sample, or if that does not lead to a fixed point, the minima at single
    scales come first (`_search`): each scale is chosen by extrapolation or regula falsi.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +32,7 @@ from skhuber._fit.problem import Evaluation, Problem, Trust
 from skhuber._objective import HuberObjective
 from skhuber._solver.anderson import Anderson
 from skhuber._solver.composite import best_step
+from skhuber._solver.descent import drive
 from skhuber._solver.diagonal import DiagonalModel
 from skhuber._solver.quadratic import Model
 from skhuber._solver.root import RootSearch
@@ -72,7 +76,7 @@ def solve_scale(
     if samples.first is not None and plan.way == "whitened":
         ways.append(climb)
     if ways:
-        objective, theta = _near(samples, problem.objective, theta)
+        objective, theta = near_fixed_point(samples, problem.objective, theta)
         problem = problem.with_objective(objective)
     for there in ways:
         found, model = there(problem, samples, theta)
@@ -92,7 +96,7 @@ def _by_diagonal(
     return diagonal_there(problem, samples.first, theta)
 
 
-def _near(
+def near_fixed_point(
     samples: Samples, objective: HuberObjective, theta: Floats
 ) -> tuple[HuberObjective, Floats]:
     """Return scale and minimum on the first sample, as well as it knows them."""
@@ -112,6 +116,28 @@ def _near(
     return objective, theta
 
 
+@dataclass(frozen=True)
+class Look:
+    """A question of `settling`: the objective at a scale, and a point."""
+
+    problem: Problem
+    theta: Floats
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The answer: the evaluation there, and the scale of the residuals.
+
+    That is median|r| / Φ⁻¹(3/4), standardised; NaN if sums overflowed.
+    """
+
+    found: Evaluation
+    median_scale: float
+
+
+Settling = Generator[Look, Seen, tuple[Problem, Solution]]
+
+
 def settle(
     problem: Problem,
     samples: Samples,
@@ -119,15 +145,32 @@ def settle(
     model: Model | DiagonalModel,
     max_iter: int,
 ) -> tuple[Problem, Solution]:
+    """Find scale and coefficients together; see `settling`.
+
+    No sweep is needed at the start if the last one was there.
+    """
+
+    def look(ask: Look) -> Seen:
+        seen = ask.problem.evaluate(ask.theta)
+        scale = ask.problem.median_scale(ask.theta) if seen.is_finite else np.nan
+        return Seen(seen, scale)
+
+    if isinstance(model, Model):
+        problem = problem.trusting(trust_of(problem, samples.plan))
+    return drive(settling(problem, found.theta, model, max_iter), look)
+
+
+def settling(
+    problem: Problem, theta: Floats, model: Model | DiagonalModel, max_iter: int
+) -> Settling:
     """Find scale and coefficients together, from a place near both.
 
     Parameters
     ----------
     problem : Problem
-        On all rows.
-    samples : Samples
-    found : Evaluation
-        Of the problem, at the start.
+        On all rows, with the trust in the model.
+    theta : ndarray
+        The start, where sums are finite.
     model : Model or DiagonalModel
         A Hessian near there.
     max_iter : int
@@ -140,19 +183,18 @@ def settle(
     solution : Solution
         STALLED if the iteration does not lead to a fixed point.
     """
-    part, whitening, trust = problem.part, model.whitening, problem.trust
-    if isinstance(model, Model):
-        trust = trust_of(problem, samples.plan)
-    problem = problem.trusting(replace(trust, polished=_EXACT))
+    part, whitening = problem.part, model.whitening
+    problem = problem.trusting(replace(problem.trust, polished=_EXACT))
     iteration = Anderson()
     best, least, n_waited = None, np.inf, 0
+    seen = yield Look(problem, theta)
     for n_iter in range(max_iter + 1):
-        here = _placed(problem, found, model, n_iter)
+        here = _placed(problem, seen.found, model, n_iter)
         if here.status is Status.STOPPED:
             return problem, here
         best = best or (problem, here)
         scale, floor = problem.objective.fixed_scale, problem.objective.scale_floor
-        new_scale = problem.median_scale(here.x)
+        new_scale = seen.median_scale
         if new_scale <= floor:
             break
         change = float(np.log(new_scale / scale))
@@ -173,8 +215,8 @@ def settle(
         ahead = iteration.next(image, np.append(whitening.of_x(here.step), last))
         next_scale = max(float(np.exp(ahead[-1])), floor)
         following = problem.with_objective(problem.objective.with_scale(next_scale))
-        found = following.evaluate(part.clip(ahead[:-1]))
-        if not found.is_finite:
+        seen = yield Look(following, part.clip(ahead[:-1]))
+        if not seen.found.is_finite:
             break
         problem = following
     if here.n_iter == max_iter:

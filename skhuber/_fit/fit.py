@@ -206,7 +206,7 @@ def solve(
         double=settings.scale == "mad",
         matrix_free=ground.plan.is_matrix_free,
     )
-    if start is not None and not is_start(_sampled(ground, problem), start):
+    if start is not None and not is_start(sampled(ground, problem), start):
         start = None
     if settings.scale == "mad":
         problem, solution = _solve_mad(ground, settings, problem, start)
@@ -225,7 +225,7 @@ def _solve_at_once(
     if not problem.objective.joint or settings.max_iter < 2 * _SECOND_ITER:
         kept = 0
     if start is None:
-        theta = best_start(_sampled(ground, problem))
+        theta = best_start(sampled(ground, problem))
     else:
         theta = given_start(problem.objective, start)
     return minimise(
@@ -243,7 +243,7 @@ def _solve_mad(
 ) -> tuple[Problem, Solution]:
     """Find the scale that is the median absolute residual of its own fit."""
     if start is None:
-        objective, theta = mad_start(_sampled(ground, problem))
+        objective, theta = mad_start(sampled(ground, problem))
     else:
         objective = problem.objective
         scale = start.standardised_scale(objective.frame)
@@ -257,7 +257,7 @@ def _solve_mad(
     )
 
 
-def _sampled(ground: Ground, problem: Problem) -> Problem:
+def sampled(ground: Ground, problem: Problem) -> Problem:
     """Return the problem on the first sample, if there is one, unwatched."""
     rows = ground.samples.any
     matrix_free = problem.matrix_free or ground.plan.diagonal_first

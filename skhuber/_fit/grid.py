@@ -18,9 +18,9 @@ The settings differ in rho and alpha. How much can be shared depends on the data
   it.
 
 Every fit has the certificate that it would have alone; a setting that the shared ways
-do not certify is fitted by `skhuber._fit.fit.fit_rows`. Fits with a scale of "mad"
-share the standardisation only: if there are several fixed points, the start decides
-which one is found.
+do not certify is fitted by `skhuber._fit.fit.fit_rows`. With a scale of "mad" each
+setting of large data has a start of its own, which decides which one of several fixed
+points is found; from there all settle together (`skhuber._fit.settled_grid`).
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ from skhuber._fit.result import (
     distances_of,
 )
 from skhuber._fit.settings import Settings
+from skhuber._fit.settled_grid import Settled
 from skhuber._fit.small import Small
 from skhuber._fit.standardise import objective_of
 from skhuber._fit.start import Start
@@ -77,6 +78,10 @@ _LOOSE = 1e-4
 # little and gains two digits or more; with one step more than certificates need (and
 # the one that follows), predictions and scores are known to nine digits.
 _TIGHT = 1e-3
+# Settings with a scale of "mad" that settle together keep their residuals in float64.
+# These take at most this part of the memory of X, or 32 MiB if that is more.
+_RESIDUALS_SHARE = 0.5
+_RESIDUALS_BYTES = 2**25
 # Fewer settings gain little from being solved together.
 _TOGETHER_MIN = 3
 
@@ -136,9 +141,10 @@ class Grid:
 
     @one_blas_thread
     def _fit_large(self, rows: RowSource, plan: Plan) -> list[Fit | None]:
-        few = len(self._grid) < _TOGETHER_MIN
-        if plan.group == 0 or few or self._grid[0].scale == "mad":
+        if plan.group == 0 or len(self._grid) < _TOGETHER_MIN:
             return _fit_in_turn(rows, self._grid)
+        if self._grid[0].scale == "mad":
+            return _fit_settled(rows, plan, self._grid)
         surroundings = self._surroundings
         if surroundings is None:
             return [None] * len(self._grid)
@@ -194,6 +200,25 @@ def _fit_in_turn(rows: RowSource, grid: list[Settings]) -> list[Fit | None]:
         problem, solution = solve(ground, settings, _start(rows, settings, last))
         if solution.status is Status.CONVERGED:
             fits[k] = last = described(problem, settings, solution, n_iter_least=1)
+    return fits
+
+
+def _fit_settled(rows: RowSource, plan: Plan, grid: list[Settings]) -> list[Fit | None]:
+    """Fit settings with a scale of "mad": together if residuals of them may be kept."""
+    most = _RESIDUALS_SHARE * rows.n_elements * rows.dtype.itemsize
+    each = rows.n_rows * np.dtype(np.float64).itemsize
+    n_kept = int(max(most, _RESIDUALS_BYTES) / each)
+    n_groups = -(-len(grid) // max(min(plan.group, n_kept), 1))
+    size = -(-len(grid) // n_groups)
+    if size < _TOGETHER_MIN or plan.sample_rows == 0:
+        return _fit_in_turn(rows, grid)
+    ground = prepare(rows, plan, _least(grid))
+    if ground is None:
+        return [None] * len(grid)
+    settled = Settled(ground)
+    fits: list[Fit | None] = []
+    for k in range(0, len(grid), size):
+        fits += settled.fit(grid[k : k + size])
     return fits
 
 

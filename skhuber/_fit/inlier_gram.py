@@ -16,6 +16,7 @@ sweep.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,33 @@ _MOST_CROSSED = 0.5
 _ELEMENTS = 2**22
 
 
+class _Kept(NamedTuple):
+    """The matrix, and which rows are in it.
+
+    Attributes
+    ----------
+    gram : ndarray of shape (p + 2, p + 2)
+        Of [z, 1, t]; the row and the column of t are those of the last call.
+    squares : ndarray of shape (p,)
+        Σ s z² over all rows.
+    signs : ndarray of shape (p + 1,)
+        Σ_outliers s sign(r) [z, 1].
+    sign : ndarray of shape (n,)
+        That sign of each row; 0 of an inlier.
+    n_crossed : int
+        How many rows have crossed the threshold since the matrix was made of all rows.
+    n_changes : int
+        How often the matrix has changed, but for the row of t.
+    """
+
+    gram: Floats
+    squares: Floats
+    signs: Floats
+    sign: NDArray[np.int8]
+    n_crossed: int
+    n_changes: int
+
+
 class InlierGram:
     """Gram matrix of the inliers among some rows, at the point of the last call.
 
@@ -40,23 +68,16 @@ class InlierGram:
     Parameters
     ----------
     rows : RowSource
-
-    Attributes
-    ----------
-    n_changes : int
-        How often the matrix has changed, but for the row of t.
     """
 
     def __init__(self, rows: RowSource) -> None:
-        self.n_changes = 0
         self._rows = rows
-        # Of [z, 1, t]; the row and the column of t are those of the last call.
-        self._gram: Floats | None = None
-        # Σ_outliers s sign(r) [z, 1], and that sign of each row; 0 of an inlier.
-        self._signs = np.zeros(rows.n_features + 1)
-        self._sign = np.zeros(rows.n_rows, dtype=np.int8)
-        self._squares = np.zeros(rows.n_features)
-        self._n_crossed = 0
+        self._kept: _Kept | None = None
+
+    @property
+    def n_changes(self) -> int:
+        """How often the matrix has changed, but for the row of t."""
+        return 0 if self._kept is None else self._kept.n_changes
 
     def sums(
         self, objective: HuberObjective, theta: Floats, sums: Sums, residuals: Floats
@@ -83,55 +104,74 @@ class InlierGram:
         sign = sign.astype(np.int8)
         if self._rows.weight is not None:
             sign[self._rows.weight == 0] = 0
-        crossed = np.flatnonzero(sign != self._sign)
-        self._n_crossed += len(crossed)
-        if self._gram is None or self._n_crossed > _MOST_CROSSED * len(sign):
-            self._start(objective, theta)
-            self.n_changes += 1
-        elif len(crossed):
-            self._cross(objective, crossed, sign[crossed])
-            self.n_changes += 1
-        self._sign = sign
-        assert self._gram is not None
-        gram = self._gram
+        self._kept = self._after(self._kept, objective, theta, sign)
+        gram = self._kept.gram
         scale, rho = point.scale, objective.rho
         beyond = rho if np.isfinite(rho) else 0.0
-        row = np.append(sums.gradient, sums.c) / scale - beyond * self._signs
+        row = np.append(sums.gradient, sums.c) / scale - beyond * self._kept.signs
         gram[p + 1, : p + 1] = gram[: p + 1, p + 1] = row
         outside = max(sums.weight - sums.inlier, 0.0) * beyond * beyond
         gram[p + 1, p + 1] = max(sums.cc / scale / scale - outside, 0.0)
         inside = np.diagonal(gram)[:p].copy()
-        squares = np.array([inside, np.maximum(self._squares - inside, 0.0)])
+        squares = np.array([inside, np.maximum(self._kept.squares - inside, 0.0)])
         return replace(sums, gram=gram[np.newaxis], squares=squares)
 
-    def _start(self, objective: HuberObjective, theta: Floats) -> None:
-        """Make the matrix of all rows."""
+    def _after(
+        self,
+        kept: _Kept | None,
+        objective: HuberObjective,
+        theta: Floats,
+        sign: NDArray[np.int8],
+    ) -> _Kept:
+        """Return the matrix at θ, where rows have these signs."""
+        if kept is None:
+            return self._of_all_rows(objective, theta, sign)
+        crossed = np.flatnonzero(sign != kept.sign)
+        n_crossed, n_changes = kept.n_crossed + len(crossed), kept.n_changes + 1
+        if n_crossed > _MOST_CROSSED * len(sign):
+            made = self._of_all_rows(objective, theta, sign, kept.squares)
+            return made._replace(n_changes=n_changes)
+        if len(crossed) == 0:
+            return kept
+        gram, signs = self._crossed(kept, objective, crossed, sign[crossed])
+        return _Kept(gram, kept.squares, signs, sign, n_crossed, n_changes)
+
+    def _of_all_rows(
+        self,
+        objective: HuberObjective,
+        theta: Floats,
+        sign: NDArray[np.int8],
+        squares: Floats | None = None,
+    ) -> _Kept:
+        """Make the matrix of all rows; Σ s z², which does not change, may be known."""
         p = self._rows.n_features
-        want = Want(gram=np.float64, squares=self._gram is None)
+        want = Want(gram=np.float64, squares=squares is None)
         (sums,) = self._rows.sweep([objective.point(theta)], want)
         assert sums.gram is not None
-        if sums.squares is not None:
-            self._squares = sums.all_squares
-        gram = sums.gram[0]
-        self._gram = gram
-        self._n_crossed = 0
+        if squares is None:
+            squares = sums.all_squares
+        gram, signs = sums.gram[0], np.zeros(p + 1)
         if np.isfinite(objective.rho):
             row = np.append(sums.gradient, sums.c) / objective.point(theta).scale
-            self._signs = (row - gram[p + 1, : p + 1]) / objective.rho
+            signs = (row - gram[p + 1, : p + 1]) / objective.rho
+        return _Kept(gram, squares, signs, sign, 0, 1)
 
-    def _cross(
+    def _crossed(
         self,
+        kept: _Kept,
         objective: HuberObjective,
         crossed: NDArray[np.intp],
         sign: NDArray[np.int8],
-    ) -> None:
-        """Add and subtract the rows that crossed the threshold."""
-        rows, frame, gram = self._rows, objective.frame, self._gram
-        assert gram is not None
+    ) -> tuple[Floats, Floats]:
+        """Return the matrix and Σ_outliers s sign(r) [z, 1] after rows have crossed.
+
+        The matrix is changed in place.
+        """
+        rows, frame, gram, signs = self._rows, objective.frame, kept.gram, kept.signs
         step = max(_ELEMENTS // (rows.n_features + 1), 1)
         for k in range(0, len(crossed), step):
             index, now = crossed[k : k + step], sign[k : k + step]
-            last = self._sign[index]
+            last = kept.sign[index]
             s = np.ones(len(index))
             if rows.weight is not None:
                 s = rows.weight[index] * rows.weight_unit
@@ -139,11 +179,11 @@ class InlierGram:
             Z = np.zeros((len(index), rows.n_features + 2))
             Z[:, -2] = 1.0
             Z[:, :-2] = rows.take(index).standardised(frame.centre, frame.unit)
-            self._signs += (s * (now - last)) @ Z[:, :-1]
+            signs = signs + (s * (now - last)) @ Z[:, :-1]
             change = s * ((now == 0).astype(float) - (last == 0))
             weighted = change[:, np.newaxis] * Z
             # One pass over the matrix. (BLAS takes its transpose, which is equal.)
             gram = dgemm(
                 1.0, weighted.T, Z.T, 1.0, gram.T, trans_b=True, overwrite_c=1
             ).T
-        self._gram = gram
+        return gram, signs

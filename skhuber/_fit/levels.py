@@ -224,13 +224,13 @@ def climb(
             return found, model
         if best is not None and best[0].value < found.value:
             return best
-        if best is not None or not _lacks_rows(problem, found, model, samples.first):
+        if best is not None or not lacks_rows(problem, found, model, samples.first):
             return found, raised(model, found)
         best = found, raised(model, found)
         samples.resample_by_leverage(found)
 
 
-def _lacks_rows(
+def lacks_rows(
     problem: Problem, found: Evaluation, model: Model, sample: RowSource
 ) -> bool:
     """Return whether the minimum on a sample lies farther off than chance puts it."""
@@ -346,7 +346,8 @@ def _rounds(
         stalled = solution.status is Status.STALLED
         steps = _MOST_POLISH if stalled else plan.polish
         solution = drive(polish(solution, part, steps, 1.0), trusting.answer)
-        if solution.status is Status.CONVERGED or n_iter >= rules.max_iter:
+        is_final = solution.status in (Status.CONVERGED, Status.STOPPED)
+        if is_final or n_iter >= rules.max_iter:
             break
         if not may_go_on:
             break

@@ -215,7 +215,7 @@ class Problem:
 
     def median_scale(self, theta: Floats) -> float:
         """Return median|r| / Φ⁻¹(3/4) at θ, standardised."""
-        return self.distances(theta).median() / NORMAL_MAD
+        return median_scale_of(self.rows, self.residuals(theta))
 
     def distances(self, theta: Floats) -> Distances:
         """Return the standardised |r| at θ, valid until the next sweep."""
@@ -346,6 +346,11 @@ class Problem:
         )
 
 
+def median_scale_of(rows: RowSource, residuals: Any) -> float:
+    """Return median|r| / Φ⁻¹(3/4) of the residuals that a sweep has filled."""
+    return rows.distances(residuals).median() / NORMAL_MAD
+
+
 def is_too_rough(model: Model | None) -> bool:
     """Return whether a model is not known well enough from single precision."""
     return model is None or model.factor.least_pivot <= _ROUGH_PIVOT
@@ -381,11 +386,11 @@ def evaluate_together(
         for problem, theta in zip(problems, thetas, strict=True)
     ]
     rows = problems[0].rows
-    is_plain = want == _PLAIN and residuals is None
-    if is_plain and all(problem.rows is rows for problem in problems):
+    is_one = all(problem.rows is rows for problem in problems)
+    if is_one and want == _PLAIN and residuals is None:
         found = rows.sweep(points)
     else:
-        targets = [problem.rows.y for problem in problems]
+        targets = [rows.y] if is_one else [problem.rows.y for problem in problems]
         found = rows.sweep_targets(targets, points, want, residuals)
     return [
         problem.evaluated(theta, sums)

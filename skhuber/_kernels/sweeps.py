@@ -441,7 +441,7 @@ def influences_by_chunks(first, last, X, rows, centre, unit, out):
 
 
 @block_kernel
-def clip_points(y, intercept, threshold, s, r, out):
+def clip_points(y, intercept, threshold, s, r, kept, out):
     """Add up the scalar sums of some rows at several points, and turn r into s·c.
 
     Parameters
@@ -452,6 +452,8 @@ def clip_points(y, intercept, threshold, s, r, out):
     s : array of shape (m,)
     r : array of shape (K, m)
         The projections (x − centre)·slope at each point. They become s·c.
+    kept : array of shape (K, m) or (0, 0)
+        Takes the residuals, unless it is empty.
     out : array of shape (K, N_SCALARS)
         The sums are added to it. (As in `_sum_scalars` no loop both sums and stores.)
     """
@@ -460,7 +462,11 @@ def clip_points(y, intercept, threshold, s, r, out):
         row = r[k]
         target = y[k % y.shape[0]]
         for i in range(row.shape[0]):
-            row[i] = target[i] - intercept[k] - row[i] if s[i] != 0.0 else 0.0
+            row[i] = target[i] - intercept[k] - row[i]
+        if kept.shape[0] > 0:
+            kept[k] = row
+        for i in range(row.shape[0]):
+            row[i] = row[i] if s[i] != 0.0 else 0.0
         sum_c = 0.0
         sum_cr = 0.0
         sum_cc = 0.0

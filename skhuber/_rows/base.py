@@ -155,7 +155,7 @@ class RowSource(abc.ABC):
         """
         if len(points) == 1:
             self._check_residuals(residuals)
-            self.n_sweeps += 1
+            self._count_sweep()
             return [self._sweep(points[0], want, residuals)]
         if want.squares or want.gram is not None or residuals is not None:
             raise ValueError(
@@ -164,8 +164,12 @@ class RowSource(abc.ABC):
             )
         if not all(point.has_frame_of(points[0]) for point in points):
             raise ValueError("the points of a sweep must have one standardisation")
-        self.n_sweeps += 1
+        self._count_sweep()
         return self._sweep_together(points)
+
+    def _count_sweep(self) -> None:
+        """Count one more read of all rows."""
+        self.n_sweeps += 1
 
     def with_target(self, y: Data) -> Self:
         """Return the rows with another target; X and weights are shared.
@@ -187,7 +191,7 @@ class RowSource(abc.ABC):
 
         Parameters
         ----------
-        targets : sequence of K ndarrays of shape (n,)
+        targets : sequence of K ndarrays of shape (n,), or of one for all points
             All of one type.
         points : sequence of K points
             They must have the standardisation of the columns in common.
@@ -277,7 +281,7 @@ class RowSource(abc.ABC):
     def squared_lengths(self, centre: Floats, unit: Floats) -> Floats:
         """Return Σ_j ((x_j − centre_j)·unit_j)² of every row. One sweep."""
         out = np.empty(self.n_rows)
-        self.n_sweeps += 1
+        self._count_sweep()
         self._fill_squared_lengths(centre, unit, out)
         return out
 
@@ -290,7 +294,7 @@ class RowSource(abc.ABC):
 
         Rows of weight zero do not count.
         """
-        self.n_sweeps += 1
+        self._count_sweep()
         return self._max_abs_deviation(centre)
 
     @abc.abstractmethod

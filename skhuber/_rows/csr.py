@@ -231,7 +231,7 @@ class CSRRows(MemoryRows):
         m = len(others)
         cross, gram = np.zeros((len(index), m + 2)), np.zeros((m + 2, m + 2))
         at = self._at(point)
-        self.n_sweeps += 1
+        self._count_sweep()
         apart.add_split_gram(
             self._arrays, self._kernel_weight, at, residuals, place, cross, gram
         )

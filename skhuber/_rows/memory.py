@@ -151,9 +151,11 @@ class MemoryRows(RowSource):
             raise ValueError("the points of a sweep must have one standardisation")
         for one in residuals or ():
             self._check_residuals(one)
-        self.n_sweeps += 1
-        if want == GRADIENT_ONLY and residuals is None:
-            return self._sweep_together(points, targets)
+        self._count_sweep()
+        if want == GRADIENT_ONLY:
+            return self._sweep_together(points, targets, residuals)
+        if len(targets) == 1:
+            targets = [targets[0]] * len(points)
         return self._sweep_by_blocks(points, targets, want, residuals)
 
     def _sweep_by_blocks(
@@ -361,7 +363,10 @@ class MemoryRows(RowSource):
         )
 
     def _sweep_together(
-        self, points: Sequence[Point], targets: Sequence[Data] | None = None
+        self,
+        points: Sequence[Point],
+        targets: Sequence[Data] | None = None,
+        residuals: Sequence[Data] | None = None,
     ) -> list[Sums]:
         p, first = self.n_features, points[0]
         slopes = np.array([point.u for point in points]) * first.unit
@@ -377,6 +382,7 @@ class MemoryRows(RowSource):
             # NumPy's error state is a thread's own.
             with np.errstate(over="ignore", invalid="ignore"):
                 space = np.empty((step, p) if self._is_dense else (0, 0))
+                kept = np.empty((0, 0))
                 for k in range(first_part, last_part):
                     for start in range(ends[k], ends[k + 1], step):
                         rows = slice(start, min(start + step, ends[k + 1]))
@@ -384,10 +390,14 @@ class MemoryRows(RowSource):
                         y = _standardised_targets(own, rows)
                         r = _product(slopes, X.T)
                         s = self._weight_part(rows)
+                        if residuals is not None:
+                            kept = np.empty_like(r)
                         sweeps.clip_points(
-                            y, intercepts, thresholds, s, r, out[k, :, p:]
+                            y, intercepts, thresholds, s, r, kept, out[k, :, p:]
                         )
                         out[k, :, :p] += _product(r, X)
+                        for one, part in zip(residuals or (), kept, strict=True):
+                            one[rows] = part
 
         run_blocks(add, n_parts, self.n_elements * len(points), self.threads, ())
         return [

@@ -182,7 +182,7 @@ class RemoteRows(RowSource):
     def distances(self, residuals: Any) -> Distances:
         assert residuals.point is not None
         if residuals.handle is None:
-            self.n_sweeps += 1
+            self._count_sweep()
             residuals.handle = self._engine.keep(
                 "huber-residuals",
                 block.swept_and_kept,
@@ -197,7 +197,7 @@ class RemoteRows(RowSource):
         return cast(Distances, found)
 
     def add_up(self, function: Callable[[RowSource], float]) -> float:
-        self.n_sweeps += 1
+        self._count_sweep()
         return float(
             self._engine.total(
                 "huber-check", block.applied, self.weight_power, function
@@ -205,7 +205,7 @@ class RemoteRows(RowSource):
         )
 
     def leverage_shares(self, point: Point, mean_square: Floats) -> Any:
-        self.n_sweeps += 1
+        self._count_sweep()
         return self._engine.keep("huber-leverage", block.shares, point, mean_square)
 
     def _fill_squared_lengths(self, centre: Floats, unit: Floats, out: Floats) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,9 @@ from skhuber._solver.solution import (
     value_rounding,
 )
 
+Asked = TypeVar("Asked")
+Answered = TypeVar("Answered")
+Found = TypeVar("Found")
 AnyModel = Model | MatrixFreeModel | DiagonalModel
 Descent = Generator[Ask, Answer, Solution]
 
@@ -209,11 +212,13 @@ def polish(
         found = _place(x, answer, at.model, part, at.n_iter)
         # (100: of a value that a few gross outliers make large.)
         highest = at.value + 100 * value_rounding(at.value)
-        if not (found.gap < at.gap and found.value <= highest):
-            break
-        gained = found.gap <= enough * at.gap
-        is_certified = Status.CONVERGED in (at.status, found.status)
-        at = replace(found, status=Status.CONVERGED if is_certified else at.status)
+        is_better = found.gap < at.gap and found.value <= highest
+        gained = is_better and found.gap <= enough * at.gap
+        if is_better:
+            is_certified = Status.CONVERGED in (at.status, found.status)
+            at = replace(found, status=Status.CONVERGED if is_certified else at.status)
+        if answer.stop and at.status is not Status.CONVERGED:
+            at = replace(at, status=Status.STOPPED)
         if answer.stop or not gained:
             break
     return at
@@ -296,22 +301,24 @@ def _is_enough(
     return best.fall < at.gap
 
 
-def drive(descent: Descent, function: Callable[[Ask], Answer]) -> Solution:
-    """Answer one descent until it ends."""
+def drive(
+    descent: Generator[Asked, Answered, Found], function: Callable[[Asked], Answered]
+) -> Found:
+    """Answer one descent, or another search that asks, until it ends."""
     try:
         ask = next(descent)
         while True:
             ask = descent.send(function(ask))
     except StopIteration as end:
-        solution: Solution = end.value
-        return solution
+        found: Found = end.value
+        return found
 
 
 def together(
-    descents: Sequence[Descent],
-    function: Callable[[list[int], list[Ask]], list[Answer]],
-) -> list[Solution]:
-    """Answer several descents, with one call for a step of each.
+    descents: Sequence[Generator[Asked, Answered, Found]],
+    function: Callable[[list[int], list[Asked]], list[Answered]],
+) -> list[Found]:
+    """Answer several descents, or other searches, with one call for a step of each.
 
     Parameters
     ----------
@@ -321,22 +328,23 @@ def together(
 
     Returns
     -------
-    list of Solution
+    list
+        What each descent returns.
     """
-    solutions: dict[int, Solution] = {}
-    asks: dict[int, Ask] = {}
+    found: dict[int, Found] = {}
+    asks: dict[int, Asked] = {}
     answers: dict[int, Any] = dict.fromkeys(range(len(descents)))  # None: begin
     while answers:
         for k, answer in answers.items():
             try:
                 asks[k] = descents[k].send(answer)
             except StopIteration as end:
-                solutions[k] = end.value
+                found[k] = end.value
                 asks.pop(k, None)
         numbers = list(asks)
         told = function(numbers, [asks[k] for k in numbers]) if asks else []
         answers = dict(zip(numbers, told, strict=True))
-    return [solutions[k] for k in range(len(descents))]
+    return [found[k] for k in range(len(descents))]
 
 
 __all__ = [

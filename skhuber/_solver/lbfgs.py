@@ -138,9 +138,10 @@ class _White:
         self._n_equal = self._n_equal + 1 if is_equal else 0
         is_best = is_lower(point.value, point.gap, best.value, best.gap)
         if point.status is Status.CONVERGED or is_best:
-            self.best = point
+            best = point
         elif point.status is Status.STOPPED:
-            self.best = replace(best, status=Status.STOPPED)
+            best = replace(best, status=Status.STOPPED)
+        self.best = best
         return point
 
 

@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 from skhuber._common.validation import check_flag, check_n_jobs
 from skhuber._estimators.base import (
     HuberModel,
-    is_single,
     linear,
+    single_if,
     unchanged_on_error,
     with_one_blas_thread,
 )
@@ -180,10 +180,7 @@ class DaskHuberRegressor(ParametersMixin, HuberModel):
         chunks = chunks_of(X, y, sample_weight)
         tasks = Tasks(self, {"X": X, "y": y, "metadata": None}, n_tasks=None)
         with tasks.fit(), blocks_of(chunks, client_of(self.client), threads) as blocks:
-            if chunks.names is not None:
-                self.feature_names_in_: Any = np.array(chunks.names, dtype=object)
-            elif hasattr(self, "feature_names_in_"):
-                del self.feature_names_in_
+            self._take_features(blocks.rows.n_features, chunks.names)
             fit, settings, warning = self._fit_blocks(blocks, rule, settings, tasks)
             self._take_fit(fit, settings, blocks.rows, chunks)
         if fit.converged or fit.is_stopped:
@@ -198,12 +195,13 @@ class DaskHuberRegressor(ParametersMixin, HuberModel):
         from skhuber._tuning.rules import fit_by_rule
 
         rows = blocks.rows
-        self.n_features_in_ = rows.n_features
         start, warning = None, None
         if self.warm_start and rule is None:
             start = self._start(rows.n_features)
 
-        watch = self._watching(tasks, partial(_like, rows), settings.rho, self.verbose)
+        watch = self._watching(
+            tasks, partial(single_if, rows.dtype), settings.rho, self.verbose
+        )
         if rule is None:
             fit = fit_rows(rows, settings, start, watch)
         else:
@@ -215,14 +213,8 @@ class DaskHuberRegressor(ParametersMixin, HuberModel):
         self, fit: Fit, settings: Settings, rows: RowSource, chunks: Chunks
     ) -> None:
         """Set the fitted attributes."""
-        self.coef_ = _like(rows, fit.coef, fit.intercept)
-        self.intercept_ = fit.intercept
-        self.scale_ = fit.scale
-        self.rho_ = settings.rho
-        self.n_iter_ = fit.n_iter
-        self.n_sweeps_ = fit.n_sweeps
-        self.objective_ = fit.objective
-        self.optimality_gap_ = fit.gap
+        coef = single_if(rows.dtype, fit.coef, fit.intercept)
+        self._take_numbers(fit, settings.rho, coef)
         model = (fit.coef, fit.intercept, settings.rho * fit.scale)
         for name, function, dtype in (
             ("outliers_", _outliers, np.dtype(np.bool_)),
@@ -354,13 +346,6 @@ class DaskHuberRegressor(ParametersMixin, HuberModel):
         state = super().__getstate__()
         state = {name: value for name, value in state.items() if name not in _LAZY}
         return {**state, "client": None}
-
-
-def _like(rows: RowSource, coef: Any, intercept: float) -> Any:
-    """Return coefficients in float32 if X is, and if it can hold the model."""
-    if rows.dtype == np.float32 and is_single([*coef, intercept]):
-        return coef.astype(np.float32)
-    return coef
 
 
 def _check_features(model: Any, X: Any) -> None:
