@@ -211,6 +211,56 @@ def test_rare_dummies_and_columns_that_appear_late():
     np.testing.assert_allclose(model.coef_[1:], fitted.coef_[1:], rtol=0.05)
 
 
+def dummies(seed, n=12_000, p=5):
+    """Dummies of rows from one in a thousand on, and a tenth of outliers."""
+    rng = np.random.default_rng(seed)
+    X, coef = rng.normal(size=(n, p)), rng.normal(size=p)
+    X[:, :2] = rng.random((n, 2)) < [0.001, 0.003]
+    return X, X @ coef + 3.0 + noise("high", rng, n), coef
+
+
+@each_scale
+@pytest.mark.parametrize("size", [150, 1200])
+@pytest.mark.parametrize("kind", ["dense", "csr", "weights"])
+def test_rare_dummies_beside_outliers(scale, size, kind):
+    squares = np.zeros(2)
+    for seed in range(3):
+        X, y, coef = dummies(seed)
+        given, weight = X, None
+        if kind == "csr":
+            given = sp.csr_matrix(X)
+        if kind == "weights":
+            weight = np.where(X[:, 0] > 0, 3.0, 1.0)
+        models = (
+            stream_of(given, y, size, weight, scale=scale),
+            HuberRegressor(scale=scale).fit(given, y, weight),
+        )
+        squares += [np.sum((model.coef_ - coef) ** 2) for model in models]
+    assert squares[0] <= 1.1**2 * squares[1]
+
+
+def test_few_rows_are_kept_because_a_column_rests_on_them():
+    sizes = []
+    for n_times in (1, 4):
+        X, y, _ = dummies(0, n=12_000 * n_times)
+        X[:, 2:] *= np.exp(2 * np.random.default_rng(1).normal(size=(len(y), 1)))
+        sizes.append(len(pickle.dumps(stream_of(X, y, 1500))))
+    # Those that are no part yet, ten a column of the last part, and 12 parts.
+    most = 8 * ((PART + 10 * 5) * (5 + 1) + 12 * (2 * 36 + 24)) + 12 * 1500 + 5000
+    assert max(sizes) < most
+
+
+@pytest.mark.parametrize("size", [150, 1200])
+def test_streams_with_rare_dummies_add_up(size):
+    squares = np.zeros(2)
+    for seed in range(3):
+        X, y, coef = dummies(seed)
+        one, two = (stream_of(X[k::2], y[k::2], size) for k in range(2))
+        models = one.merge(two), HuberRegressor().fit(X, y)
+        squares += [np.sum((model.coef_ - coef) ** 2) for model in models]
+    assert squares[0] <= 1.1**2 * squares[1]
+
+
 def test_exact_data():
     X, _, coef = data(n=4000)
     model = stream_of(X, X @ coef + 2.0, PART)

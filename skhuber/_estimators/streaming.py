@@ -37,9 +37,12 @@ class StreamingMixin(HuberModel):
         part of the standard errors: on one batch, and as long as there are fewer than
         ``max(40 * (n_features + 1), 1000)`` samples, it is that fit itself. Beyond,
         each batch of that many samples has a fit of its own, of which sums of the size
-        n_features² are kept; smaller batches are put together first. The order of
-        batches of that size has no influence but rounding (until, after twelve, the
-        sums of those most alike are added up).
+        n_features² are kept; smaller batches are put together first. Samples on which a
+        coefficient rests, those of a rare dummy, say, are not summed up, but kept until
+        there are others like them: at most ten for each feature of a batch. The order
+        of batches of that size has no influence but rounding, unless samples are kept
+        for a coefficient (until, after twelve batches, the sums of those most alike are
+        added up).
 
         A batch whose own model lies farther from the common one than the threshold
         (its samples are contaminated, say) counts less, so that a contaminated minority

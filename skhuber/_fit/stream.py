@@ -16,6 +16,14 @@ parts solves
 Interface 4, 2011; their estimate is as efficient as that of all rows at once if parts
 have many rows for each coefficient).
 
+**Rows on which a column rests.** A coefficient that one row of a part determines fits
+that row exactly, an outlier, too. So rows with a share above `_MOST_SHARE` in the sum
+Σ s z² of some column, or in those of several columns together, are left out of the
+sums: A_k says nothing of them, and the rows are kept as they are until others with
+those columns have come. There are few, as all shares add up to p.
+
+The model is the minimum of the parts' parabolas and the loss of the rows kept.
+
 **Wild parts.** The parabola of a part holds where residuals move by less than the
 threshold. A part whose own minimum is farther off than that from the minimum of all
 (its rows are contaminated, or of another population) says little of how its rows lie
@@ -38,6 +46,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from skhuber._common.scale import NORMAL_MAD, weighted_median
 from skhuber._fit.fit import fit_rows
@@ -55,6 +64,11 @@ from skhuber._sums import Floats, Point, Want
 # efficiency.
 _ROWS_PER_COEFFICIENT = 40
 _LEAST_ROWS = 1000
+# The most that one row of a part may have of the squares of the columns: of a dummy
+# there are ten rows in a part or none. With dummies of 20 to 2,000 of 20,000 rows, of
+# which a tenth are outliers, the error of a stream is 0.99 to 1.02 times that of one
+# fit (1.07 to 1.14 times with 0.2, and 4.6 to 5.6 times without a limit).
+_MOST_SHARE = 0.1
 # The most parts of a stream: with twelve, a tenth of the rows that is contaminated is a
 # part of its own.
 _MOST_PARTS = 12
@@ -64,7 +78,8 @@ _NEAR = 0.5
 # Threshold in robust standard deviations below which A is made of the rows within
 # that many: of a lower threshold too few rows are inliers to know their density.
 _USUAL_RHO = 1.35
-# The most updates of the weights ω, and their largest change at the end.
+# The most updates of the weights ω, and of those of rows, and their largest change at
+# the end.
 _MAX_UPDATES = 50
 _SETTLED = 1e-9
 # A direction whose curvature is below this part of the largest one (of columns in one
@@ -170,8 +185,16 @@ class Rows:
         """Return a copy of the rows of positive weight."""
         if self.weight is None:
             return Rows(self.X.copy(), self.y.copy(), None)
-        kept = self.weight > 0
-        return Rows(self.X[kept], self.y[kept], self.weight[kept])
+        return self.only(self.weight > 0)
+
+    def only(self, chosen: NDArray[np.bool_]) -> Rows:
+        """Return a copy of some rows."""
+        weight = None if self.weight is None else self.weight[chosen]
+        return Rows(self.X[chosen], self.y[chosen], weight)
+
+    def without(self, chosen: NDArray[np.bool_]) -> Rows:
+        """Return the rows with a weight of zero for some; X is shared."""
+        return replace(self, weight=np.where(chosen, 0.0, self._weights()))
 
     def source(self, threads: int) -> RowSource:
         """Return these rows as a source."""
@@ -216,7 +239,9 @@ class Stream:
             source = rows.source(threads)
             fit = fit_rows(source, self.settings)
             if is_many:
-                return stream._with_part(source, fit), fit
+                stream = stream._with_part(rows, source, fit)
+                packed, last = stream._packed(threads)
+                return packed, fit if last is None else last
             return replace(stream, kept=rows.present()), fit
         kept = rows.present() if self.kept is None else self.kept + rows.present()
         return replace(stream, kept=kept)._packed(threads)
@@ -232,10 +257,13 @@ class Stream:
         fit = fit_rows(source, self.settings)
         if not is_many or not fit.is_finite:
             return self, fit
-        return replace(self, kept=None)._with_part(source, fit), fit
+        return replace(self, kept=None)._with_part(self.kept, source, fit), fit
 
-    def _with_part(self, source: RowSource, fit: Fit) -> Stream:
-        """Return the stream with one part more, whose fit is given."""
+    def _with_part(self, rows: Rows, source: RowSource, fit: Fit) -> Stream:
+        """Return the stream with one part more, whose fit is given.
+
+        Rows on which a column rests are kept.
+        """
         if not fit.is_finite:
             return self
         frame = self.frame
@@ -244,9 +272,17 @@ class Stream:
             sample = source.sample(source.pick(n_rows)) if n_rows else source
             frame = frame_of(source, sample, self.settings)
             assert frame is not None
-        part = _part_of(source, fit, frame, self.settings)
+        alone = _rests(source, frame)
+        if not alone.any():
+            part, kept = _part_of(source, fit, frame, self.settings), self.kept
+        else:
+            others = rows.without(alone).source(source.threads)
+            part = _part_of(others, fit, frame, self.settings)
+            part = replace(part, theta=_solved(part.curvature, part.linear))
+            few = rows.only(alone)
+            kept = few if self.kept is None else self.kept + few
         parts = _compressed([*self.parts, part], self.settings)
-        return replace(self, frame=frame, parts=parts)
+        return replace(self, frame=frame, parts=parts, kept=kept)
 
     def merged(self, other: Stream, threads: int) -> tuple[Stream, Fit | None]:
         """Return the stream of the rows of both, and a fit as `with_rows` does."""
@@ -280,10 +316,10 @@ class Stream:
         assert frame is not None
         theta, scale = _pooled(self.parts, frame, settings)
         if self.kept is not None:
-            source = self.kept.source(1)
+            bound = _Bound.of(self.kept.source(1), frame)
             for _ in range(_MAX_UPDATES):
                 last = theta
-                extra = _curved_at(source, theta, scale, scale, frame, settings)
+                extra = bound.at(theta, settings.rho * scale)
                 theta, scale = _pooled(self.parts, frame, settings, extra)
                 if np.abs(theta - last).max(initial=0) <= _SETTLED * scale:
                     break
@@ -292,6 +328,67 @@ class Stream:
         if not isinstance(settings.scale, str):
             natural = settings.scale
         return Model(coef, intercept, natural, np.nan)
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """Parabolas above the loss of rows, of which the minimum is nearer to the loss's.
+
+    Attributes
+    ----------
+    a : ndarray of shape (n, q)
+        (z, 1), or z without an intercept.
+    y, weight : ndarray of shape (n,)
+    """
+
+    a: Floats
+    y: Floats
+    weight: Floats
+
+    @classmethod
+    def of(cls, source: RowSource, frame: Frame) -> _Bound:
+        """Return that of some rows in the units of a frame."""
+        a = source.standardised(frame.centre, frame.unit)
+        if frame.fit_intercept:
+            a = np.column_stack([a, np.ones(len(a))])
+        weight = np.ones(len(a)) if source.weight is None else source.weight
+        y = source.y.astype(np.float64)
+        return cls(a, (y - frame.y_centre) * frame.y_unit, weight)
+
+    def at(self, theta: Floats, threshold: float) -> tuple[Floats, Floats]:
+        """Return the curvature, and its product with the minimum.
+
+        The parabola touches the loss at θ. Its curvature is Σ s w a aᵀ with w = ψ(r)/r:
+        a step of iteratively reweighted least squares (P. J. Huber and E. M.
+        Ronchetti, Robust Statistics, 2nd ed., Wiley 2009, section 7.8).
+        """
+        weight = self.weight
+        if threshold < np.inf:
+            size = np.abs(self.y - self.a @ theta)
+            weight = weight * threshold / np.maximum(size, threshold)
+        weighted = self.a * weight[:, np.newaxis]
+        return weighted.T @ self.a, weighted.T @ self.y
+
+
+def _rests(source: RowSource, frame: Frame) -> NDArray[np.bool_]:
+    """Return which rows a column rests on. Two sweeps."""
+    p = source.n_features
+    point = Point(
+        centre=frame.centre,
+        unit=frame.unit,
+        y_centre=frame.y_centre,
+        y_unit=frame.y_unit,
+        u=np.zeros(p),
+        intercept=0.0,
+        threshold=1.0,
+        scale=1.0,
+    )
+    (sums,) = source.sweep([point], Want(squares=True))
+    assert sums.all_squares is not None
+    share = source.influences(point, sums.all_squares)
+    if source.weight is not None:
+        share *= source.weight * source.weight_unit
+    return share > _MOST_SHARE
 
 
 def _part_rows(n_features: int) -> int:
@@ -409,7 +506,7 @@ def _pooled(
     parts: Sequence[Part],
     frame: Frame,
     settings: Settings,
-    extra: Part | None = None,
+    extra: tuple[Floats, Floats] | None = None,
 ) -> tuple[Floats, float]:
     """Return θ and σ of all parts.
 
@@ -418,8 +515,8 @@ def _pooled(
     parts : sequence of Part
     frame : Frame
     settings : Settings
-    extra : Part, optional
-        Rows that count in full, and only for θ.
+    extra : tuple of ndarray, optional
+        A and Aθ of rows that count in full, and only for θ.
     """
     weight = np.array([part.weight for part in parts])
     scales = np.array([part.scale for part in parts])
@@ -437,8 +534,8 @@ def _pooled(
             curvature += share * part.curvature
             linear += share * part.linear
         if extra is not None:
-            curvature += extra.curvature
-            linear += extra.linear
+            curvature += extra[0]
+            linear += extra[1]
         return _solved(curvature, linear), scale
 
     def omega_at(theta: Floats, scale: float) -> Floats:
