@@ -200,7 +200,7 @@ class OnWorkers(Engine):
         self._blocks = list(blocks)
         self.n_blocks = len(blocks)
         self._groups: dict[str, list[int]] = {}
-        self._before: Sequence[Any] = []
+        self._before: list[Any] = []
 
     def _placed(self) -> dict[str, list[int]]:
         """Return the blocks of each worker."""
@@ -241,7 +241,7 @@ class OnWorkers(Engine):
             key=[f"{label}-{token}-{j}" for j in range(len(groups))],
             pure=False,
         )
-        self._before = []
+        self._before.clear()
         numbers = [numbers for numbers, _ in groups]
         return list(zip(numbers, tasks, strict=True))
 
@@ -249,14 +249,14 @@ class OnWorkers(Engine):
         futures = [task for _, task in tasks]
         with watched(self._client, futures, self._blocks):
             results = self._client.gather(futures)
-        self._before = futures
+        self._before.extend(futures)
         if {one.worker for one in results} != self._groups.keys():
-            self._groups = {}  # workers came or went; where blocks are is asked again
+            self._groups.clear()  # workers changed; where blocks are is asked again
         return {key: value for part in results for key, value in part.values.items()}
 
     def close(self) -> None:
         """Free the blocks, and cancel what may be computed still."""
-        self._before = []
+        self._before.clear()
         self._client.cancel(self._blocks)
 
     def each(
