@@ -293,6 +293,7 @@ def test_rare_dummies_take_few_sweeps(scale):
     assert HuberElasticNet(0.005, scale=scale).fit(X, y).n_sweeps_ <= 9
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("seed", [7, 30, 33])
 def test_max_iter_is_the_limit_of_a_fit_to_a_part_of_the_columns(seed):
     # (With five rows 10,000 times longer than the others. 90 iterations are needed.)
