@@ -88,7 +88,7 @@ def test_rows_on_which_a_column_rests_are_taken(layout, kind, weighted):
         assert there.sum() == 7
     else:
         assert (np.abs(taken).max(axis=1) > 50).sum() >= 0.9 * N / 400
-    assert part.n_rows <= 4000
+    assert part.n_rows <= 2000
     # Sums over the sample are estimates of those over all rows.
     for power in (0, 2):
         whole = s @ np.abs(X) ** power

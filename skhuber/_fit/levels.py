@@ -118,13 +118,17 @@ class Samples:
         (sums,) = self.first.sweep([point], Want(squares=True))
         mean_square = sums.all_squares / sums.weight
         least = 1.0 / self.first.n_rows
-        self.resample(point, np.where(mean_square > 0, mean_square, least))
+        mean_square = np.where(mean_square > 0, mean_square, least)
+        # (Half of the picks are uniform: as many as there were.)
+        self.resample(point, mean_square, 2 * self.plan.sample_rows)
 
-    def resample(self, point: Point, mean_square: Floats) -> None:
-        """Take these samples if the mean square of each column is known."""
+    def resample(self, point: Point, mean_square: Floats, n_rows: int = 0) -> None:
+        """Take these samples if the mean square of each column is known.
+
+        The first one has about `n_rows` rows; by default as many as the plan says.
+        """
         self.shares = self.rows.leverage_shares(point, mean_square)
-        # (Half of the picks are uniform, and as many as there were.)
-        self._take(self.larger(2 * self.plan.sample_rows))
+        self._take(self.larger(n_rows or self.plan.sample_rows))
 
     def _take(self, picks: Picks) -> None:
         self.picks, self.first = picks, self.rows.sample(picks)
