@@ -1,6 +1,6 @@
 """Time robust fits by this library and by its peers, and where the time goes.
 
-    python docs/benchmarks/run.py                 # all of it, less than 20 minutes
+    python docs/benchmarks/run.py                 # all of it, about half an hour
     python docs/benchmarks/run.py fits --data "1,000 × 10" NOx
     python docs/benchmarks/run.py groups sweeps memory start scaling
 
