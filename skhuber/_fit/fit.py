@@ -188,10 +188,11 @@ def prepare(
     if columns is None:
         return None
     frame = columns.frame(rows, samples.any, settings, units)
-    objective = objective_of(rows, frame, settings)
     is_sampled = plan.way == "whitened" and samples.first is not None
-    if is_sampled and columns.is_rare.any() and not objective.is_smooth:
-        samples.resample_for_rare(objective)
+    if is_sampled and columns.is_rare.any():
+        objective = objective_of(rows, frame, settings)
+        if not objective.is_smooth:
+            samples.resample_for_rare(objective)
     return Ground(rows, plan, samples, replace(frame, rotation=rotation))
 
 

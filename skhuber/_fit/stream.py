@@ -372,23 +372,28 @@ class _Bound:
 
 def _rests(source: RowSource, frame: Frame) -> NDArray[np.bool_]:
     """Return which rows a column rests on. Two sweeps."""
-    p = source.n_features
-    point = Point(
-        centre=frame.centre,
-        unit=frame.unit,
-        y_centre=frame.y_centre,
-        y_unit=frame.y_unit,
-        u=np.zeros(p),
-        intercept=0.0,
-        threshold=1.0,
-        scale=1.0,
-    )
+    point = _point(frame, np.zeros(source.n_features), 0.0, 1.0, 1.0)
     (sums,) = source.sweep([point], Want(squares=True))
-    assert sums.all_squares is not None
     share = source.influences(point, sums.all_squares)
     if source.weight is not None:
         share *= source.weight * source.weight_unit
     return share > _MOST_SHARE
+
+
+def _point(
+    frame: Frame, u: Floats, intercept: float, threshold: float, scale: float
+) -> Point:
+    """Return a point of a sweep in the units of a frame."""
+    return Point(
+        centre=frame.centre,
+        unit=frame.unit,
+        y_centre=frame.y_centre,
+        y_unit=frame.y_unit,
+        u=u,
+        intercept=intercept,
+        threshold=threshold,
+        scale=scale,
+    )
 
 
 def _part_rows(n_features: int) -> int:
@@ -407,7 +412,7 @@ def _joined(u: Floats, intercept: float, frame: Frame) -> Floats:
 
 @one_blas_thread
 def _part_of(source: RowSource, fit: Fit, frame: Frame, settings: Settings) -> Part:
-    """Return the sums at the minimum of a fit to the rows."""
+    """Return the sums at the minimum of a fit to the rows. One sweep, or two."""
     u, intercept = frame.from_natural(fit.coef, fit.intercept)
     theta = _joined(u, intercept, frame)
     distance = np.abs(residuals_of(source, fit))
@@ -416,30 +421,8 @@ def _part_of(source: RowSource, fit: Fit, frame: Frame, settings: Settings) -> P
         max(float(np.ldexp(size, -frame.y_power)), _LEAST_SCALE)
         for size in (fit.scale, spread)
     )
-    return _curved_at(source, theta, scale, spread, frame, settings)
-
-
-def _curved_at(
-    source: RowSource,
-    theta: Floats,
-    scale: float,
-    spread: float,
-    frame: Frame,
-    settings: Settings,
-) -> Part:
-    """Return the part of some rows at a model. One sweep, or two."""
-    u, intercept = _split(theta, frame)
     threshold = settings.rho * scale
-    point = Point(
-        centre=frame.centre,
-        unit=frame.unit,
-        y_centre=frame.y_centre,
-        y_unit=frame.y_unit,
-        u=u,
-        intercept=intercept,
-        threshold=threshold,
-        scale=scale,
-    )
+    point = _point(frame, u, intercept, threshold, scale)
     (sums,) = source.sweep([point], Want(gram=np.float64))
     within, gradient = sums, _joined(sums.gradient, sums.c, frame)
     width = min(1.0, _USUAL_RHO) * spread
